@@ -1,0 +1,14 @@
+//! What the kernel side and the daemon must agree on.
+//!
+//! The crate has neither `std` nor an allocator, since the kernel program is built from it: the layout
+//! of every map ([`abi`]), the capacities ([`limits`]), the parser ([`packet`]) and the classifier
+//! ([`classify`]). Parser and classifier read through traits, so the same source runs in the kernel and
+//! on the host.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+pub mod abi;
+pub mod classify;
+pub mod limits;
+pub mod packet;

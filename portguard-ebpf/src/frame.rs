@@ -1,0 +1,109 @@
+//! Reading a frame from an XDP context.
+
+use core::arch::asm;
+use core::ffi::c_void;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::XdpContext;
+use portguard_common::packet::{Frame, OFFSET_MASK};
+
+/// The first buffer of a frame, read directly: all of it, but for the rare frame of several buffers.
+pub(crate) struct FirstBuffer {
+    ctx: *mut xdp_md,
+    data: usize,
+    data_end: usize,
+}
+
+impl FirstBuffer {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
+        Self {
+            ctx: ctx.ctx,
+            data: ctx.data(),
+            data_end: ctx.data_end(),
+        }
+    }
+}
+
+impl Frame for FirstBuffer {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut start = self.data + offset as usize;
+        // The verifier knows that the bytes are there only of the very register that was compared: keep
+        // the compiler from computing the address a second time.
+        // SAFETY: the instruction moves a register onto itself.
+        unsafe { asm!("{0} = {0}", inout(reg) start, options(pure, nomem, nostack)) };
+        if start + N > self.data_end {
+            return None;
+        }
+        // SAFETY: the comparison above, which the verifier checks too, shows that these bytes lie in
+        // the first buffer; an array of bytes has no alignment.
+        Some(unsafe { (start as *const [u8; N]).read() })
+    }
+
+    #[inline(always)]
+    fn forget(&self, offset: u32) -> u32 {
+        forget(self.ctx, offset)
+    }
+}
+
+/// A whole frame, read through the kernel: slower, but it knows all buffers.
+pub(crate) struct AllBuffers {
+    ctx: *mut xdp_md,
+}
+
+impl AllBuffers {
+    #[inline(always)]
+    pub(crate) fn new(ctx: *mut xdp_md) -> Self {
+        Self { ctx }
+    }
+}
+
+impl Frame for AllBuffers {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        let buffer = bytes.as_mut_ptr().cast::<c_void>();
+        // SAFETY: the context is the one that the kernel passed in, the buffer has `N` bytes.
+        let failed = unsafe { bpf_xdp_load_bytes(self.ctx, offset, buffer, N as u32) };
+        (failed == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn forget(&self, offset: u32) -> u32 {
+        forget(self.ctx, offset)
+    }
+}
+
+/// Mixes in and takes out again a number that the verifier does not know, and states the bound anew.
+#[inline(always)]
+fn forget(ctx: *mut xdp_md, offset: u32) -> u32 {
+    let mut value = u64::from(offset);
+    // SAFETY: the context is the one that the kernel passed in; the instructions touch a register
+    // alone. They are written out, since the compiler would see that they cancel out.
+    unsafe {
+        let unknown = u64::from((*ctx).ingress_ifindex);
+        asm!(
+            "{value} ^= {unknown}",
+            "{value} ^= {unknown}",
+            value = inout(reg) value,
+            unknown = in(reg) unknown,
+        );
+    }
+    value as u32 & OFFSET_MASK
+}
+
+/// Bytes of the first buffer: the whole frame, but for the rare frame of several buffers.
+#[inline(always)]
+pub(crate) fn first_buffer_len(ctx: &XdpContext) -> u64 {
+    (ctx.data_end() - ctx.data()) as u64
+}
+
+/// Bytes of the whole frame, asked of the kernel (5.18 and later).
+#[inline(always)]
+pub(crate) fn frame_len(ctx: &XdpContext) -> u64 {
+    // SAFETY: the context is the one that the kernel passed in.
+    unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) }
+}

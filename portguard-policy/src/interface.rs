@@ -1,0 +1,262 @@
+//! Which interfaces a policy guards.
+
+use std::fmt;
+
+/// Longest name of an interface, in bytes: `IFNAMSIZ` of `linux/if.h` less the final NUL.
+const NAME_BYTES: usize = 15;
+
+/// The word that means the interfaces that carry a default route.
+pub(crate) const DEFAULT_ROUTE: &str = "default-route";
+
+/// One entry of `interfaces`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum InterfacePattern {
+    /// The interface of this name.
+    Name(String),
+    /// The interfaces whose names match.
+    Glob(Glob),
+    /// The interfaces that carry a default route.
+    DefaultRoute,
+}
+
+impl InterfacePattern {
+    /// Reads an entry: `default-route`, a name, or a glob. The error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text == DEFAULT_ROUTE {
+            return Ok(Self::DefaultRoute);
+        }
+        check_characters(text)?;
+        if text.contains(['*', '?', '[']) {
+            return Glob::parse(text).map(Self::Glob);
+        }
+        if text.len() > NAME_BYTES {
+            return Err("a name of an interface has at most 15 bytes");
+        }
+        Ok(Self::Name(text.to_owned()))
+    }
+
+    /// Whether an interface of this name is meant. [`Self::DefaultRoute`] is not a matter of names and
+    /// matches none.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(own) => own == name,
+            Self::Glob(glob) => glob.matches(name),
+            Self::DefaultRoute => false,
+        }
+    }
+}
+
+impl fmt::Display for InterfacePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name(name) => name,
+            Self::Glob(glob) => &glob.text,
+            Self::DefaultRoute => DEFAULT_ROUTE,
+        })
+    }
+}
+
+/// What `dev_valid_name` of the kernel (net/core/dev.c) asks of a name.
+fn check_characters(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("a name of an interface is not empty");
+    }
+    if text == "." || text == ".." {
+        return Err("the kernel gives no interface this name");
+    }
+    // The kernel's `isspace` takes 0xa0, half of many letters, for a space in Latin-1 only.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("a name of an interface holds no blank");
+    }
+    if text.contains('/') {
+        return Err("a name of an interface holds no `/`");
+    }
+    if text.contains(':') {
+        return Err("a name of an interface holds no `:`");
+    }
+    Ok(())
+}
+
+/// A pattern of names: `*` is any number of characters, `?` one, `[a-z]` one of a set, `[!a-z]` one not
+/// of it. It never matches `lo`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Glob {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Part {
+    Many,
+    One,
+    Literal(char),
+    Set {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
+}
+
+impl Glob {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut parts = Vec::new();
+        let mut rest = text.chars();
+        while let Some(next) = rest.next() {
+            parts.push(match next {
+                '*' => Part::Many,
+                '?' => Part::One,
+                '[' => set(&mut rest)?,
+                literal => Part::Literal(literal),
+            });
+        }
+        if parts.iter().filter(|part| **part != Part::Many).count() > NAME_BYTES {
+            return Err("no name is long enough to match: it has at most 15 bytes");
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            parts,
+        })
+    }
+
+    /// Whether an interface of this name is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        if name == "lo" {
+            return false;
+        }
+        let name: Vec<char> = name.chars().collect();
+        // After a mismatch only the last `*` needs to take one character more.
+        let (mut part, mut at) = (0, 0);
+        let mut retry = None;
+        loop {
+            match self.parts.get(part) {
+                Some(Part::Many) => {
+                    retry = Some((part, at));
+                    part += 1;
+                    continue;
+                }
+                Some(single) if name.get(at).is_some_and(|c| single.accepts(*c)) => {
+                    (part, at) = (part + 1, at + 1);
+                    continue;
+                }
+                None if at == name.len() => return true,
+                _ => {}
+            }
+            let Some((many, taken)) = retry.filter(|(_, taken)| *taken < name.len()) else {
+                return false;
+            };
+            retry = Some((many, taken + 1));
+            (part, at) = (many + 1, taken + 1);
+        }
+    }
+}
+
+impl Part {
+    fn accepts(&self, character: char) -> bool {
+        match self {
+            Self::Many | Self::One => true,
+            Self::Literal(own) => *own == character,
+            Self::Set { negated, ranges } => {
+                let within = |(low, high): &(char, char)| (*low..=*high).contains(&character);
+                ranges.iter().any(within) != *negated
+            }
+        }
+    }
+}
+
+/// The rest of a set, behind its `[`.
+fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
+    const OPEN: &str = "a `[` without its `]`";
+    let mut characters = Vec::new();
+    let mut negated = false;
+    loop {
+        match rest.next().ok_or(OPEN)? {
+            '!' | '^' if characters.is_empty() && !negated => negated = true,
+            ']' if !characters.is_empty() => break,
+            character => characters.push(character),
+        }
+    }
+    let mut ranges = Vec::new();
+    let mut left = characters.as_slice();
+    while let [first, others @ ..] = left {
+        left = match others {
+            ['-', last, others @ ..] => {
+                if first > last {
+                    return Err("a set runs from low to high");
+                }
+                ranges.push((*first, *last));
+                others
+            }
+            _ => {
+                ranges.push((*first, *first));
+                others
+            }
+        };
+    }
+    Ok(Part::Set { negated, ranges })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> InterfacePattern {
+        InterfacePattern::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(pattern("eth0"), InterfacePattern::Name("eth0".to_owned()));
+        assert!(pattern("eth0").matches("eth0"));
+        assert!(!pattern("eth0").matches("eth00"));
+        assert!(pattern("lo").matches("lo"), "a literal name does");
+        assert_eq!(pattern("default-route"), InterfacePattern::DefaultRoute);
+        pattern("a23456789012345");
+        pattern("eth0.100");
+        pattern("br-0@x");
+    }
+
+    #[test]
+    fn what_linux_refuses_is_refused() {
+        let long = [
+            "a234567890123456",
+            "éééééééé",
+            "????????????????",
+            "*x234567890123456",
+        ];
+        let odd = [
+            "", ".", "..", "a b", "a\tb", "a/b", "eth0:1", "[a", "a[", "a[]", "[z-a]", "a\0",
+        ];
+        for text in long.into_iter().chain(odd) {
+            assert!(InterfacePattern::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn globs() {
+        for (glob, yes, no) in [
+            (
+                "wan*",
+                vec!["wan", "wan0", "wan-x"],
+                vec!["wa", "xwan", "lan0"],
+            ),
+            ("*", vec!["eth0", "x"], vec!["lo"]),
+            ("l*", vec!["lan", "lox"], vec!["lo"]),
+            ("l?", vec!["l1"], vec!["lo", "l", "lan"]),
+            (
+                "eth[0-3]",
+                vec!["eth0", "eth3"],
+                vec!["eth4", "eth", "eth00"],
+            ),
+            ("eth[!0-3]", vec!["eth4", "ethx"], vec!["eth0"]),
+            ("e[a-]x", vec!["eax", "e-x"], vec!["ebx"]),
+            ("*a*b", vec!["ab", "xaxb", "abab"], vec!["ba", "abx"]),
+            ("e*0*", vec!["e0", "eth0.1"], vec!["eth1"]),
+        ] {
+            for name in yes {
+                assert!(pattern(glob).matches(name), "{glob} {name}");
+            }
+            for name in no {
+                assert!(!pattern(glob).matches(name), "{glob} {name}");
+            }
+        }
+    }
+}

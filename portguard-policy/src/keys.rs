@@ -1,0 +1,176 @@
+//! The keys of each mapping of a policy. A key that is not understood is an error, never ignored: a rule
+//! whose misspelled `ports` were skipped would match far more than it says.
+
+use std::collections::BTreeMap;
+
+use crate::document::{Document, Kind, Node, NodeId};
+use crate::problem::{Problem, Problems, Span, quoted};
+use crate::suggest::nearest;
+
+/// The keys of one kind of mapping.
+pub(crate) struct Keys {
+    /// What the mapping is, for messages.
+    pub(crate) place: &'static str,
+    /// Keys that this version understands.
+    pub(crate) known: &'static [&'static str],
+    /// Keys of the language that it does not understand yet.
+    pub(crate) later: &'static [&'static str],
+}
+
+/// The keys of a policy.
+pub(crate) const POLICY: Keys = Keys {
+    place: "a policy",
+    known: &[
+        "version",
+        "interfaces",
+        "attach",
+        "default",
+        "essential",
+        "non_ip",
+        "malformed",
+        "fragments",
+        "enforce",
+        "rules",
+    ],
+    later: &[
+        "replies", "trusted", "services", "sets", "assert", "events", "metrics", "on_stop",
+    ],
+};
+
+/// The keys of a rule.
+pub(crate) const RULE: Keys = Keys {
+    place: "a rule",
+    known: &["name", "action", "protocol", "ports", "enforce", "comment"],
+    later: &[
+        "profile",
+        "source_ports",
+        "from",
+        "to",
+        "types",
+        "interfaces",
+        "vlan",
+        "rate",
+        "burst",
+        "per",
+        "events",
+    ],
+};
+
+/// The keys of `fragments: { rate: 1000/s }`.
+pub(crate) const FRAGMENTS: Keys = Keys {
+    place: "`fragments`",
+    known: &["rate", "burst"],
+    later: &[],
+};
+
+/// A key with its value.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'d, 'a> {
+    pub(crate) key: Span,
+    pub(crate) value: &'d Node<'a>,
+}
+
+/// The fields of a mapping that are understood.
+pub(crate) struct Fields<'d, 'a> {
+    fields: BTreeMap<&'static str, Field<'d, 'a>>,
+    /// A place that stands for the whole mapping: its first key.
+    pub(crate) head: Span,
+    /// Some keys were refused, so what else seems to be missing may be meant by them.
+    pub(crate) refused: bool,
+}
+
+impl<'d, 'a> Fields<'d, 'a> {
+    /// Reads a mapping and reports the keys that do not belong there.
+    pub(crate) fn read(
+        document: &'d Document<'a>,
+        node: &'d Node<'a>,
+        pairs: &[(NodeId, NodeId)],
+        keys: &Keys,
+        problems: &mut Problems,
+    ) -> Self {
+        let first = pairs.first().map(|(key, _)| document.get(*key).span);
+        let mut fields = Self {
+            fields: BTreeMap::new(),
+            head: first.unwrap_or(node.span),
+            refused: false,
+        };
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+        for (key, value) in pairs {
+            if problems.is_full() {
+                break;
+            }
+            let (key, value) = (document.get(*key), document.get(*value));
+            let Kind::Scalar { text, .. } = &key.kind else {
+                fields.refused = true;
+                problems.push(
+                    Problem::error(
+                        key.span,
+                        format!(
+                            "a key of {} is a word, found {}",
+                            keys.place,
+                            key.describe()
+                        ),
+                    )
+                    .hint("a text in `{}` or `[]` that is no mapping or list needs quotes"),
+                );
+                continue;
+            };
+            if let Some(before) = seen.insert(text, key.span) {
+                problems.push(
+                    Problem::error(key.span, format!("the key {} stands twice", quoted(text)))
+                        .label("again here")
+                        .hint("remove one of the two, or join them")
+                        .related(before, "first here"),
+                );
+                continue;
+            }
+            match keys.known.iter().find(|known| *known == text) {
+                Some(known) => {
+                    let key = key.span;
+                    fields.fields.insert(known, Field { key, value });
+                }
+                None => {
+                    fields.refused = true;
+                    problems.push(refuse(key.span, text, keys));
+                }
+            }
+        }
+        fields
+    }
+
+    /// The field of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<Field<'d, 'a>> {
+        self.fields.get(key).copied()
+    }
+}
+
+/// Why a key is refused.
+fn refuse(span: Span, found: &str, keys: &Keys) -> Problem {
+    if found == "<<" {
+        return Problem::error(span, "the merge key `<<` is not supported")
+            .hint("write the keys out: each place then says all that it means");
+    }
+    if keys.later.contains(&found) {
+        return Problem::error(
+            span,
+            format!("`{found}` is not supported yet by this version"),
+        )
+        .label("not supported yet")
+        .hint("remove it: a key is never ignored, since the policy would mean something else");
+    }
+    let problem = Problem::error(span, format!("{} has no key {}", keys.place, quoted(found)));
+    let all = keys.known.iter().chain(keys.later).copied();
+    if let Some(near) = nearest(found, all).first() {
+        return problem.hint(format!("did you mean `{near}`?"));
+    }
+    let elsewhere = [&POLICY, &RULE]
+        .into_iter()
+        .find(|other| other.place != keys.place && other.known.contains(&found));
+    if let Some(other) = elsewhere {
+        return problem.hint(format!(
+            "`{found}` is a key of {}: check the indentation",
+            other.place
+        ));
+    }
+    problem.hint(format!("its keys are {}", keys.known.join(", ")))
+}

@@ -1,0 +1,226 @@
+//! What a policy says. A [`Policy`] that [`crate::check`] returns cannot be invalid.
+
+use std::fmt;
+
+use crate::interface::InterfacePattern;
+use crate::problem::Span;
+
+/// A whole policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The interfaces to guard; empty if the text leaves them to the command line.
+    pub interfaces: Vec<InterfacePattern>,
+    /// How to attach.
+    pub attach: AttachMode,
+    /// Fate of a packet that no rule decides.
+    pub default: Fate,
+    /// Essential traffic is matched only by rules that mean it, and passes if none decides.
+    pub essential: bool,
+    /// Fate of frames that are not IP.
+    pub non_ip: Fate,
+    /// Fate of IP packets that cannot be parsed.
+    pub malformed: Fate,
+    /// Fate of later fragments that no rule decides.
+    pub fragments: Fragments,
+    /// `false`: everything is counted as if enforced, then passed.
+    pub enforce: bool,
+    /// The rules, in the order in which they are tried.
+    pub rules: Vec<Rule>,
+}
+
+/// Pass or drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The packet goes on to the kernel.
+    Pass,
+    /// The packet is discarded.
+    Drop,
+}
+
+/// Where in the kernel the program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachMode {
+    /// In the driver if it can, else behind it.
+    Auto,
+    /// In the driver.
+    Native,
+    /// Behind the driver, where any device can.
+    Generic,
+}
+
+/// What happens to later fragments that no rule decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragments {
+    /// They pass.
+    Pass,
+    /// They are dropped.
+    Drop,
+    /// They pass up to a rate and are dropped beyond.
+    Rate(Rate),
+}
+
+/// So many packets in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Packets, 1 or more.
+    pub count: u64,
+    /// The time.
+    pub period: RatePeriod,
+    /// Packets that may come at once, 1 or more.
+    pub burst: u64,
+}
+
+impl Rate {
+    /// Most packets that a rate or a burst may say: one a nanosecond, the unit of the kernel's clock.
+    pub const MAX: u64 = 1_000_000_000;
+
+    /// The burst of a rate that names none: what it passes in a second, at least 1.
+    pub fn default_burst(count: u64, period: RatePeriod) -> u64 {
+        match period {
+            RatePeriod::Second => count,
+            RatePeriod::Minute => count / 60,
+        }
+        .max(1)
+    }
+
+    /// Nanoseconds for one packet, rounded to the nearest.
+    pub fn interval_ns(&self) -> u64 {
+        let period_ns: u64 = match self.period {
+            RatePeriod::Second => 1_000_000_000,
+            RatePeriod::Minute => 60_000_000_000,
+        };
+        let count = self.count.max(1);
+        ((period_ns + count / 2) / count).max(1)
+    }
+}
+
+/// The time of a [`Rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RatePeriod {
+    /// `N/s`
+    Second,
+    /// `N/m`
+    Minute,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name, unique in the policy: the identity of its counters.
+    pub name: String,
+    /// What it does with what it matches.
+    pub action: RuleAction,
+    /// What it matches: any of these.
+    pub services: Vec<ServiceMatch>,
+    /// `false`: it only counts what it would drop.
+    pub enforce: bool,
+    /// Free text.
+    pub comment: Option<String>,
+    /// The line of its name in the text, from 1.
+    pub line: usize,
+    /// Its name in the text.
+    pub span: Span,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleAction {
+    /// Passes.
+    Pass,
+    /// Drops.
+    Drop,
+}
+
+impl fmt::Display for RuleAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        })
+    }
+}
+
+/// A protocol that has ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
+    /// Its name in a policy.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+
+    /// Its IP protocol number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
+    /// The protocol of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|own| own.name() == name)
+    }
+
+    /// The protocol of a number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|own| own.number() == number)
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Ports from `low` to `high`, both included, `low` not above `high`, neither 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    /// First port.
+    pub low: u16,
+    /// Last port.
+    pub high: u16,
+}
+
+/// One kind of packet that a rule matches. Essential traffic is matched by the variants that say so
+/// alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceMatch {
+    /// `protocol: any`: every IP packet.
+    Any,
+    /// Destination ports of a protocol, as a number, a range or a name.
+    Ports(Transport, PortRange),
+    /// `ports: any` of a protocol, port 0 and later fragments included.
+    AnyPort(Transport),
+    /// `protocol: icmp`: protocol 1 in IPv4.
+    Icmp,
+    /// `protocol: icmpv6`: protocol 58 in IPv6.
+    Icmpv6,
+    /// `protocol: ah`: protocol 51 in IPv4. IPv6 walks this header, so no packet has it there.
+    Ah,
+    /// An IP protocol by its number, in both families; never that of a [`Transport`].
+    Protocol(u8),
+    /// The essential part of `68/udp`, written so: an answer of a DHCP server.
+    DhcpAnswer,
+    /// The essential part of `546/udp`, written so: an answer of a DHCPv6 server.
+    Dhcpv6Answer,
+    /// The essential part of `protocol: igmp`: IGMP with TTL 1.
+    EssentialIgmp,
+}

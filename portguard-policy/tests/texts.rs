@@ -1,0 +1,635 @@
+//! The text as a whole: keys, duplicates, YAML's odd corners, and how problems are reported.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::*;
+use portguard_common::limits;
+use portguard_policy::{Severity, check};
+
+#[test]
+fn y04_misspelled_keys_are_refused_with_what_was_meant() {
+    for (rule, message, hint, key) in [
+        (
+            "protocol: tcp, prots: [22]",
+            "a rule has no key `prots`",
+            "did you mean `ports`?",
+            "prots",
+        ),
+        (
+            "protocol: tcp, port: [22]",
+            "a rule has no key `port`",
+            "did you mean `ports`?",
+            "port",
+        ),
+        (
+            "proto: tcp, ports: [22]",
+            "a rule has no key `proto`",
+            "did you mean `protocol`?",
+            "proto",
+        ),
+        (
+            "Ports: [22]",
+            "a rule has no key `Ports`",
+            "did you mean `ports`?",
+            "Ports",
+        ),
+        (
+            "ports: 22, enforced: no",
+            "a rule has no key `enforced`",
+            "did you mean `enforce`?",
+            "enforced",
+        ),
+        (
+            "ports: 22, coment: x",
+            "a rule has no key `coment`",
+            "did you mean `comment`?",
+            "coment",
+        ),
+        (
+            "ports: 22, default: drop",
+            "a rule has no key `default`",
+            "check the indentation",
+            "default",
+        ),
+        (
+            "ports: 22, blubb: 1",
+            "a rule has no key `blubb`",
+            "name, action, protocol, ports",
+            "blubb",
+        ),
+        (
+            "ports: 22, \"\": 1",
+            "a rule has no key ``",
+            "name, action",
+            "\"\"",
+        ),
+        (
+            "ports: 22, ~: 1",
+            "a rule has no key `~`",
+            "name, action",
+            "~",
+        ),
+    ] {
+        let text = with_rules(&[&format!("{{ name: r, action: drop, {rule} }}")]);
+        assert_refused(&text, message, hint, key);
+        let problem = only_problem(&text);
+        assert_eq!(at(&text, &problem).0, 4);
+    }
+    for (line, message, hint) in [
+        (
+            "blocks:",
+            "a policy has no key `blocks`",
+            "version, interfaces",
+        ),
+        (
+            "rule:",
+            "a policy has no key `rule`",
+            "did you mean `rules`?",
+        ),
+        (
+            "interface: eth0",
+            "a policy has no key `interface`",
+            "did you mean `interfaces`?",
+        ),
+        (
+            "ports: [22]",
+            "a policy has no key `ports`",
+            "`ports` is a key of a rule: check the indentation",
+        ),
+    ] {
+        let text = format!("version: 1\nrules: []\n{line}\n");
+        assert_refused(&text, message, hint, line.split(':').next().unwrap());
+        assert_eq!(at(&text, &only_problem(&text)), (3, 1));
+    }
+}
+
+#[test]
+fn y04_ports_under_the_wrong_parent_are_refused() {
+    let text =
+        "version: 1\nrules:\n  - name: r\n    action: drop\n    protocol: icmp\nports: [22]\n";
+    let problems = refused(text);
+    let problem = problems
+        .iter()
+        .find(|p| p.severity == Severity::Error)
+        .unwrap();
+    assert_eq!(problem.message, "a policy has no key `ports`");
+    assert_eq!(at(text, problem), (6, 1));
+    let text = "version: 1\nrules:\n  name: r\n  action: drop\n  ports: [22]\n";
+    let problem = only_problem(text);
+    assert_eq!(
+        problem.message,
+        "`rules` is a list of rules, found a mapping"
+    );
+    assert_eq!(at(text, &problem), (3, 3));
+    let text = "version: 1\nrules:\n  - r:\n      action: drop\n      ports: [22]\n";
+    assert_refused(text, "a rule has no key `r`", "name, action", "r");
+    let text = "version: 1\nrules:\n  - drop\n";
+    assert_refused(
+        text,
+        "a rule is a mapping of keys, found `drop`",
+        "name: no-telnet",
+        "drop",
+    );
+}
+
+#[test]
+fn keys_of_later_versions_are_refused_not_ignored() {
+    let top = [
+        "replies: pass",
+        "trusted: [192.0.2.0/28]",
+        "services: { app: 8443/tcp }",
+        "sets: { a: [10.0.0.0/8] }",
+        "assert: []",
+        "events: { rate: 100/s }",
+        "metrics: { listen: 127.0.0.1:9477 }",
+        "on_stop: detach",
+    ];
+    for line in top {
+        let key = line.split(':').next().unwrap();
+        let text = format!("version: 1\nrules: []\n{line}\n");
+        let message = format!("`{key}` is not supported yet by this version");
+        assert_refused(&text, &message, "never ignored", key);
+    }
+    let rule = [
+        "source_ports: 53",
+        "from: 10.0.0.0/8",
+        "to: [192.0.2.1]",
+        "types: echo-request",
+        "interfaces: [eth0]",
+        "vlan: 7",
+        "rate: 1/s",
+        "burst: 3",
+        "per: rule",
+        "events: false",
+        "profile: worms",
+    ];
+    for field in rule {
+        let key = field.split(':').next().unwrap();
+        let text = with_rules(&[&format!("{{ name: r, action: drop, {field} }}")]);
+        let message = format!("`{key}` is not supported yet by this version");
+        assert_refused(&text, &message, "never ignored", key);
+    }
+    assert_refused(
+        &with_rules(&["profile: worms"]),
+        "`profile` is not supported yet by this version",
+        "never ignored",
+        "profile",
+    );
+    for action in ["reject", "limit"] {
+        let text = with_rules(&[&format!("{{ name: r, action: {action}, ports: 22 }}")]);
+        let message = format!("`action: {action}` is not supported yet by this version");
+        assert_refused(&text, &message, "`pass` or `drop`", action);
+    }
+}
+
+#[test]
+fn duplicates_show_both_places() {
+    let text = "version: 1\nrules: []\nversion: 1\n";
+    let problem = only_problem(text);
+    assert_eq!(problem.message, "the key `version` stands twice");
+    assert_eq!(at(text, &problem), (3, 1));
+    assert_eq!(problem.related.len(), 1);
+    assert_eq!(problem.related[0].span.start, 0);
+
+    let text = with_rules(&["{ name: r, action: drop, ports: 22, \"ports\": 23 }"]);
+    assert_refused(&text, "the key `ports` stands twice", "", "\"ports\"");
+
+    let text = with_rules(&[
+        "{ name: r, action: drop, ports: 22 }",
+        "{ name: s, action: drop, ports: 23 }",
+        "{ name: r, action: pass, ports: 24 }",
+    ]);
+    let problem = only_problem(&text);
+    assert_eq!(problem.message, "two rules are called `r`");
+    assert_eq!(at(&text, &problem), (6, 13));
+    let first = problem.related[0].span;
+    assert_eq!(
+        &text[..first.end],
+        &text[..text.find("name: r").unwrap() + 7]
+    );
+}
+
+#[test]
+fn missing_parts_of_a_rule() {
+    assert_refused(
+        &with_rules(&["{ action: drop, ports: 22 }"]),
+        "a rule has no `name`",
+        "counters",
+        "action",
+    );
+    assert_refused(
+        &with_rules(&["{ name: r, ports: 22 }"]),
+        "a rule has no `action`",
+        "action: pass",
+        "name",
+    );
+    let problems = refused(&with_rules(&["{}"]));
+    assert_eq!(problems.len(), 3);
+}
+
+#[test]
+fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
+    let text = "version: 2\ndefault: Drop\nbogus: 1\nrules:\n  - name: a b\n    action: dorp\n    \
+                ports: [22, 010, 99999, SSH]\n  - { name: c, action: drop, protocol: tcp, enforce: no }\n";
+    let problems = refused(text);
+    let places: Vec<_> = problems.iter().map(|problem| at(text, problem)).collect();
+    assert_eq!(
+        places,
+        [
+            (1, 10),
+            (2, 10),
+            (3, 1),
+            (5, 11),
+            (6, 13),
+            (7, 17),
+            (7, 22),
+            (7, 29),
+            (8, 40),
+            (8, 54)
+        ],
+        "{problems:#?}"
+    );
+    assert!(problems.iter().all(|problem| problem.hint.is_some()));
+}
+
+#[test]
+fn a_text_that_is_wrong_everywhere_is_refused_soon() {
+    let rest = "more than 1000 errors: the rest of the text was not examined";
+    for entry in ["0", "nosuchname", "SSSH", "[]"] {
+        let ports = vec![entry; 200_000].join(", ");
+        let started = Instant::now();
+        let problems = refused(&with_ports(&format!("[{ports}]")));
+        assert!(started.elapsed() < Duration::from_secs(5), "{entry}");
+        assert_eq!(problems.len(), 1_001);
+        assert_eq!(problems[1_000].message, rest);
+    }
+    let keys: String = (0..100_000).map(|key| format!("prots{key}: 1\n")).collect();
+    let started = Instant::now();
+    let problems = refused(&format!("version: 1\n{keys}"));
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(problems.iter().any(|problem| problem.message == rest));
+}
+
+#[test]
+fn many_anchors_cost_no_more_than_many_values() {
+    let list = (0..50_000).map(|at| format!("&a{at} [[1]]"));
+    let text = format!("version: 1\nx: [{}]\n", list.collect::<Vec<_>>().join(", "));
+    let started = Instant::now();
+    refused(&text);
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn empty_texts_are_refused() {
+    for text in [
+        "",
+        "\n\n",
+        "# nothing\n",
+        "---\n",
+        "---\n...\n",
+        "~\n",
+        "null\n",
+        "\u{feff}",
+        "  \n# x\n",
+    ] {
+        let problem = only_problem(text);
+        assert_eq!(problem.message, "the policy is empty", "{text:?}");
+        assert!(problem.hint.unwrap().contains("`rules: []`"));
+    }
+    for (text, found) in [("[]\n", "a list"), ("22\n", "`22`"), ("\"\"\n", "``")] {
+        let problem = only_problem(text);
+        assert_eq!(
+            problem.message,
+            format!("a policy is a mapping of keys, found {found}")
+        );
+    }
+    assert_eq!(refused("{}\n")[0].message, "the key `version` is missing");
+    assert!(accepted("version: 1\nrules: []\n").warnings.is_empty());
+    let warnings = accepted("version: 1\n").warnings;
+    assert_eq!(warnings[0].message, "the policy has no `rules`");
+    for text in ["version: 1\nrules:\n", "version: 1\nrules: ~\n"] {
+        let problem = only_problem(text);
+        assert!(
+            problem
+                .message
+                .starts_with("`rules` is a list of rules, found ")
+        );
+        assert_eq!(at(text, &problem), (2, 1));
+    }
+}
+
+#[test]
+fn a_second_document_is_refused() {
+    let text = "version: 1\nrules: []\n---\nversion: 1\nrules: [x]\n";
+    let problem = only_problem(text);
+    assert_eq!(problem.message, "the file holds a second document");
+    assert_eq!(at(text, &problem), (3, 1));
+    accepted("---\nversion: 1\nrules: []\n...\n# the end\n");
+    // What is wrong in the first is reported too.
+    assert_eq!(refused("version: 3\nrules: []\n---\n").len(), 2);
+}
+
+#[test]
+fn byte_order_mark_and_carriage_returns_are_accepted() {
+    let text = "\u{feff}# é\r\nversion: 1\r\nrules:\r\n  - name: r\r\n    action: drop\r\n    ports:\r\n      - 22\r\n      - 8000-8001\r\n";
+    assert_eq!(accepted(text).policy.rules[0].line, 4);
+    let wrong = text.replace("- 22", "- 0x16");
+    let problem = only_problem(&wrong);
+    assert_eq!(at(&wrong, &problem), (7, 9));
+    assert_eq!(pointed(&wrong, &problem), "0x16");
+    let text = "\u{feff}vorsion: 1\n";
+    let problems = refused(text);
+    assert_eq!(at(text, &problems[0]), (1, 1));
+}
+
+#[test]
+fn positions_hold_behind_characters_of_several_bytes() {
+    let text =
+        with_rules(&["{ name: r, comment: \"Zugang für 客户 🦀\", action: drop, ports: 22:22 }"]);
+    let problem = only_problem(&text);
+    assert_eq!(pointed(&text, &problem), "22:22");
+    assert_eq!(at(&text, &problem), (4, 65));
+}
+
+#[test]
+fn y07_tabs_are_named_with_their_place() {
+    for (text, place) in [
+        ("version: 1\nrules:\n\t- name: r\n", (3, 1)),
+        (
+            "version: 1\nrules:\n  - name: r\n\t  action: drop\n",
+            (4, 1),
+        ),
+        (
+            "version: 1\nrules:\n  - name: r\n  \taction: drop\n",
+            (4, 3),
+        ),
+        ("\tversion: 1\n\trules: []\n", (1, 1)),
+    ] {
+        let problem = only_problem(text);
+        assert_eq!(problem.message, "a tab cannot indent", "{text:?}");
+        assert_eq!(at(text, &problem), place, "{text:?}");
+        assert_eq!(pointed(text, &problem), "\t");
+    }
+    // Elsewhere tabs do no harm.
+    accepted("version: 1\t# one\nrules: [ ]\t\n");
+}
+
+#[test]
+fn y07_anchors_and_aliases_stand_for_their_values() {
+    let text = "version: 1\nrules:\n  - name: a\n    action: drop\n    ports: &web [80, &tls 443]\n  \
+                - name: b\n    action: pass\n    ports: *web\n  - { name: c, action: pass, ports: [*tls, 8443] }\n";
+    let policy = accepted(text).policy;
+    assert_eq!(policy.rules[0].services, policy.rules[1].services);
+    assert_eq!(policy.rules[2].services.len(), 4);
+    // One wrong value is one problem, wherever it is used.
+    let wrong = text.replace("80,", "0x50,");
+    assert_eq!(pointed(&wrong, &only_problem(&wrong)), "0x50");
+    // A rule that is used twice is a duplicate name.
+    let text = "version: 1\nrules:\n  - &r { name: a, action: drop, ports: 1 }\n  - *r\n";
+    assert_eq!(only_problem(text).message, "two rules are called `a`");
+    let text = "version: 1\nrules: &r\n  - *r\n";
+    assert_eq!(
+        only_problem(text).message,
+        "the alias `*r` stands inside of what it stands for"
+    );
+}
+
+#[test]
+fn y07_merge_keys_are_refused_with_a_message() {
+    let text = "version: 1\nrules:\n  - &base\n    name: a\n    action: drop\n    ports: 22\n  - <<: *base\n    name: b\n";
+    let problem = only_problem(text);
+    assert_eq!(problem.message, "the merge key `<<` is not supported");
+    assert_eq!(at(text, &problem), (7, 5));
+}
+
+#[test]
+fn y07_tags_are_refused() {
+    for tag in ["!!int", "!!str", "!port", "!<tag:yaml.org,2002:int>"] {
+        let text = with_ports(&format!("{tag} 22"));
+        let problem = only_problem(&text);
+        assert!(problem.message.starts_with("the tag `"), "{problem:?}");
+        assert_eq!(pointed(&text, &problem), "22");
+    }
+}
+
+#[test]
+fn y07_an_alias_bomb_is_refused_at_once() {
+    let mut text = String::from("version: 1\na0: &a0 [22, 22, 22, 22, 22, 22, 22, 22, 22]\n");
+    for level in 1..40 {
+        let alias = format!("*a{}", level - 1);
+        text.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            vec![alias; 9].join(", ")
+        ));
+    }
+    text.push_str("rules: []\n");
+    let started = Instant::now();
+    let problem = refused(&text).into_iter().last().unwrap();
+    assert!(started.elapsed() < Duration::from_millis(500));
+    assert_eq!(
+        problem.message,
+        "the policy holds more than 4000000 values, its aliases followed"
+    );
+    assert!(
+        problem
+            .hint
+            .unwrap()
+            .contains("aliases of aliases multiply")
+    );
+    // One level of many aliases to one long list is no less of a bomb.
+    let list = vec!["1"; 50_000].join(",");
+    let mut text = format!("version: 1\nx: &x [{list}]\nrules:\n");
+    for rule in 0..200 {
+        text.push_str(&format!(
+            "  - {{ name: r{rule}, action: drop, ports: *x }}\n"
+        ));
+    }
+    assert!(
+        refused(&text)
+            .iter()
+            .any(|problem| problem.message.contains("more than 4000000"))
+    );
+}
+
+#[test]
+fn deep_nesting_is_refused_without_harm() {
+    for text in [
+        "[".repeat(100_000),
+        "{a: ".repeat(100_000),
+        "- ".repeat(100_000),
+        format!(
+            "version: 1\nrules: {}{}\n",
+            "[".repeat(200),
+            "]".repeat(200)
+        ),
+    ] {
+        assert!(check(&text).is_err());
+    }
+}
+
+#[test]
+fn syntax_errors_have_a_place() {
+    for (text, place) in [
+        ("version: 1\nrules: [\n", (2, 8)),
+        ("version: 1\ninterfaces: 'eth0\n", (2, 13)),
+        ("version: 1\n}\n", (2, 1)),
+    ] {
+        let problem = only_problem(text);
+        assert!(
+            problem.message.starts_with("this is not YAML: "),
+            "{problem:?}"
+        );
+        assert!(problem.message.len() > "this is not YAML: ".len());
+        assert_eq!(at(text, &problem), place, "{text:?}");
+    }
+}
+
+#[test]
+fn a_text_beyond_the_limit_is_refused_unread() {
+    let text = "#".repeat(limits::POLICY_BYTES + 1);
+    let problem = only_problem(&text);
+    assert_eq!(
+        problem.message,
+        "the policy has 16777217 bytes, more than the 16777216 allowed"
+    );
+}
+
+#[test]
+fn default_drop_warns_of_replies() {
+    let text = "version: 1\ndefault: drop\nrules: []\n";
+    let warnings = accepted(text).warnings;
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].severity, Severity::Warning);
+    assert_eq!(at(text, &warnings[0]), (2, 10));
+    assert!(
+        warnings[0]
+            .hint
+            .as_ref()
+            .unwrap()
+            .contains("outbound connections break")
+    );
+    assert!(
+        accepted("version: 1\ndefault: pass\nrules: []\n")
+            .warnings
+            .is_empty()
+    );
+}
+
+#[test]
+fn notes_on_essential_traffic() {
+    for protocol in ["icmp", "icmpv6", "any", "1", "58"] {
+        let rule = format!("{{ name: r, action: drop, protocol: {protocol} }}");
+        let text = with_rules(&[&rule]);
+        let warnings = accepted(&text).warnings;
+        assert_eq!(warnings.len(), 1, "{protocol}");
+        assert_eq!(warnings[0].severity, Severity::Note);
+        assert_eq!(
+            warnings[0].message,
+            format!("`{protocol}` does not cover essential traffic")
+        );
+        assert_eq!(pointed(&text, &warnings[0]), protocol);
+        let text = text.replace("rules:", "essential: rules\nrules:");
+        assert!(accepted(&text).warnings.is_empty(), "{protocol}");
+    }
+    for rest in [
+        "protocol: igmp",
+        "protocol: gre",
+        "ports: any",
+        "ports: 68/udp",
+    ] {
+        let rule = format!("{{ name: r, action: drop, {rest} }}");
+        assert!(
+            accepted(&with_rules(&[&rule])).warnings.is_empty(),
+            "{rest}"
+        );
+    }
+}
+
+#[test]
+fn a_pass_that_is_not_enforced_has_no_effect() {
+    let text = with_rules(&["{ name: r, action: pass, ports: 22, enforce: false }"]);
+    let warnings = accepted(&text).warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].message.starts_with("rule `r` has no effect"));
+    let text = with_rules(&["{ name: r, action: drop, ports: 22, enforce: false }"]);
+    assert!(accepted(&text).warnings.is_empty());
+}
+
+#[test]
+fn dead_rules_are_named_with_what_covers_them() {
+    let text = with_rules(&[
+        "{ name: low, action: pass, ports: 1-100/tcp }",
+        "{ name: high, action: drop, ports: 101-200/tcp }",
+        "{ name: dead, action: drop, ports: 90-110/tcp }",
+        "{ name: alive, action: drop, ports: 90-201/tcp }",
+        "{ name: counts, action: drop, ports: [22/tcp, 101/tcp], enforce: false }",
+    ]);
+    let warnings = accepted(&text).warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert_eq!(
+        warnings[0].message,
+        "rule `dead` never decides anything: earlier rules decide all that it matches"
+    );
+    assert_eq!(at(&text, &warnings[0]), (6, 13));
+    let related: Vec<_> = warnings[0]
+        .related
+        .iter()
+        .map(|r| r.text.as_str())
+        .collect();
+    assert_eq!(
+        related,
+        [
+            "rule `low` (line 4) comes first",
+            "rule `high` (line 5) comes first"
+        ]
+    );
+    assert_eq!(
+        warnings[0].hint.as_deref(),
+        Some("move it above `low` or `high`, or remove it")
+    );
+    assert!(
+        warnings[1]
+            .message
+            .starts_with("rule `counts` never counts anything")
+    );
+}
+
+#[test]
+fn rules_that_reach_something_are_not_dead() {
+    for rules in [
+        // A rule that only counts covers nothing.
+        [
+            "{ name: a, action: drop, ports: 22, enforce: false }",
+            "{ name: b, action: drop, ports: 22 }",
+        ],
+        // Later fragments and port 0 are left.
+        [
+            "{ name: a, action: drop, ports: 1-65535 }",
+            "{ name: b, action: pass, ports: any }",
+        ],
+        // Essential traffic is left: an answer of a DHCP server.
+        [
+            "{ name: a, action: drop, ports: 68, protocol: udp }",
+            "{ name: b, action: pass, ports: 68/udp }",
+        ],
+        [
+            "{ name: a, action: drop, protocol: icmp }",
+            "{ name: b, action: pass, protocol: 1 }",
+        ],
+    ] {
+        let warnings = accepted(&with_rules(&rules)).warnings;
+        assert!(
+            warnings.iter().all(|w| w.severity == Severity::Note),
+            "{warnings:#?}"
+        );
+    }
+    // With `essential: rules` nothing is left.
+    let text = with_rules(&[
+        "{ name: a, action: drop, ports: 68, protocol: udp }",
+        "{ name: b, action: pass, ports: 68/udp }",
+    ]);
+    let text = text.replace("rules:", "essential: rules\nrules:");
+    assert_eq!(accepted(&text).warnings.len(), 1);
+}

@@ -1,0 +1,195 @@
+//! The command line: what can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  success
+  1  the policy or the request is refused
+  2  the command line is wrong
+  3  the system refuses: permission, kernel, interface, no daemon";
+
+/// Filters packets at the XDP hook, before the kernel's network stack.
+#[derive(Debug, Parser)]
+#[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: attach the filter and keep it until SIGTERM. SIGHUP reloads the policy.
+    #[command(after_help = EXIT_CODES)]
+    Run(Run),
+    /// Check policy files and show everything that is wrong with them. Changes nothing, needs no root.
+    #[command(after_help = EXIT_CODES)]
+    Check(Check),
+    /// Have the running daemon read its policy again; the old one stays if the new one is refused.
+    #[command(after_help = EXIT_CODES)]
+    Reload(Connection),
+    /// Show what the running daemon does.
+    #[command(after_help = EXIT_CODES)]
+    Status(Status),
+    /// Show what the running daemon has counted.
+    #[command(after_help = EXIT_CODES)]
+    Counters(Counters),
+    /// Run the frames of a capture through the filter, without sending or attaching anything.
+    #[command(after_help = EXIT_CODES)]
+    Replay(Replay),
+}
+
+/// Where the running daemon listens.
+#[derive(Args, Clone, Debug)]
+pub struct Connection {
+    /// Control socket of the daemon.
+    #[arg(long, value_name = "PATH", env = "PORTGUARD_SOCKET", default_value = crate::control::DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// `portguard run`
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Policy file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/portguard/policy.yaml"
+    )]
+    pub policy: PathBuf,
+    /// Interface to guard, instead of those that the policy names: a name, a glob ("wan*") or
+    /// "default-route". May be given more than once. One that does not exist yet is waited for.
+    #[arg(long, value_name = "NAME")]
+    pub interface: Vec<String>,
+    /// Where to listen for the other commands.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard check`
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Policy files.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Also check that every interface that the policy names exists on this host.
+    #[arg(long)]
+    pub interfaces: bool,
+}
+
+/// `portguard status`
+#[derive(Args, Debug)]
+pub struct Status {
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard counters`
+#[derive(Args, Debug)]
+pub struct Counters {
+    /// Go on, once an interval, until interrupted.
+    #[arg(long)]
+    pub follow: bool,
+    /// Time between two reports when following: "500ms", "1s", "1m".
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
+    pub interval: Duration,
+    /// How to print them; JSON is one object a line when following.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard replay`
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// Policy file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/portguard/policy.yaml"
+    )]
+    pub policy: PathBuf,
+    /// Capture in pcap or pcapng format, of Ethernet frames.
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// How to print it; JSON is one object a frame.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Shortest and longest interval.
+const INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit_ms = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("a number with `ms`, `s`, `m` or `h` is expected, like `1s`".into()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_invalid| "a whole number is expected before the unit, like `500ms`")?;
+    let interval = Duration::from_millis(number.saturating_mul(unit_ms));
+    if INTERVALS.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("an interval from `100ms` to `24h` is expected".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn intervals_have_a_unit_and_bounds() {
+        assert_eq!(parse_interval("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_interval("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(parse_interval("2m"), Ok(Duration::from_secs(120)));
+        for wrong in [
+            "1",
+            "s",
+            "",
+            "1.5s",
+            "0s",
+            "99ms",
+            "25h",
+            "-1s",
+            "1 s",
+            "18446744073709551615h",
+        ] {
+            assert!(parse_interval(wrong).is_err(), "{wrong}");
+        }
+    }
+}

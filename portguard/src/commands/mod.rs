@@ -1,0 +1,9 @@
+//! The verbs of the command line, a file each. They do; `output` prints.
+
+pub mod check;
+mod client;
+pub mod counters;
+pub mod reload;
+pub mod replay;
+pub mod run;
+pub mod status;

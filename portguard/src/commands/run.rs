@@ -1,0 +1,33 @@
+//! `portguard run`
+
+use anyhow::anyhow;
+use portguard_policy::InterfacePattern;
+
+use crate::cli::Run;
+use crate::daemon::{self, Options};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+
+/// Runs the daemon.
+///
+/// # Errors
+///
+/// [`Failure`] when it cannot start.
+pub fn run(arguments: Run) -> Outcome {
+    let interfaces = arguments
+        .interface
+        .iter()
+        .map(|text| {
+            InterfacePattern::parse(text).map_err(|problem| Failure {
+                exit: Exit::Usage,
+                error: anyhow!("`--interface {text}`: {problem}"),
+            })
+        })
+        .collect::<Outcome<_>>()?;
+    output::start_log();
+    daemon::run(Options {
+        policy: arguments.policy,
+        interfaces,
+        socket: arguments.connection.socket,
+    })
+}

@@ -1,0 +1,177 @@
+//! What is said over the control socket: one JSON object a line, a request and its answers.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataplane::Mode;
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/portguard/control.sock";
+
+/// Longest request in bytes, its line end included.
+pub const MAX_REQUEST_BYTES: u64 = 64 * 1024;
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// What the daemon does; answered once.
+    Status {},
+    /// What it has counted; answered once, or again and again.
+    Counters {
+        /// Milliseconds between two answers; without it there is one answer.
+        #[serde(default)]
+        interval_ms: Option<u64>,
+    },
+    /// Read the policy again; answered when it is in force or refused.
+    Reload {},
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::Counters`].
+    Counters(Counters),
+    /// To [`Request::Reload`].
+    Reloaded(Reloaded),
+    /// The request is refused or failed.
+    Failed {
+        /// Exit code for the program that asked.
+        exit: u8,
+        /// What went wrong, for people; may have several lines.
+        error: String,
+    },
+}
+
+/// What the daemon does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process ID.
+    pub pid: u32,
+    /// The policy file.
+    pub policy: PathBuf,
+    /// Number of the policy in force, from 1, one more with each that takes effect.
+    pub generation: u64,
+    /// Rules in it.
+    pub rules: usize,
+    /// `false`: everything is counted and passed.
+    pub enforce: bool,
+    /// The interfaces.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// How the last reload ended; `null` before the first.
+    pub last_reload: Option<LastReload>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Its name, or the pattern that nothing matches yet.
+    pub name: String,
+    /// What is with it.
+    pub state: InterfaceState,
+    /// Where the program runs, if attached.
+    pub mode: Option<Mode>,
+    /// Why it is not attached, or not natively.
+    pub reason: Option<String>,
+}
+
+/// What is with an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InterfaceState {
+    /// The filter is at work.
+    Attached,
+    /// It does not exist yet.
+    Waiting,
+    /// It exists, but the filter cannot be attached.
+    Failed,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReload {
+    /// Whether the policy file is the policy in force since.
+    pub ok: bool,
+    /// Seconds since 1970.
+    pub unix_time: u64,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// The result of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// `false`: the file has the content that is in force already, so nothing was done.
+    pub changed: bool,
+    /// Number of the policy in force.
+    pub generation: u64,
+    /// What is legal but probably not meant, for people.
+    pub warnings: Vec<String>,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Frames.
+    pub packets: u64,
+    /// Bytes of these frames from the Ethernet header on.
+    pub bytes: u64,
+}
+
+/// What the daemon has counted since it started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Seconds since 1970.
+    pub unix_time: f64,
+    /// Number of the policy in force.
+    pub generation: u64,
+    /// All frames seen: the sum of the outcomes and the rules.
+    pub frames: Count,
+    /// Outcomes that are no rule.
+    pub outcomes: Vec<OutcomeCount>,
+    /// Rules in the order of the policy, then removed ones.
+    pub rules: Vec<RuleCount>,
+    /// Dropped packets by destination.
+    pub drops: Vec<DropCount>,
+}
+
+/// One outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeCount {
+    /// Its name.
+    pub name: String,
+    /// How often.
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// Its name.
+    pub name: String,
+    /// `pass` or `drop`; `null` for a rule that the policy in force does not have any more.
+    pub action: Option<String>,
+    /// Packets that it decided.
+    #[serde(flatten)]
+    pub count: Count,
+    /// Packets that it would have dropped, were it enforced.
+    pub shadow: Count,
+}
+
+/// Dropped packets of one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCount {
+    /// `tcp`, `udp`, `sctp`, another name, or the number.
+    pub protocol: String,
+    /// Destination port; `null` for later fragments and protocols without ports.
+    pub port: Option<u16>,
+    /// How many.
+    pub packets: u64,
+}

@@ -1,0 +1,434 @@
+//! The policy in force, where it is attached, and every way in which that changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use portguard_policy::{AttachMode, InterfacePattern, Tables};
+use tracing::{error, info, warn};
+
+use crate::control::{Counters, InterfaceState, InterfaceStatus, LastReload, Reloaded, Status};
+use crate::dataplane::interfaces::{self, Interface};
+use crate::dataplane::{AttachError, Attachment, Generation, LoadOptions, Mode, link};
+use crate::exit::{Failure, Outcome};
+use crate::output;
+use crate::policy_file::{self, Loaded};
+
+use super::matching::{self, Matched};
+use super::totals::Totals;
+use super::{Options, unix_time};
+
+/// A frame of a larger MTU may not fit one buffer of a page, with the room that the kernel keeps before
+/// and behind it (`XDP_PACKET_HEADROOM` of 256 bytes, `skb_shared_info` of 320).
+const SINGLE_BUFFER_MTU: u32 = 3_400;
+
+/// How long to wait for running programs where the kernel cannot be asked.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// The policy in force and its attachments. Dropping it detaches.
+#[derive(Debug)]
+pub(super) struct Guard {
+    path: PathBuf,
+    /// From the command line; empty to follow the policy.
+    interfaces: Vec<InterfacePattern>,
+    loaded: Loaded,
+    generation: Generation,
+    options: LoadOptions,
+    number: u64,
+    /// By interface index.
+    attachments: BTreeMap<u32, Attachment>,
+    /// Interfaces that the filter could not be attached to since the start, with the reason.
+    failed: BTreeMap<String, String>,
+    waiting: Vec<String>,
+    totals: Totals,
+    last_reload: Option<LastReload>,
+}
+
+impl Guard {
+    /// Loads a policy and attaches it to every interface that it means and that exists.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses one of them; nothing is attached then.
+    pub(super) fn start(loaded: Loaded, options: &Options) -> Outcome<Self> {
+        let patterns = patterns(&options.interfaces, &loaded)?;
+        let found = find(&patterns).map_err(Failure::system)?;
+        let load_options = found.load_options(loaded.policy.attach);
+        let generation = load(&loaded.tables, load_options).map_err(Failure::system)?;
+
+        let mut attachments = BTreeMap::new();
+        for interface in found.guarded() {
+            let attachment = Attachment::new(&generation, interface, loaded.policy.attach)
+                .map_err(Failure::system)?;
+            announce(&attachment);
+            attachments.insert(interface.index, attachment);
+        }
+        for pattern in &found.matched.waiting {
+            warn!("waiting for interface `{pattern}`: it does not exist yet");
+        }
+        let mut guard = Self {
+            path: options.policy.clone(),
+            interfaces: options.interfaces.clone(),
+            loaded,
+            generation,
+            options: load_options,
+            number: 1,
+            attachments,
+            failed: BTreeMap::new(),
+            waiting: found.matched.waiting,
+            totals: Totals::default(),
+            last_reload: None,
+        };
+        guard.count_all_buffers_if_needed(&found.interfaces);
+        Ok(guard)
+    }
+
+    /// Reads the policy file again and puts it in force, or leaves everything as it was.
+    pub(super) fn reload(&mut self) -> Outcome<Reloaded> {
+        let result = self.try_reload();
+        self.last_reload = Some(LastReload {
+            ok: result.is_ok(),
+            unix_time: unix_time() as u64,
+            error: result.as_ref().err().map(ToString::to_string),
+        });
+        result
+    }
+
+    fn try_reload(&mut self) -> Outcome<Reloaded> {
+        let refused = |error: &policy_file::PolicyError| {
+            Failure::refused(anyhow!(output::problems::policy_error(error)))
+        };
+        let file = policy_file::read(&self.path).map_err(|error| refused(&error))?;
+        if file == self.loaded.file {
+            return Ok(Reloaded {
+                changed: false,
+                generation: self.number,
+                warnings: Vec::new(),
+            });
+        }
+        let loaded = policy_file::compile(file).map_err(|error| refused(&error))?;
+        let mut warnings = output::problems::warnings(&loaded);
+        let found = find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
+        let options = LoadOptions {
+            count_all_buffers: self.options.count_all_buffers
+                || found.load_options(loaded.policy.attach).count_all_buffers,
+            ..self.options
+        };
+        let generation = load(&loaded.tables, options).map_err(Failure::system)?;
+
+        // New interfaces first: if one refuses, nothing has changed yet.
+        let mut added = BTreeMap::new();
+        for interface in found.guarded() {
+            match self.attachments.get(&interface.index) {
+                Some(attachment) => warnings.extend(other_mode(attachment, loaded.policy.attach)),
+                None => {
+                    let attachment = Attachment::new(&generation, interface, loaded.policy.attach)
+                        .map_err(Failure::system)?;
+                    added.insert(interface.index, attachment);
+                }
+            }
+        }
+        self.publish(generation, options).map_err(Failure::system)?;
+        self.number += 1;
+        self.loaded = loaded;
+        for attachment in added.values() {
+            announce(attachment);
+        }
+        self.attachments.extend(added);
+        self.failed.clear();
+        self.detach_except(&found.matched.guarded);
+        self.waiting = found.matched.waiting;
+        self.count_all_buffers_if_needed(&found.interfaces);
+        Ok(Reloaded {
+            changed: true,
+            generation: self.number,
+            warnings,
+        })
+    }
+
+    /// Attaches to interfaces that appeared and forgets those that are gone.
+    pub(super) fn follow_interfaces(&mut self) {
+        let patterns = match patterns(&self.interfaces, &self.loaded) {
+            Ok(patterns) => patterns,
+            Err(failure) => return error!("{failure}"),
+        };
+        let found = match find(&patterns) {
+            Ok(found) => found,
+            Err(error) => return error!("{error:#}"),
+        };
+        self.forget_gone(&found);
+        let mut failed = BTreeMap::new();
+        for interface in found.guarded() {
+            if let Some(attachment) = self.attachments.get_mut(&interface.index) {
+                attachment.interface.clone_from(&interface.name);
+                continue;
+            }
+            match Attachment::new(&self.generation, interface, self.loaded.policy.attach) {
+                Ok(attachment) => {
+                    announce(&attachment);
+                    self.attachments.insert(interface.index, attachment);
+                }
+                Err(AttachError::Gone { .. }) => {}
+                Err(error) => {
+                    let reason = error.to_string();
+                    if self.failed.get(&interface.name) != Some(&reason) {
+                        error!("{reason}");
+                    }
+                    failed.insert(interface.name.clone(), reason);
+                }
+            }
+        }
+        self.failed = failed;
+        self.waiting = found.matched.waiting;
+        self.count_all_buffers_if_needed(&found.interfaces);
+    }
+
+    /// Drops attachments whose interface was deleted or renamed to something that the policy does not
+    /// mean. One that only lost its default route stays guarded: the route may come back.
+    fn forget_gone(&mut self, found: &Found) {
+        let names: BTreeMap<u32, &str> = found
+            .interfaces
+            .iter()
+            .map(|interface| (interface.index, interface.name.as_str()))
+            .collect();
+        self.attachments.retain(|index, attachment| {
+            let name = names.get(index);
+            let stays = found.matched.guarded.contains(index)
+                || name.is_some_and(|name| *name == attachment.interface);
+            if !stays {
+                info!("interface `{}` is gone", attachment.interface);
+            }
+            stays
+        });
+    }
+
+    fn detach_except(&mut self, guarded: &BTreeSet<u32>) {
+        self.attachments.retain(|index, attachment| {
+            let stays = guarded.contains(index);
+            if !stays {
+                info!(
+                    "detached from `{}`: the policy does not name it",
+                    attachment.interface
+                );
+            }
+            stays
+        });
+    }
+
+    /// Puts a generation in the place of the present one on every interface, or on none.
+    fn publish(&mut self, generation: Generation, options: LoadOptions) -> anyhow::Result<()> {
+        let mut gone = Vec::new();
+        let mut switched: Vec<&Attachment> = Vec::new();
+        for (index, attachment) in &self.attachments {
+            match attachment.replace(&generation, &self.generation) {
+                Ok(()) => switched.push(attachment),
+                Err(error) if link::is_gone(&error) => gone.push(*index),
+                Err(error) => {
+                    for attachment in switched {
+                        if let Err(error) = attachment.replace(&self.generation, &generation) {
+                            error!(
+                                "cannot switch `{}` back to the previous policy: {error}",
+                                attachment.interface
+                            );
+                        }
+                    }
+                    return Err(error).with_context(|| {
+                        format!(
+                            "cannot replace the program on interface `{}`; the previous policy stays in force",
+                            attachment.interface
+                        )
+                    });
+                }
+            }
+        }
+        for index in gone {
+            self.attachments.remove(&index);
+        }
+        let old = std::mem::replace(&mut self.generation, generation);
+        self.options = options;
+        // Until here the old program counted; now it may still run on another CPU.
+        if link::wait_for_running_programs().is_err() {
+            std::thread::sleep(SETTLE);
+        }
+        match old.counts() {
+            Ok(counts) => self.totals.add(&self.loaded.policy, &counts),
+            Err(error) => error!("counters of the previous policy are lost: {error}"),
+        }
+        Ok(())
+    }
+
+    /// Publishes the same tables anew, should an attachment need its frames' length asked for.
+    fn count_all_buffers_if_needed(&mut self, interfaces: &[Interface]) {
+        let needed = self.attachments.values().any(|attachment| {
+            attachment.mode == Mode::Generic
+                || interfaces.iter().any(|interface| {
+                    interface.index == attachment.ifindex && interface.mtu > SINGLE_BUFFER_MTU
+                })
+        });
+        if !needed || self.options.count_all_buffers {
+            return;
+        }
+        let options = LoadOptions {
+            count_all_buffers: true,
+            ..self.options
+        };
+        let result = load(&self.loaded.tables, options)
+            .and_then(|generation| self.publish(generation, options));
+        if let Err(error) = result {
+            warn!("bytes of frames in several buffers are counted too low: {error:#}");
+        }
+    }
+
+    /// What the daemon does, in a line.
+    pub(super) fn summary(&self) -> String {
+        let mut parts: Vec<String> = self
+            .attachments
+            .values()
+            .map(|attachment| format!("{} ({})", attachment.interface, attachment.mode))
+            .collect();
+        parts.extend(
+            self.waiting
+                .iter()
+                .map(|pattern| format!("waiting for {pattern}")),
+        );
+        parts.extend(self.failed.keys().map(|name| format!("{name} FAILED")));
+        let rules = self.loaded.policy.rules.len();
+        let dry = if self.loaded.policy.enforce {
+            ""
+        } else {
+            ", dry run: nothing is dropped"
+        };
+        format!(
+            "policy {} with {rules} rule{} on {}{dry}",
+            self.number,
+            if rules == 1 { "" } else { "s" },
+            parts.join(", ")
+        )
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let attached = self.attachments.values().map(|attachment| InterfaceStatus {
+            name: attachment.interface.clone(),
+            state: InterfaceState::Attached,
+            mode: Some(attachment.mode),
+            reason: attachment.fallback.clone(),
+        });
+        let waiting = self.waiting.iter().map(|pattern| InterfaceStatus {
+            name: pattern.clone(),
+            state: InterfaceState::Waiting,
+            mode: None,
+            reason: Some("no such interface yet".into()),
+        });
+        let failed = self.failed.iter().map(|(name, reason)| InterfaceStatus {
+            name: name.clone(),
+            state: InterfaceState::Failed,
+            mode: None,
+            reason: Some(reason.clone()),
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            policy: self.path.clone(),
+            generation: self.number,
+            rules: self.loaded.policy.rules.len(),
+            enforce: self.loaded.policy.enforce,
+            interfaces: attached.chain(waiting).chain(failed).collect(),
+            last_reload: self.last_reload.clone(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> anyhow::Result<Counters> {
+        let counts = self.generation.counts()?;
+        Ok(self
+            .totals
+            .report(&self.loaded.policy, &counts, self.number, unix_time()))
+    }
+}
+
+/// The interfaces of this host and which of them are meant.
+struct Found {
+    interfaces: Vec<Interface>,
+    matched: Matched,
+}
+
+impl Found {
+    fn guarded(&self) -> impl Iterator<Item = &Interface> {
+        self.interfaces
+            .iter()
+            .filter(|interface| self.matched.guarded.contains(&interface.index))
+    }
+
+    fn load_options(&self, attach: AttachMode) -> LoadOptions {
+        LoadOptions {
+            count_all_buffers: attach == AttachMode::Generic
+                || self
+                    .guarded()
+                    .any(|interface| interface.mtu > SINGLE_BUFFER_MTU),
+            trace: false,
+        }
+    }
+}
+
+fn find(patterns: &[InterfacePattern]) -> anyhow::Result<Found> {
+    let interfaces = interfaces::list().context("cannot list the interfaces")?;
+    let default_route = if patterns.contains(&InterfacePattern::DefaultRoute) {
+        interfaces::with_default_route().context("cannot list the routes")?
+    } else {
+        Vec::new()
+    };
+    let matched = matching::matched(patterns, &interfaces, &default_route);
+    Ok(Found {
+        interfaces,
+        matched,
+    })
+}
+
+/// Those of the command line, or else of the policy.
+fn patterns(command_line: &[InterfacePattern], loaded: &Loaded) -> Outcome<Vec<InterfacePattern>> {
+    let patterns = if command_line.is_empty() {
+        &loaded.policy.interfaces
+    } else {
+        command_line
+    };
+    if patterns.is_empty() {
+        return Err(Failure::refused(anyhow!(
+            "no interface to guard: policy `{}` has no key `interfaces`; add it, or give `--interface NAME`",
+            loaded.file.path.display()
+        )));
+    }
+    Ok(patterns.to_vec())
+}
+
+fn load(tables: &Tables, options: LoadOptions) -> anyhow::Result<Generation> {
+    Generation::load(tables, options).context("cannot load the filter into the kernel")
+}
+
+fn announce(attachment: &Attachment) {
+    match &attachment.fallback {
+        None => info!(
+            "attached to `{}` in {} mode",
+            attachment.interface, attachment.mode
+        ),
+        Some(reason) => warn!(
+            "attached to `{}` in generic mode, which is slower than native: {reason}",
+            attachment.interface
+        ),
+    }
+}
+
+/// A warning where the policy asks for another mode than the one in which an interface is attached.
+/// The kernel cannot change it without a moment in which nothing is filtered.
+fn other_mode(attachment: &Attachment, wanted: AttachMode) -> Option<String> {
+    let wanted = match wanted {
+        AttachMode::Native => Mode::Native,
+        AttachMode::Generic => Mode::Generic,
+        AttachMode::Auto => return None,
+    };
+    (wanted != attachment.mode).then(|| {
+        format!(
+            "warning: `{}` stays attached in {} mode; {wanted} mode takes effect when portguard is restarted",
+            attachment.interface, attachment.mode
+        )
+    })
+}

@@ -1,0 +1,158 @@
+//! The daemon: attaches a policy, follows the interfaces, answers on the control socket.
+
+mod events;
+mod guard;
+mod lock;
+mod matching;
+mod server;
+mod totals;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use portguard_policy::InterfacePattern;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::control::{Answer, Request};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
+use crate::policy_file;
+
+use self::guard::Guard;
+use self::server::{Call, Server};
+
+/// What the daemon is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Policy file.
+    pub policy: PathBuf,
+    /// Interfaces from the command line; they replace those of the policy.
+    pub interfaces: Vec<InterfacePattern>,
+    /// Control socket.
+    pub socket: PathBuf,
+}
+
+/// Runs until SIGTERM or SIGINT, then detaches.
+///
+/// # Errors
+///
+/// [`Failure`] when the daemon cannot start; nothing is attached then.
+pub fn run(options: Options) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")
+        .map_err(Failure::system)?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: Options) -> Outcome {
+    // Signals first: one that comes while we start must not kill us half-way.
+    let mut hangup = handler(SignalKind::hangup())?;
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+
+    let _lock = lock::acquire(&options.socket).map_err(Failure::system)?;
+    let loaded = policy_file::load(&options.policy).map_err(|error| {
+        Failure::refused(anyhow::Error::msg(output::problems::policy_error(&error)))
+    })?;
+    for warning in output::problems::warnings(&loaded) {
+        warn!("{warning}");
+    }
+    // Before anything is attached, so that no interface that appears meanwhile is missed.
+    let mut events = events::Events::subscribe().map_err(Failure::system)?;
+    let mut guard = Guard::start(loaded, &options)?;
+    let (calls, mut called) = mpsc::channel(16);
+    let server = Server::bind(&options.socket, calls).map_err(Failure::system)?;
+    let server = tokio::spawn(server.accept());
+    notify(&[NotifyState::Ready, NotifyState::Status(&guard.summary())]);
+    info!("{}", guard.summary());
+
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                reload(&mut guard);
+            }
+            Some(call) = called.recv() => answer(&mut guard, call),
+            result = events.changed() => {
+                if let Err(error) = result {
+                    warn!("cannot follow the interfaces: {error}");
+                }
+                guard.follow_interfaces();
+                notify(&[NotifyState::Status(&guard.summary())]);
+            }
+        }
+    }
+
+    info!("stopping: detaching from all interfaces");
+    notify(&[NotifyState::Stopping]);
+    server.abort();
+    drop(guard);
+    server::remove(&options.socket);
+    Ok(())
+}
+
+fn handler(kind: SignalKind) -> Outcome<tokio::signal::unix::Signal> {
+    signal(kind)
+        .context("cannot listen for signals")
+        .map_err(Failure::system)
+}
+
+fn answer(guard: &mut Guard, call: Call) {
+    let answer = match call.request {
+        Request::Status {} => Answer::Status(guard.status()),
+        Request::Counters { .. } => match guard.counters() {
+            Ok(counters) => Answer::Counters(counters),
+            Err(error) => Answer::Failed {
+                exit: Exit::System as u8,
+                error: error.to_string(),
+            },
+        },
+        Request::Reload {} => reload(guard),
+    };
+    // Whoever asked may have gone away meanwhile.
+    let _gone = call.reply.send(answer);
+}
+
+fn reload(guard: &mut Guard) -> Answer {
+    let result = guard.reload();
+    match &result {
+        Ok(reloaded) if !reloaded.changed => info!("reload: the policy is unchanged"),
+        Ok(reloaded) => {
+            for warning in &reloaded.warnings {
+                warn!("{warning}");
+            }
+            info!("reload: policy {} is in force", reloaded.generation);
+        }
+        Err(failure) => error!("reload: refused, the previous policy stays in force\n{failure}"),
+    }
+    notify(&[NotifyState::Status(&guard.summary())]);
+    match result {
+        Ok(reloaded) => Answer::Reloaded(reloaded),
+        Err(failure) => Answer::Failed {
+            exit: failure.exit as u8,
+            error: failure.to_string(),
+        },
+    }
+}
+
+/// Tells systemd, if it started us.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!("cannot notify the service manager: {error}");
+    }
+}
+
+/// Seconds since 1970.
+fn unix_time() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}

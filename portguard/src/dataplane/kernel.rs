@@ -1,0 +1,9 @@
+//! What this kernel can do.
+
+use aya::util::KernelVersion;
+
+/// Whether the running kernel has at least this version. A kernel that does not tell counts as old, for
+/// which everything is done the older way.
+pub(super) fn at_least(major: u8, minor: u8) -> bool {
+    KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
+}

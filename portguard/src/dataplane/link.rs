@@ -1,0 +1,298 @@
+//! Attaching a generation to an interface, and replacing it there in one step.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
+use portguard_policy::AttachMode;
+
+use super::foreign;
+use super::generation::{Generation, LoadError};
+use super::interfaces::{Interface, XdpState};
+use super::kernel;
+use super::sys;
+
+/// Where in the kernel a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In the driver, before a packet gets a socket buffer.
+    Native,
+    /// Behind the driver, in the network stack: works with any, but slower.
+    Generic,
+}
+
+impl Mode {
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Native => XDP_FLAGS_DRV_MODE,
+            Self::Generic => XDP_FLAGS_SKB_MODE,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// Why a program cannot be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The interface has no Ethernet header in front of its packets.
+    #[error(
+        "interface `{name}` has no Ethernet header (its type is {kind}); portguard filters Ethernet interfaces: name the device that carries this one instead"
+    )]
+    NotEthernet {
+        /// Name of the interface.
+        name: String,
+        /// Its type, as the kernel calls it.
+        kind: String,
+    },
+    /// Another XDP program is there.
+    #[error(
+        "interface `{name}` already carries {program}; it is left alone: detach it first (`ip link set dev {name} xdp off` if it is no link), or leave this interface out"
+    )]
+    Foreign {
+        /// Name of the interface.
+        name: String,
+        /// The program: its ID, mode and, where the kernel tells, its name.
+        program: String,
+    },
+    /// The driver has no native mode.
+    #[error(
+        "the driver of interface `{name}` has no native XDP; use `attach: auto` or `attach: generic`"
+    )]
+    NoNative {
+        /// Name of the interface.
+        name: String,
+    },
+    /// The MTU leaves no room that native mode needs.
+    #[error(
+        "the MTU of interface `{name}` ({mtu} bytes) is too large for native XDP in its driver; lower it (`ip link set dev {name} mtu 1500`), or use `attach: auto` or `attach: generic`"
+    )]
+    Mtu {
+        /// Name of the interface.
+        name: String,
+        /// Its MTU in bytes.
+        mtu: u32,
+    },
+    /// The interface went away meanwhile.
+    #[error("interface `{name}` is gone")]
+    Gone {
+        /// Name of the interface.
+        name: String,
+    },
+    /// The process lacks a capability.
+    #[error(
+        "the kernel does not permit to attach to interface `{name}`: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    )]
+    Permission {
+        /// Name of the interface.
+        name: String,
+    },
+    /// The kernel has no XDP links.
+    #[error(
+        "this kernel cannot link XDP programs to interfaces; portguard needs Linux 5.12 or later"
+    )]
+    NoLinks,
+    /// Anything else.
+    #[error("cannot attach to interface `{name}` in {mode} mode: {source}")]
+    Other {
+        /// Name of the interface.
+        name: String,
+        /// The mode that was asked for.
+        mode: Mode,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// The build is broken.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// A generation at work on an interface. Dropping it detaches.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Name of the interface when it was attached.
+    pub interface: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// Where the program runs.
+    pub mode: Mode,
+    /// Why it does not run natively, where `attach: auto` had to fall back.
+    pub fallback: Option<String>,
+    link: OwnedFd,
+}
+
+impl Attachment {
+    /// Attaches a generation to an interface.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]; nothing is attached then, and a program that was there stays.
+    pub fn new(
+        generation: &Generation,
+        interface: &Interface,
+        wanted: AttachMode,
+    ) -> Result<Self, AttachError> {
+        if !interface.has_ethernet_header {
+            return Err(AttachError::NotEthernet {
+                name: interface.name.clone(),
+                kind: interface.kind.clone(),
+            });
+        }
+        let attach = |mode| link(generation, interface, mode);
+        let (link, mode, fallback) = match wanted {
+            AttachMode::Native => (attach(Mode::Native)?, Mode::Native, None),
+            AttachMode::Generic => (attach(Mode::Generic)?, Mode::Generic, None),
+            AttachMode::Auto => match attach(Mode::Native) {
+                Ok(link) => (link, Mode::Native, None),
+                Err(
+                    error @ (AttachError::NoNative { .. }
+                    | AttachError::Mtu { .. }
+                    | AttachError::Other { .. }),
+                ) => {
+                    let link = attach(Mode::Generic)?;
+                    (link, Mode::Generic, Some(error.to_string()))
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Self {
+            interface: interface.name.clone(),
+            ifindex: interface.index,
+            mode,
+            fallback,
+            link,
+        })
+    }
+
+    /// Puts `new` in the place of `old` between two packets.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; `old` stays then. [`is_gone`] tells whether the interface is no more.
+    pub fn replace(&self, new: &Generation, old: &Generation) -> io::Result<()> {
+        let new = new.program().map_err(io::Error::other)?;
+        let old = old.program().map_err(io::Error::other)?;
+        sys::link_update(self.link.as_fd(), new, old)
+    }
+}
+
+/// Whether an update failed because the interface was deleted: the link outlives it, empty.
+#[must_use]
+pub fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOLINK)
+}
+
+/// Waits until no CPU runs a program that was replaced before, so that its counters are final.
+///
+/// # Errors
+///
+/// What the kernel says; a kernel with isolated CPUs (`nohz_full`) refuses.
+pub fn wait_for_running_programs() -> io::Result<()> {
+    sys::wait_for_running_programs()
+}
+
+fn link(
+    generation: &Generation,
+    interface: &Interface,
+    mode: Mode,
+) -> Result<OwnedFd, AttachError> {
+    sys::link_create(generation.program()?, interface.index, mode.flags())
+        .map_err(|error| explain(error, interface, mode))
+}
+
+fn explain(error: io::Error, interface: &Interface, mode: Mode) -> AttachError {
+    let name = interface.name.clone();
+    match error.raw_os_error() {
+        // The same mode is taken, or the other one is.
+        Some(libc::EBUSY | libc::EEXIST) => AttachError::Foreign {
+            name,
+            program: describe(interface),
+        },
+        Some(libc::EOPNOTSUPP) if mode == Mode::Native => AttachError::NoNative { name },
+        Some(libc::ERANGE) => AttachError::Mtu {
+            name,
+            mtu: interface.mtu,
+        },
+        Some(libc::ENODEV) => AttachError::Gone { name },
+        Some(libc::EPERM | libc::EACCES) => AttachError::Permission { name },
+        // The kernel knows no such command for this program type.
+        Some(libc::EINVAL) if !kernel::at_least(5, 9) => AttachError::NoLinks,
+        _ => AttachError::Other {
+            name,
+            mode,
+            source: error,
+        },
+    }
+}
+
+/// Says what is known of the program on an interface, asking anew: it may have come meanwhile.
+fn describe(interface: &Interface) -> String {
+    let fresh = super::interfaces::list()
+        .ok()
+        .and_then(|all| all.into_iter().find(|other| other.index == interface.index));
+    let xdp = fresh.map_or(interface.xdp, |fresh| fresh.xdp);
+    let Some(XdpState { program_id, mode }) = xdp else {
+        return "another XDP program".into();
+    };
+    let name = match foreign::program_name(program_id) {
+        Some(name) => format!(" `{name}`"),
+        None => String::new(),
+    };
+    format!("another XDP program{name} (ID {program_id}, {mode} mode)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface() -> Interface {
+        Interface {
+            index: u32::MAX,
+            name: "wan0".into(),
+            mtu: 9000,
+            has_ethernet_header: true,
+            kind: "ether".into(),
+            lower: None,
+            controller: None,
+            xdp: None,
+        }
+    }
+
+    fn sentence(errno: i32, mode: Mode) -> String {
+        explain(io::Error::from_raw_os_error(errno), &interface(), mode).to_string()
+    }
+
+    #[test]
+    fn an_mtu_that_is_too_large_is_named_with_the_command_that_cures_it() {
+        let text = sentence(libc::ERANGE, Mode::Native);
+        assert!(
+            text.contains("`wan0`") && text.contains("9000 bytes"),
+            "{text}"
+        );
+        assert!(text.contains("ip link set dev wan0 mtu 1500"), "{text}");
+    }
+
+    #[test]
+    fn a_driver_without_native_mode_is_named() {
+        let text = sentence(libc::EOPNOTSUPP, Mode::Native);
+        assert!(text.contains("no native XDP"), "{text}");
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_passed_on() {
+        let text = sentence(libc::ENOMEM, Mode::Generic);
+        assert!(
+            text.contains("generic mode") && text.contains("memory"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! System calls that aya does not offer, or offers without what safe change needs: a link that is lost
+//! when its update fails, and an attachment that falls back to another kind in silence.
+
+use std::io;
+use std::mem::size_of_val;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd};
+
+/// `BPF_F_REPLACE`: update only if the present program is the expected one (kernel 5.6).
+const BPF_F_REPLACE: u32 = 1 << 2;
+
+/// `MEMBARRIER_CMD_GLOBAL` (kernel 4.3).
+const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+
+/// Creates a link of an XDP program to an interface (kernel 5.9). It lasts while its descriptor is open.
+pub(super) fn link_create(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut attr = zeroed();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
+    attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
+    attr.link_create.attach_type = bpf_attach_type::BPF_XDP as u32;
+    attr.link_create.flags = flags;
+    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+}
+
+/// Replaces the program of a link in one step, if it is still `old` (kernel 5.7).
+pub(super) fn link_update(
+    link: BorrowedFd<'_>,
+    new: BorrowedFd<'_>,
+    old: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.link_update.link_fd = link.as_raw_fd().cast_unsigned();
+    attr.link_update.__bindgen_anon_1.new_prog_fd = new.as_raw_fd().cast_unsigned();
+    attr.link_update.__bindgen_anon_2.old_prog_fd = old.as_raw_fd().cast_unsigned();
+    attr.link_update.flags = BPF_F_REPLACE;
+    bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Waits until every program that was running when this was called has ended: an RCU grace period.
+pub(super) fn wait_for_running_programs() -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn zeroed() -> bpf_attr {
+    // SAFETY: a union of structures of integers, for which zero is a value; the kernel wants every
+    // field that a command does not use to be zero.
+    unsafe { std::mem::zeroed() }
+}
+
+fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    let fd = bpf(command, attr)?;
+    let fd = i32::try_from(fd).map_err(|_overflow| io::Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: the kernel has just created this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
+    let size = size_of_val(attr);
+    // SAFETY: `attr` is valid for reads and writes of `size` bytes, and every pointer in it is null.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, attr, size) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}

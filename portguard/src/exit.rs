@@ -1,0 +1,69 @@
+//! How the program ends: exit codes and the error that carries one.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Exit codes. They are an interface: `--help` lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The policy or the request is refused.
+    Refused = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The system refuses: permission, kernel, interface, no daemon.
+    System = 3,
+}
+
+impl Exit {
+    /// The exit code that a daemon's answer carries as a number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Refused,
+            2 => Self::Usage,
+            _ => Self::System,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A failure with the exit code that it leads to. It is printed once, by `main`.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the program ends.
+    pub exit: Exit,
+    /// What went wrong, with its causes.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    /// The policy or the request is refused.
+    pub fn refused(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit: Exit::Refused,
+            error: error.into(),
+        }
+    }
+
+    /// The system refuses.
+    pub fn system(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit: Exit::System,
+            error: error.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+/// Result of a command.
+pub type Outcome<T = ()> = Result<T, Failure>;

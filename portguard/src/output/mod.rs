@@ -1,0 +1,82 @@
+//! Turning what commands return into text. Nothing else in this crate prints.
+
+mod counters;
+pub mod problems;
+mod replay;
+mod status;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anyhow::Context as _;
+
+use crate::exit::{Failure, Outcome};
+
+pub use counters::counters;
+pub use replay::Replay;
+pub use status::{reloaded, status};
+
+/// Prints the failure that ends the program.
+pub fn failure(failure: &Failure) {
+    let text = failure.to_string();
+    // Diagnostics of a policy bring their own heading.
+    let heading = if text.starts_with("error") {
+        ""
+    } else {
+        "error: "
+    };
+    // Nobody is left to tell when standard error is closed.
+    let _closed = writeln!(io::stderr(), "{heading}{text}");
+}
+
+/// Prints lines to standard output.
+///
+/// # Errors
+///
+/// [`Failure`] when standard output is closed.
+pub fn print_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Outcome {
+    print(|out| {
+        lines
+            .into_iter()
+            .try_for_each(|line| writeln!(out, "{line}"))
+    })
+}
+
+/// Logs to standard error: with times, unless the journal adds its own.
+pub fn start_log() {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let builder = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
+    let result = if journal {
+        builder.without_time().try_init()
+    } else {
+        builder.try_init()
+    };
+    if let Err(error) = result {
+        // Only a second call could lead here; the first log goes on.
+        tracing::warn!("the log was started twice: {error}");
+    }
+}
+
+fn print(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Outcome {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        // `portguard counters --follow | head` has what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(error)
+            .context("cannot write to standard output")
+            .map_err(Failure::system),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Outcome {
+    let line = serde_json::to_string(value).map_err(Failure::system)?;
+    print_lines([line.as_str()])
+}
+
+fn print_json_pretty(value: &impl serde::Serialize) -> Outcome {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::system)?;
+    print_lines([text.as_str()])
+}

@@ -1,0 +1,101 @@
+//! The problems of a policy, each with its line and a hint.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use portguard_policy::{Problem, Severity, Span};
+
+use crate::policy_file::{Loaded, PolicyError, PolicyFile};
+
+/// Everything that is wrong with a policy, rendered.
+#[must_use]
+pub fn policy_error(error: &PolicyError) -> String {
+    match error {
+        PolicyError::Invalid { file, problems } => {
+            let rendered: Vec<String> = problems
+                .iter()
+                .map(|problem| render(file, problem))
+                .collect();
+            let errors = problems
+                .iter()
+                .filter(|problem| problem.severity == Severity::Error)
+                .count();
+            let plural = if errors == 1 { "" } else { "s" };
+            format!(
+                "{}\n\nerror: policy `{}` is refused: {errors} error{plural}",
+                rendered.join("\n\n"),
+                file.path.display()
+            )
+        }
+        error => format!("error: {error}"),
+    }
+}
+
+/// What is legal but probably not meant, rendered one by one.
+#[must_use]
+pub fn warnings(loaded: &Loaded) -> Vec<String> {
+    loaded
+        .warnings
+        .iter()
+        .map(|problem| render(&loaded.file, problem))
+        .collect()
+}
+
+/// A line on a policy that is accepted.
+#[must_use]
+pub fn verdict(loaded: &Loaded) -> String {
+    let rules = loaded.policy.rules.len();
+    let plural = if rules == 1 { "" } else { "s" };
+    let warnings = loaded
+        .warnings
+        .iter()
+        .filter(|problem| problem.severity == Severity::Warning)
+        .count();
+    let with = match warnings {
+        0 => String::new(),
+        1 => ", 1 warning".into(),
+        more => format!(", {more} warnings"),
+    };
+    format!(
+        "{}: ok, {rules} rule{plural}{with}",
+        loaded.file.path.display()
+    )
+}
+
+fn render(file: &PolicyFile, problem: &Problem) -> String {
+    let level = match problem.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+    };
+    let path = file.path.display().to_string();
+    let title = level.primary_title(problem.message.as_str());
+    let mut group = match problem.span {
+        None => Group::with_title(title).element(annotate_snippets::Origin::path(path)),
+        Some(span) => {
+            let mut primary = AnnotationKind::Primary.span(range(span, &file.text));
+            if let Some(label) = &problem.label {
+                primary = primary.label(label.as_str());
+            }
+            let related = problem.related.iter().map(|related| {
+                AnnotationKind::Context
+                    .span(range(related.span, &file.text))
+                    .label(related.text.as_str())
+            });
+            title.element(
+                Snippet::source(file.text.as_str())
+                    .path(path)
+                    .annotation(primary)
+                    .annotations(related),
+            )
+        }
+    };
+    if let Some(hint) = &problem.hint {
+        group = group.element(Level::HELP.message(hint.as_str()));
+    }
+    Renderer::plain().render(&[group])
+}
+
+/// The span as the renderer wants it: within the text, on character boundaries.
+fn range(span: Span, text: &str) -> std::ops::Range<usize> {
+    let boundary = |offset: usize| text.floor_char_boundary(offset.min(text.len()));
+    boundary(span.start)..boundary(span.end.max(span.start))
+}

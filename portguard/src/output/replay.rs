@@ -1,0 +1,121 @@
+//! `replay`, printed.
+
+use std::io::Write as _;
+
+use portguard_policy::Policy;
+use serde::Serialize;
+
+use crate::cli::Format;
+use crate::dataplane::Outcome as Decided;
+use crate::dataplane::generation::Run;
+use crate::exit::Outcome;
+
+use super::{print, print_json};
+
+/// Prints frame after frame.
+pub struct Replay<'a> {
+    policy: &'a Policy,
+    format: Format,
+    passed: u64,
+    dropped: u64,
+}
+
+/// One line for programs.
+#[derive(Serialize)]
+struct Line<'a> {
+    frame: u64,
+    verdict: &'static str,
+    outcome: String,
+    rule: Option<&'a str>,
+    /// Rules that only count (`enforce: false`) and match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    would_drop: Vec<&'a str>,
+}
+
+impl<'a> Replay<'a> {
+    /// Prints in the light of the policy that decides.
+    #[must_use]
+    pub fn new(policy: &'a Policy, format: Format) -> Self {
+        Self {
+            policy,
+            format,
+            passed: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Prints what was decided about a frame; frames are counted from 1.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::exit::Failure`] when standard output is closed.
+    pub fn frame(&mut self, number: u64, bytes: usize, run: &Run) -> Outcome {
+        let line = Line {
+            frame: number,
+            verdict: if run.dropped { "drop" } else { "pass" },
+            outcome: outcome_name(run.outcome),
+            rule: match run.outcome {
+                Decided::Rule(index) => self.rule_name(index),
+                _ => None,
+            },
+            would_drop: run
+                .shadows
+                .iter()
+                .filter_map(|index| self.rule_name(*index))
+                .collect(),
+        };
+        if run.dropped {
+            self.dropped += 1;
+        } else {
+            self.passed += 1;
+        }
+        if self.format == Format::Json {
+            return print_json(&line);
+        }
+        let by = line.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
+        let would = if line.would_drop.is_empty() {
+            String::new()
+        } else {
+            format!(" (would be dropped by {})", line.would_drop.join(", "))
+        };
+        print(|out| {
+            writeln!(
+                out,
+                "{number:>7} {bytes:>6} bytes  {}  {}{by}{would}",
+                line.verdict, line.outcome
+            )
+        })
+    }
+
+    /// Prints the sum, for people.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::exit::Failure`] when standard output is closed.
+    pub fn finish(self) -> Outcome {
+        if self.format == Format::Json {
+            return Ok(());
+        }
+        print(|out| {
+            writeln!(
+                out,
+                "{} frames: {} passed, {} dropped",
+                self.passed + self.dropped,
+                self.passed,
+                self.dropped
+            )
+        })
+    }
+
+    fn rule_name(&self, index: usize) -> Option<&'a str> {
+        self.policy.rules.get(index).map(|rule| rule.name.as_str())
+    }
+}
+
+fn outcome_name(outcome: Decided) -> String {
+    match outcome {
+        Decided::Rule(_) => "rule".into(),
+        Decided::Builtin(builtin) => builtin.name().into(),
+        Decided::Malformed(reason) => format!("malformed:{}", reason.name()),
+    }
+}

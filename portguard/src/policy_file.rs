@@ -1,0 +1,143 @@
+//! Reading a policy from a file: the only place where one comes from the file system.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use portguard_common::limits::POLICY_BYTES;
+use portguard_policy::{Checked, Policy, Problem, Tables};
+
+/// A policy file that was read, checked and compiled.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What was read.
+    pub file: PolicyFile,
+    /// What it means.
+    pub policy: Policy,
+    /// What the kernel will look up.
+    pub tables: Tables,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// A policy's text and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// As the user named it.
+    pub path: PathBuf,
+    /// The file's content.
+    pub text: String,
+}
+
+/// Why a policy file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file cannot be read, or is no text.
+    #[error("policy `{}` {reason}", path.display())]
+    Unreadable {
+        /// As the user named it.
+        path: PathBuf,
+        /// A predicate: `is a directory`, `does not exist`.
+        reason: String,
+    },
+    /// The text is no valid policy.
+    #[error("policy `{}` is refused", file.path.display())]
+    Invalid {
+        /// The text that the problems point into.
+        file: PolicyFile,
+        /// All of them.
+        problems: Vec<Problem>,
+    },
+    /// The policy is valid, but too large for the kernel's tables.
+    #[error("policy `{}` does not fit: {source}", path.display())]
+    TooLarge {
+        /// As the user named it.
+        path: PathBuf,
+        /// Size needed and size allowed.
+        source: portguard_policy::CompileError,
+    },
+}
+
+/// Reads, checks and compiles a policy file.
+///
+/// # Errors
+///
+/// [`PolicyError`] with everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Loaded, PolicyError> {
+    compile(read(path)?)
+}
+
+/// Checks and compiles a policy that was read.
+///
+/// # Errors
+///
+/// [`PolicyError`] with everything that is wrong with it.
+pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
+    let Checked { policy, warnings } = match portguard_policy::check(&file.text) {
+        Ok(checked) => checked,
+        Err(problems) => return Err(PolicyError::Invalid { file, problems }),
+    };
+    match portguard_policy::compile(&policy) {
+        Ok(tables) => Ok(Loaded {
+            file,
+            policy,
+            tables,
+            warnings,
+        }),
+        Err(source) => Err(PolicyError::TooLarge {
+            path: file.path,
+            source,
+        }),
+    }
+}
+
+/// Reads a policy file, refusing what cannot be one before much of it is read.
+///
+/// # Errors
+///
+/// [`PolicyError::Unreadable`].
+pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
+    read_text(path)
+        .map(|text| PolicyFile {
+            path: path.into(),
+            text,
+        })
+        .map_err(|reason| PolicyError::Unreadable {
+            path: path.into(),
+            reason,
+        })
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| predicate(&error))?;
+    let metadata = file.metadata().map_err(|error| predicate(&error))?;
+    if metadata.is_dir() {
+        return Err("is a directory; name the file in it".into());
+    }
+    // One byte more than allowed tells "too large" from "just fits", also where the size is unknown
+    // (a pipe) or grows while we read.
+    let mut bytes = Vec::new();
+    file.take(POLICY_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| predicate(&error))?;
+    if bytes.len() > POLICY_BYTES {
+        let size = metadata.len().max(bytes.len() as u64);
+        return Err(format!(
+            "is too large: it has {size} bytes or more, allowed are {POLICY_BYTES}"
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        format!("is not UTF-8 text: line {line} has a byte that no character begins with")
+    })
+}
+
+fn predicate(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".into(),
+        io::ErrorKind::PermissionDenied => "cannot be read: permission denied".into(),
+        io::ErrorKind::IsADirectory => "is a directory; name the file in it".into(),
+        _ => format!("cannot be read: {error}"),
+    }
+}

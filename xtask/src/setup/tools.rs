@@ -1,0 +1,81 @@
+//! What only the checks and the namespaces need.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use portguard_build::Toolchain;
+
+use super::debian;
+use crate::{
+    root,
+    step::{self, Refused},
+};
+
+/// A subcommand of cargo that a minimal installation lacks, and who has it.
+struct Component {
+    verb: &'static str,
+    rustup: &'static str,
+    debian: &'static str,
+}
+
+const COMPONENTS: [Component; 2] = [
+    Component {
+        verb: "fmt",
+        rustup: "rustfmt",
+        debian: "rustfmt",
+    },
+    Component {
+        verb: "clippy",
+        rustup: "clippy",
+        debian: "rust-clippy",
+    },
+];
+
+/// Makes sure of `cargo fmt`, `cargo clippy`, and a clippy for the kernel side.
+pub(crate) fn ensure_for_checks(toolchain: &Toolchain) -> Result<()> {
+    for component in &COMPONENTS {
+        if !has_verb(component.verb) {
+            add(component)?;
+        }
+    }
+    if toolchain.clippy().is_some() {
+        return Ok(());
+    }
+    let rustc = &toolchain.compiler.rustc;
+    match debian::clippy_for(rustc) {
+        Some(package) => debian::install_after_update(&[package]),
+        None => Err(Refused(format!(
+            "there is no `clippy-driver` beside `{}`, which compiles the kernel side: install it",
+            rustc.display()
+        ))
+        .into()),
+    }
+}
+
+/// Makes sure of `ip`, with which tests and the demonstration make their namespaces.
+pub(crate) fn ensure_for_namespaces() -> Result<()> {
+    match step::find_program("ip") {
+        Some(_) => Ok(()),
+        None => debian::install_after_update(&["iproute2"]),
+    }
+}
+
+fn has_verb(verb: &str) -> bool {
+    root::cargo()
+        .args([verb, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn add(component: &Component) -> Result<()> {
+    if step::find_program("rustup").is_none() {
+        return debian::install_after_update(&[component.debian]);
+    }
+    let name = component.rustup;
+    step::run(
+        &format!("adding to the active toolchain: rustup component add {name}"),
+        Command::new("rustup").args(["component", "add", name]),
+    )
+}

@@ -1,0 +1,98 @@
+//! `cargo xtask test`: formatting, lints, every test.
+
+mod summary;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+use portguard_build::Toolchain;
+
+use self::summary::Summary;
+use crate::{
+    root, setup,
+    step::{self, Refused},
+};
+
+/// Everything but the kernel side, which does not compile for this machine.
+const ON_THIS_MACHINE: [&str; 3] = ["--workspace", "--exclude", "portguard-ebpf"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args) -> Result<ExitCode> {
+    // First, since the build takes long.
+    require_root()?;
+    let toolchain = setup::ensure()?;
+    setup::ensure_for_checks(&toolchain)?;
+    setup::ensure_for_namespaces()?;
+
+    step::show(
+        "formatting",
+        root::cargo().args(["fmt", "--all", "--check"]),
+    )?;
+    lint(&toolchain)?;
+
+    let summary = test()?;
+    // The last line, whatever happened.
+    println!("\n{summary}");
+    Ok(if summary.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Tests load programs into the kernel and send frames through it: a run that leaves those out
+/// would look the same and mean nothing.
+fn require_root() -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Refused(
+        "the tests load kernel programs and make network namespaces (CAP_BPF, CAP_NET_ADMIN, \
+         CAP_PERFMON, CAP_SYS_ADMIN): run `cargo xtask test` as root"
+            .into(),
+    )
+    .into())
+}
+
+fn lint(toolchain: &Toolchain) -> Result<()> {
+    step::show(
+        "lints",
+        root::cargo().arg("clippy").args(ON_THIS_MACHINE).args([
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]),
+    )?;
+    step::announce("lints of the kernel side");
+    let target_dir = root::target_dir()?.join("kernel");
+    Ok(toolchain.lint(&root::workspace(), &target_dir)?)
+}
+
+fn test() -> Result<Summary> {
+    step::announce("tests");
+    let mut cargo: Command = root::cargo();
+    let mut running = cargo
+        .arg("test")
+        .args(ON_THIS_MACHINE)
+        .arg("--no-fail-fast")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let stdout = running.stdout.take().context("cargo has no output")?;
+    let mut summary = Summary::default();
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        println!("{line}");
+        summary.add(&line);
+    }
+    if !running.wait()?.success() {
+        summary.note_failure();
+    }
+    Ok(summary)
+}
