@@ -19,6 +19,7 @@ mod policy;
 mod ports;
 mod problem;
 mod protocols;
+mod rules;
 mod services;
 mod suggest;
 mod sweep;

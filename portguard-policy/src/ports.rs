@@ -6,8 +6,7 @@ use crate::policy::{PortRange, ServiceMatch, Transport};
 use crate::problem::{Problem, Problems, all_of, one_of, quoted};
 use crate::services::{self, Service};
 use crate::suggest::nearest;
-use crate::validate::list;
-use crate::values::{decimal, text};
+use crate::values::{decimal, list, text};
 
 /// The word for every port.
 const ANY: &str = "any";

@@ -5,8 +5,7 @@ use crate::keys::Field;
 use crate::policy::{ServiceMatch, Transport};
 use crate::problem::{Problem, Problems, Span, one_of, quoted};
 use crate::suggest::nearest;
-use crate::validate::list;
-use crate::values::{decimal, text};
+use crate::values::{decimal, list, text};
 
 /// What `protocol` may say beside a number.
 const NAMES: [&str; 11] = [

@@ -1,6 +1,7 @@
 //! Values of one kind, whatever key they belong to. What is wrong is added to the problems.
 
-use crate::document::{Kind, Node};
+use crate::document::{Document, Kind, Node};
+use crate::keys::Field;
 use crate::policy::{Rate, RatePeriod};
 use crate::problem::{Problem, Problems, one_of, quoted};
 use crate::suggest::nearest;
@@ -10,6 +11,42 @@ pub(crate) fn text<'d>(node: &'d Node<'_>) -> Option<&'d str> {
     match &node.kind {
         Kind::Scalar { text, .. } if !node.is_null() => Some(text),
         _ => None,
+    }
+}
+
+/// The members of a list, or the one value that stands for it. Nothing, or a list of nothing, is an error.
+pub(crate) fn list<'d, 'a>(
+    document: &'d Document<'a>,
+    field: Field<'d, 'a>,
+    key: &str,
+    instead: &str,
+    problems: &mut Problems,
+) -> Vec<&'d Node<'a>> {
+    let node = field.value;
+    match &node.kind {
+        _ if node.is_null() => {
+            problems.push(
+                Problem::error(
+                    if node.span.start == node.span.end {
+                        field.key
+                    } else {
+                        node.span
+                    },
+                    format!("`{key}` has no value, found {}", node.describe()),
+                )
+                .hint(format!("write a value, or {instead} if that is meant")),
+            );
+            Vec::new()
+        }
+        Kind::Sequence(items) if items.is_empty() => {
+            problems.push(
+                Problem::error(node.span, format!("`{key}` is an empty list"))
+                    .hint(format!("write a value, or {instead} if that is meant")),
+            );
+            Vec::new()
+        }
+        Kind::Sequence(items) => items.iter().map(|id| document.get(*id)).collect(),
+        _ => vec![node],
     }
 }
 

@@ -3,6 +3,12 @@
 //! `cargo xtask bench` runs this. Every round measures every program once, so that whatever else the
 //! machine does falls on all alike; what is printed is the median of the rounds.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark is there to print"
+)]
+
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
@@ -75,7 +81,9 @@ fn bench(json: bool) -> anyhow::Result<bool> {
 
     let over = one - floor;
     let ratio = many / one;
-    eprintln!("one packet costs {over:.1} ns more than an empty program (at most {MAX_OVER_FLOOR_NS})");
+    eprintln!(
+        "one packet costs {over:.1} ns more than an empty program (at most {MAX_OVER_FLOOR_NS})"
+    );
     eprintln!("10,000 rules cost {ratio:.2} times one rule (at most {MAX_RULES_RATIO})");
     Ok(over <= MAX_OVER_FLOOR_NS && ratio <= MAX_RULES_RATIO)
 }
@@ -128,10 +136,14 @@ mod peer {
     /// Mean nanoseconds for a blocked packet; `None` where a tool is missing.
     pub(super) fn xdp_filter(frame: &[u8]) -> anyhow::Result<Option<f64>> {
         let installed = |tool: &str| {
-            std::env::var_os("PATH")
-                .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file()))
+            std::env::var_os("PATH").is_some_and(|path| {
+                std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
+            })
         };
-        if !["xdp-filter", "bpftool", "ip", "unshare"].into_iter().all(installed) {
+        if !["xdp-filter", "bpftool", "ip", "unshare"]
+            .into_iter()
+            .all(installed)
+        {
             return Ok(None);
         }
         let folder = tempfile::tempdir()?;

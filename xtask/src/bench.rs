@@ -26,7 +26,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     setup::ensure()?;
     step::announce("measuring; nothing else should run meanwhile");
     let mut cargo = root::cargo();
-    cargo.args(["bench", "--quiet", "--package", "portguard", "--bench", "packet", "--"]);
+    cargo.args([
+        "bench",
+        "--quiet",
+        "--package",
+        "portguard",
+        "--bench",
+        "packet",
+        "--",
+    ]);
     if args.format == Format::Json {
         cargo.arg("--json");
     }

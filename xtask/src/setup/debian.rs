@@ -1,6 +1,6 @@
 //! Packages of Debian and its descendants.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::Once};
 
 use anyhow::{Context as _, Result};
 use portguard_build::{MIN_RUST, RustVersion};
@@ -87,7 +87,13 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Brings the package lists up to date, once in a run.
 fn update() {
+    static DONE: Once = Once::new();
+    DONE.call_once(update_lists);
+}
+
+fn update_lists() {
     let mut command = apt_get();
     command.arg("update");
     // A foreign source that is out of order is no obstacle; if the lists lack what is needed, the
