@@ -46,6 +46,9 @@ mod ether_type {
     pub(super) const OLD_SERVICE_VLAN: u16 = 0x9100;
 }
 
+/// The slow protocol (IEEE 802.3, 57A) that is LACP; OAM and others share its EtherType.
+const LACP: u8 = 1;
+
 /// PPP protocol numbers (RFC 1661) that the parser knows.
 mod ppp {
     pub(super) const IPV4: u16 = 0x0021;
@@ -258,10 +261,12 @@ pub fn parse<F: Frame>(frame: &F) -> Result<Headers, Unparsed> {
         ether_type::IPV4 => ipv4(frame, offset, vlan),
         ether_type::IPV6 => ipv6(frame, offset, vlan),
         ether_type::PPPOE_SESSION => pppoe(frame, offset, vlan),
-        ether_type::ARP
-        | ether_type::EAPOL
-        | ether_type::SLOW_PROTOCOLS
-        | ether_type::PPPOE_DISCOVERY => Err(Unparsed::NotIp { keeps_link: true }),
+        ether_type::ARP | ether_type::EAPOL | ether_type::PPPOE_DISCOVERY => {
+            Err(Unparsed::NotIp { keeps_link: true })
+        }
+        ether_type::SLOW_PROTOCOLS => Err(Unparsed::NotIp {
+            keeps_link: frame.load::<1>(offset) == Some([LACP]),
+        }),
         _ => Err(Unparsed::NotIp { keeps_link: false }),
     }
 }

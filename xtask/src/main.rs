@@ -5,6 +5,7 @@
 
 mod bench;
 mod build;
+mod demo;
 mod root;
 mod setup;
 mod step;
@@ -36,6 +37,8 @@ enum Verb {
     Setup(setup::Args),
     /// Build the daemon, optimised, with the kernel programs inside
     Build(build::Args),
+    /// Show the daemon at work on real traffic, in private network namespaces (as root)
+    Demo(demo::Args),
     /// Check formatting and lints, and run every test (as root)
     Test(test::Args),
     /// Measure what a packet costs in the kernel (as root)
@@ -47,6 +50,7 @@ impl Verb {
         match self {
             Self::Setup(args) => setup::run(args),
             Self::Build(args) => build::run(args),
+            Self::Demo(args) => demo::run(args),
             Self::Test(args) => test::run(args),
             Self::Bench(args) => bench::run(args),
         }

@@ -17,7 +17,11 @@ const GROUPS: u32 = 0x1 | 0x40 | 0x400;
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// A subscription to changes of interfaces and routes.
-pub(super) struct Events(TokioSocket);
+pub(super) struct Events {
+    socket: TokioSocket,
+    /// Something changed, but nobody has been told yet.
+    pending: bool,
+}
 
 impl Events {
     /// Subscribes; what changes from now on is not missed.
@@ -28,20 +32,29 @@ impl Events {
             .socket_mut()
             .bind(&SocketAddr::new(0, GROUPS))
             .context("cannot follow the interfaces by netlink")?;
-        Ok(Self(socket))
+        Ok(Self {
+            socket,
+            pending: false,
+        })
     }
 
     /// Waits until something changed and the burst has settled. What changed is not told: whoever asks
     /// looks at the interfaces anew, so a lost message does no harm.
+    ///
+    /// May be dropped before it is done (`select!` does); the next call then tells of what came meanwhile.
     pub(super) async fn changed(&mut self) -> io::Result<()> {
-        self.receive().await?;
+        if !self.pending {
+            self.receive().await?;
+            self.pending = true;
+        }
         tokio::time::sleep(SETTLE).await;
         while self.receive_now().await {}
+        self.pending = false;
         Ok(())
     }
 
     async fn receive(&mut self) -> io::Result<()> {
-        match self.0.recv_from_full().await {
+        match self.socket.recv_from_full().await {
             Ok(_message) => Ok(()),
             // More happened than the socket can hold, which is all that needs to be known.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(()),

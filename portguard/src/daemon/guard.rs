@@ -196,8 +196,13 @@ impl Guard {
             let name = names.get(index);
             let stays = found.matched.guarded.contains(index)
                 || name.is_some_and(|name| *name == attachment.interface);
-            if !stays {
-                info!("interface `{}` is gone", attachment.interface);
+            match name {
+                _ if stays => {}
+                None => info!("interface `{}` is gone", attachment.interface),
+                Some(name) => warn!(
+                    "detached from `{}`: its name is `{name}` now, which the policy does not mean",
+                    attachment.interface
+                ),
             }
             stays
         });

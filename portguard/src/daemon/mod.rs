@@ -4,6 +4,7 @@ mod events;
 mod guard;
 mod lock;
 mod matching;
+mod notify;
 mod server;
 mod totals;
 
@@ -12,7 +13,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use portguard_policy::InterfacePattern;
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -23,6 +23,7 @@ use crate::output;
 use crate::policy_file;
 
 use self::guard::Guard;
+use self::notify::{Message, Notifier};
 use self::server::{Call, Server};
 
 /// What the daemon is told when it starts.
@@ -69,7 +70,8 @@ async fn serve(options: Options) -> Outcome {
     let (calls, mut called) = mpsc::channel(16);
     let server = Server::bind(&options.socket, calls).map_err(Failure::system)?;
     let server = tokio::spawn(server.accept());
-    notify(&[NotifyState::Ready, NotifyState::Status(&guard.summary())]);
+    let notifier = Notifier::start();
+    notifier.tell(Message::Ready(guard.summary()));
     info!("{}", guard.summary());
 
     loop {
@@ -78,20 +80,21 @@ async fn serve(options: Options) -> Outcome {
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 reload(&mut guard);
+                notifier.tell(Message::Status(guard.summary()));
             }
-            Some(call) = called.recv() => answer(&mut guard, call),
+            Some(call) = called.recv() => answer(&mut guard, call, &notifier),
             result = events.changed() => {
                 if let Err(error) = result {
                     warn!("cannot follow the interfaces: {error}");
                 }
                 guard.follow_interfaces();
-                notify(&[NotifyState::Status(&guard.summary())]);
+                notifier.tell(Message::Status(guard.summary()));
             }
         }
     }
 
     info!("stopping: detaching from all interfaces");
-    notify(&[NotifyState::Stopping]);
+    notifier.tell(Message::Stopping);
     server.abort();
     drop(guard);
     server::remove(&options.socket);
@@ -104,7 +107,7 @@ fn handler(kind: SignalKind) -> Outcome<tokio::signal::unix::Signal> {
         .map_err(Failure::system)
 }
 
-fn answer(guard: &mut Guard, call: Call) {
+fn answer(guard: &mut Guard, call: Call, notifier: &Notifier) {
     let answer = match call.request {
         Request::Status {} => Answer::Status(guard.status()),
         Request::Counters { .. } => match guard.counters() {
@@ -114,7 +117,11 @@ fn answer(guard: &mut Guard, call: Call) {
                 error: error.to_string(),
             },
         },
-        Request::Reload {} => reload(guard),
+        Request::Reload {} => {
+            let answer = reload(guard);
+            notifier.tell(Message::Status(guard.summary()));
+            answer
+        }
     };
     // Whoever asked may have gone away meanwhile.
     let _gone = call.reply.send(answer);
@@ -132,20 +139,12 @@ fn reload(guard: &mut Guard) -> Answer {
         }
         Err(failure) => error!("reload: refused, the previous policy stays in force\n{failure}"),
     }
-    notify(&[NotifyState::Status(&guard.summary())]);
     match result {
         Ok(reloaded) => Answer::Reloaded(reloaded),
         Err(failure) => Answer::Failed {
             exit: failure.exit as u8,
             error: failure.to_string(),
         },
-    }
-}
-
-/// Tells systemd, if it started us.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!("cannot notify the service manager: {error}");
     }
 }
 

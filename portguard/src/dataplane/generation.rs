@@ -20,6 +20,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/po
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
+/// How often to try again when a signal interrupts the verifier.
+const LOAD_RETRIES: usize = 20;
+
 /// What a generation needs to know besides its policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
@@ -125,7 +128,7 @@ impl Generation {
         } else {
             symbol::PROGRAM_LINEAR
         };
-        xdp_mut(&mut ebpf, program)?.load().map_err(program_error)?;
+        load_program(xdp_mut(&mut ebpf, program)?)?;
         Ok(Self {
             ebpf,
             program,
@@ -244,6 +247,22 @@ impl Generation {
         let map = self.ebpf.map(name).ok_or(LoadError::Missing(name))?;
         PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })
     }
+}
+
+/// Loads the program, again where a signal interrupted the verifier (EAGAIN).
+fn load_program(program: &mut Xdp) -> Result<(), LoadError> {
+    let mut result = program.load();
+    for _ in 0..LOAD_RETRIES {
+        match &result {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EAGAIN) =>
+            {
+                result = program.load();
+            }
+            _ => break,
+        }
+    }
+    result.map_err(program_error)
 }
 
 fn xdp_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LoadError> {

@@ -52,12 +52,24 @@ pub(crate) fn ensure_for_checks(toolchain: &Toolchain) -> Result<()> {
     }
 }
 
-/// Makes sure of `ip`, with which tests and the demonstration make their namespaces.
+/// Programs with which tests and the demonstration make their namespaces, and the package of each.
+const NAMESPACE_TOOLS: [(&str, &str); 3] = [
+    ("ip", "iproute2"),
+    ("ethtool", "ethtool"),
+    ("setpriv", "util-linux"),
+];
+
+/// Makes sure of [`NAMESPACE_TOOLS`].
 pub(crate) fn ensure_for_namespaces() -> Result<()> {
-    match step::find_program("ip") {
-        Some(_) => Ok(()),
-        None => debian::install_after_update(&["iproute2"]),
+    let missing: Vec<&str> = NAMESPACE_TOOLS
+        .iter()
+        .filter(|(program, _)| step::find_program(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
     }
+    debian::install_after_update(&missing)
 }
 
 fn has_verb(verb: &str) -> bool {

@@ -1,0 +1,273 @@
+//! The real daemon, running.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use tempfile::TempDir;
+
+use crate::namespace::Namespace;
+
+/// How long the daemon may take to become ready, or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running daemon with its policy, socket and log in a folder of its own. Dropping it ends it; it also
+/// ends with the thread that started it, so that nothing stays when this process is killed.
+#[derive(Debug)]
+pub struct Daemon {
+    binary: PathBuf,
+    child: Child,
+    folder: TempDir,
+    notifications: UnixDatagram,
+}
+
+/// How a daemon ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it wrote to standard error.
+    pub log: String,
+}
+
+impl Daemon {
+    /// Starts a daemon in a namespace with a policy, and waits until it says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before, with what it wrote.
+    pub fn start(binary: &Path, host: &Namespace, policy: &str) -> anyhow::Result<Self> {
+        Self::start_with(binary, host, policy, &[])
+    }
+
+    /// As [`Daemon::start`], with more arguments.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before it is ready, with what it wrote.
+    pub fn start_with(
+        binary: &Path,
+        host: &Namespace,
+        policy: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut command = host.command(binary);
+        command.arg("run").args(arguments);
+        Self::spawn(binary, command, policy)
+    }
+
+    /// Starts a daemon by a prepared command (a wrapper that takes capabilities away, for instance), to
+    /// which `--policy` and `--socket` are added.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before it is ready, with what it wrote.
+    pub fn spawn(binary: &Path, mut command: Command, policy: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("portguard-testbed-")
+            .tempdir()
+            .context("cannot make a temporary folder")?;
+        let notify_path = folder.path().join("notify.sock");
+        let notifications = UnixDatagram::bind(&notify_path)?;
+        notifications.set_read_timeout(Some(Duration::from_millis(50)))?;
+        fs::write(folder.path().join("policy.yaml"), policy)?;
+        // SAFETY: between fork and exec only `prctl` is called, which is a plain system call.
+        unsafe {
+            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        }
+        let child = command
+            // Ctrl-C at the terminal is for this process alone, which then ends the daemon.
+            .process_group(0)
+            .arg("--policy")
+            .arg(folder.path().join("policy.yaml"))
+            .arg("--socket")
+            .arg(folder.path().join("control.sock"))
+            .env("NOTIFY_SOCKET", &notify_path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(folder.path().join("log"))?)
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", binary.display()))?;
+        let mut daemon = Self {
+            binary: binary.into(),
+            child,
+            folder,
+            notifications,
+        };
+        daemon.wait_for_notification("READY=1")?;
+        Ok(daemon)
+    }
+
+    /// Waits until the daemon has told the service manager this.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before, or takes too long.
+    pub fn wait_for_notification(&mut self, wanted: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 4096];
+        while Instant::now() < deadline {
+            if let Ok(length) = self.notifications.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                if text.lines().any(|line| line == wanted) {
+                    return Ok(());
+                }
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the daemon ended ({status}):\n{}", self.log());
+            }
+        }
+        bail!("the daemon did not say `{wanted}` in time:\n{}", self.log())
+    }
+
+    /// Process ID.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The policy file.
+    #[must_use]
+    pub fn policy_path(&self) -> PathBuf {
+        self.folder.path().join("policy.yaml")
+    }
+
+    /// Replaces the policy file, as a careful editor does: written beside it, then renamed.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write_policy(&self, text: &str) -> anyhow::Result<()> {
+        let new = self.folder.path().join("policy.yaml.new");
+        fs::write(&new, text)?;
+        fs::rename(&new, self.policy_path())?;
+        Ok(())
+    }
+
+    /// Runs `portguard VERB...` against this daemon.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be run; its own failure is in the output.
+    pub fn client(&self, words: &[&str]) -> anyhow::Result<Output> {
+        Command::new(&self.binary)
+            .args(words)
+            .arg("--socket")
+            .arg(self.folder.path().join("control.sock"))
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run a client")
+    }
+
+    /// `portguard reload`.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be run; its own failure is in the output.
+    pub fn reload(&self) -> anyhow::Result<Output> {
+        self.client(&["reload"])
+    }
+
+    /// `portguard counters --format json`.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon does not answer.
+    pub fn counters(&self) -> anyhow::Result<serde_json::Value> {
+        self.json("counters")
+    }
+
+    /// `portguard status --format json`.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon does not answer.
+    pub fn status(&self) -> anyhow::Result<serde_json::Value> {
+        self.json("status")
+    }
+
+    fn json(&self, verb: &str) -> anyhow::Result<serde_json::Value> {
+        let output = self.client(&[verb, "--format", "json"])?;
+        if !output.status.success() {
+            bail!(
+                "`{verb}` failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("the process ID is none")?;
+        // Our own child, not reaped yet: the ID cannot be another process's.
+        kill_process(pid, signal).context("cannot signal the daemon")
+    }
+
+    /// What it has written to standard error so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Ends it by SIGTERM and waits.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub fn stop(mut self) -> anyhow::Result<Stopped> {
+        self.signal(Signal::TERM)?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Stopped {
+                    status,
+                    log: self.log(),
+                });
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        bail!("the daemon did not stop in time:\n{}", self.log())
+    }
+
+    /// Names of the files in its folder, to see what it leaves behind.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn files(&self) -> anyhow::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.folder.path())? {
+            names.push(entry?.file_name());
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end, and waiting returns at once.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}

@@ -1,0 +1,15 @@
+//! What end-to-end tests and the demo need: two hosts joined by a cable, the real daemon on one of them,
+//! and real traffic from the other.
+//!
+//! The hosts are network namespaces without a name, held by a descriptor: whatever ends this process,
+//! they are gone with it. The machine's own interfaces are never touched.
+
+mod bed;
+mod daemon;
+mod namespace;
+pub mod raw;
+pub mod traffic;
+
+pub use bed::{Bed, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6};
+pub use daemon::{Daemon, Stopped};
+pub use namespace::Namespace;

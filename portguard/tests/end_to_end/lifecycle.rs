@@ -1,0 +1,129 @@
+//! Start, status, stop.
+
+use portguard_testbed::{Bed, Daemon};
+use rustix::process::Signal;
+
+use crate::{binary, guarded, policy, stderr};
+
+const DROP_TELNET: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}\n";
+
+/// Whether `srv0` carries an XDP program.
+fn has_program(bed: &Bed) -> bool {
+    bed.server
+        .ip("link show dev srv0")
+        .expect("ip")
+        .contains("xdp")
+}
+
+#[test]
+fn attaches_natively_says_so_and_detaches_on_sigterm() {
+    let (bed, daemon) = guarded(DROP_TELNET);
+    assert!(has_program(&bed));
+    let status = daemon.status().expect("status");
+    assert_eq!(status["generation"], 1);
+    assert_eq!(status["rules"], 1);
+    assert_eq!(status["interfaces"][0]["name"], "srv0");
+    assert_eq!(status["interfaces"][0]["state"], "attached");
+    assert_eq!(status["interfaces"][0]["mode"], "native");
+    let socket = daemon.policy_path().with_file_name("control.sock");
+    assert!(socket.exists());
+
+    let stopped = daemon.stop().expect("stops");
+    assert!(stopped.status.success(), "{}", stopped.log);
+    assert!(
+        stopped.log.contains("attached to `srv0` in native mode"),
+        "{}",
+        stopped.log
+    );
+    assert!(!has_program(&bed), "the program is still attached");
+    assert!(!socket.exists(), "the socket is left behind");
+}
+
+#[test]
+fn sigint_stops_it_too() {
+    let (bed, mut daemon) = guarded(DROP_TELNET);
+    daemon.signal(Signal::INT).expect("signal");
+    daemon.wait_for_notification("STOPPING=1").expect("stops");
+    for _ in 0..500 {
+        if !daemon.is_running() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(!daemon.is_running());
+    assert!(!has_program(&bed));
+}
+
+#[test]
+fn generic_mode_is_announced() {
+    let bed = Bed::new().expect("a bed");
+    let text = format!("attach: generic\n{}", policy(DROP_TELNET));
+    let daemon = Daemon::start(binary(), &bed.server, &text).expect("a daemon");
+    let status = daemon.status().expect("status");
+    assert_eq!(status["interfaces"][0]["mode"], "generic");
+    assert!(daemon.log().contains("in generic mode"), "{}", daemon.log());
+}
+
+#[test]
+fn a_second_daemon_with_the_same_socket_is_refused() {
+    let (bed, daemon) = guarded(DROP_TELNET);
+    let output = bed
+        .server
+        .command(binary())
+        .arg("run")
+        .arg("--policy")
+        .arg(daemon.policy_path())
+        .arg("--socket")
+        .arg(daemon.policy_path().with_file_name("control.sock"))
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        stderr(&output).contains("another portguard daemon runs"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(daemon.status().is_ok(), "the first daemon answers no more");
+}
+
+#[test]
+fn without_a_daemon_clients_say_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for verb in ["status", "counters", "reload"] {
+        let output = std::process::Command::new(binary())
+            .arg(verb)
+            .arg("--socket")
+            .arg(folder.path().join("none.sock"))
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.code(), Some(3), "{verb}");
+        assert!(
+            stderr(&output).contains("is `portguard run` running?"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn the_command_line_is_documented_with_its_exit_codes() {
+    for verb in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["replay", "--help"],
+    ] {
+        let output = std::process::Command::new(binary())
+            .args(verb)
+            .output()
+            .expect("runs");
+        assert!(output.status.success());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("3  the system refuses"), "{text}");
+    }
+    let wrong = std::process::Command::new(binary())
+        .arg("rnu")
+        .output()
+        .expect("runs");
+    assert_eq!(wrong.status.code(), Some(2));
+}

@@ -1,0 +1,65 @@
+//! The real daemon on a host of its own, with real traffic from another.
+
+#![expect(clippy::expect_used, reason = "a helper that fails, fails its test")]
+
+mod bad_input;
+mod capabilities;
+mod interfaces;
+mod lifecycle;
+mod live_reload;
+mod reload;
+mod replay;
+mod traffic;
+
+use std::path::Path;
+use std::process::Output;
+
+use portguard_testbed::{Bed, Daemon};
+use serde_json::Value;
+
+/// The program under test.
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_portguard"))
+}
+
+/// A bed with a daemon that guards `srv0` by these rules.
+fn guarded(rules: &str) -> (Bed, Daemon) {
+    let bed = Bed::new().expect("a bed");
+    let daemon = Daemon::start(binary(), &bed.server, &policy(rules)).expect("a daemon");
+    (bed, daemon)
+}
+
+/// A policy for `srv0` with these rules.
+fn policy(rules: &str) -> String {
+    format!("version: 1\ninterfaces: [srv0]\nrules:\n{rules}")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Packets of a rule in a report of counters.
+fn rule_packets(counters: &Value, name: &str) -> u64 {
+    entry(&counters["rules"], name)["packets"]
+        .as_u64()
+        .expect("a number")
+}
+
+/// Packets of an outcome in a report of counters.
+fn outcome_packets(counters: &Value, name: &str) -> u64 {
+    entry(&counters["outcomes"], name)["packets"]
+        .as_u64()
+        .expect("a number")
+}
+
+fn entry<'a>(list: &'a Value, name: &str) -> &'a Value {
+    list.as_array()
+        .expect("a list")
+        .iter()
+        .find(|entry| entry["name"] == name)
+        .unwrap_or_else(|| panic!("no entry `{name}` in {list}"))
+}

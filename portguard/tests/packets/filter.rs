@@ -1,0 +1,211 @@
+//! A policy in the kernel, what it does with each frame in words, and a ledger of what it must have counted
+//! in the end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use portguard::dataplane::counters::{DropKey, add};
+use portguard::dataplane::generation::Run;
+use portguard::dataplane::{Counts, Generation, LoadOptions, Outcome};
+use portguard_common::abi::Counter;
+use portguard_policy::{Tables, check, compile};
+
+/// The tables of a policy and the names of its rules. `settings` are lines of the policy, `rules` are
+/// rules as flow mappings.
+pub(crate) fn tables(settings: &str, rules: &[&str]) -> (Tables, Vec<String>) {
+    let mut text = format!("version: 1\n{settings}\nrules:");
+    if rules.is_empty() {
+        text.push_str(" []");
+    }
+    for rule in rules {
+        write!(text, "\n  - {rule}").unwrap();
+    }
+    text.push('\n');
+    let checked = check(&text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
+    let names = checked.policy.rules.iter().map(|rule| rule.name.clone());
+    let names = names.collect();
+    (compile(&checked.policy).unwrap(), names)
+}
+
+/// Loads tables as the tests need them.
+pub(crate) fn load(tables: &Tables) -> Generation {
+    let options = LoadOptions {
+        count_all_buffers: true,
+        trace: true,
+    };
+    Generation::load(tables, options)
+        .unwrap_or_else(|error| panic!("these tests need a kernel that runs the program: {error}"))
+}
+
+/// What must have been counted, by name. Reading all counters of the kernel takes longer than running a
+/// frame, so they are compared once, when the filter goes out of scope.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ledger {
+    outcomes: BTreeMap<String, Counter>,
+    shadows: BTreeMap<String, Counter>,
+    drops: BTreeMap<String, u64>,
+}
+
+/// A loaded policy.
+pub(crate) struct Filter {
+    generation: Generation,
+    rules: Vec<String>,
+    ledger: Ledger,
+    failures: Vec<String>,
+}
+
+impl Filter {
+    /// Loads a policy of these settings and rules, see [`tables`].
+    pub(crate) fn new(settings: &str, rules: &[&str]) -> Self {
+        let (tables, rules) = tables(settings, rules);
+        Self {
+            generation: load(&tables),
+            rules,
+            ledger: Ledger::default(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Sends a frame and notes a failure unless it fares as expected:
+    /// `VERDICT OUTCOME[ DROPPED][ +RULE]...`.
+    ///
+    /// The verdict is `pass` or `drop`; the outcome is the only one whose counters move, by one packet and
+    /// the frame's bytes. Then comes what the table of drops counts: `tcp/22`, or the name or number of a
+    /// protocol where there is no port. Then the rules that only count, by one packet and its bytes, too.
+    pub(crate) fn expect(&mut self, case: &str, frame: &[u8], expected: &str) {
+        let found = self.run(frame);
+        let (drops, words): (Vec<_>, Vec<_>) = expected
+            .split(' ')
+            .enumerate()
+            .partition(|(place, word)| *place >= 2 && !word.starts_with('+'));
+        let words: Vec<&str> = words.into_iter().map(|(_, word)| word).collect();
+        if found != words.join(" ") {
+            let start = &frame[..frame.len().min(120)];
+            self.failures.push(format!(
+                "{case}\n     expected: {expected}\n     found:    {found}\n     frame:    {start:02x?}"
+            ));
+        }
+        self.enter(&words, frame.len());
+        for (_, key) in drops {
+            *self.ledger.drops.entry(key.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Sends a frame and says what became of it, as in [`Filter::expect`] but without what the table of
+    /// drops counts; that must be `key` if the frame is dropped.
+    pub(crate) fn judge(&mut self, frame: &[u8], key: Option<&str>) -> String {
+        let found = self.run(frame);
+        let words: Vec<&str> = found.split(' ').collect();
+        self.enter(&words, frame.len());
+        if let Some(key) = key.filter(|_| words[0] == "drop") {
+            *self.ledger.drops.entry(key.to_owned()).or_default() += 1;
+        }
+        found
+    }
+
+    /// The counters as they are now.
+    pub(crate) fn counts(&self) -> Counts {
+        self.generation.counts().unwrap()
+    }
+
+    fn run(&self, frame: &[u8]) -> String {
+        let run = self
+            .generation
+            .run(frame)
+            .unwrap_or_else(|error| panic!("a frame of {} bytes is not run: {error}", frame.len()));
+        self.describe(&run)
+    }
+
+    fn describe(&self, run: &Run) -> String {
+        let mut words = String::from(if run.dropped { "drop " } else { "pass " });
+        match run.outcome {
+            Outcome::Rule(index) => words.push_str(&self.rules[index]),
+            Outcome::Builtin(builtin) => words.push_str(builtin.name()),
+            Outcome::Malformed(reason) => write!(words, "malformed:{}", reason.name()).unwrap(),
+        }
+        for index in &run.shadows {
+            write!(words, " +{}", self.rules[*index]).unwrap();
+        }
+        words
+    }
+
+    /// Enters a frame into the ledger: verdict, outcome, and the rules that only count.
+    fn enter(&mut self, words: &[&str], length: usize) {
+        let one = Counter {
+            packets: 1,
+            bytes: length as u64,
+        };
+        for (place, word) in words.iter().enumerate().skip(1) {
+            let (column, name) = match place {
+                1 => (&mut self.ledger.outcomes, *word),
+                _ => (&mut self.ledger.shadows, word.trim_start_matches('+')),
+            };
+            let sum = column.entry(name.to_owned()).or_default();
+            *sum = add(*sum, one);
+        }
+    }
+
+    /// What the kernel has counted.
+    fn counted(&self) -> Ledger {
+        let counts = self.counts();
+        let mut ledger = Ledger::default();
+        for (index, name) in self.rules.iter().enumerate() {
+            let count = counts.rule(index);
+            ledger.outcomes.insert(name.clone(), count.decided);
+            ledger.shadows.insert(name.clone(), count.shadow);
+        }
+        for (builtin, count) in &counts.builtin {
+            ledger.outcomes.insert(builtin.name().to_owned(), *count);
+        }
+        for (reason, count) in &counts.malformed {
+            let name = format!("malformed:{}", reason.name());
+            ledger.outcomes.insert(name, *count);
+        }
+        ledger
+            .outcomes
+            .retain(|_, count| *count != Counter::default());
+        ledger
+            .shadows
+            .retain(|_, count| *count != Counter::default());
+        let all = ledger
+            .outcomes
+            .values()
+            .copied()
+            .fold(Counter::default(), add);
+        assert_eq!(all, counts.frames(), "the sum over all outcomes");
+        for (key, packets) in &counts.drops {
+            ledger.drops.insert(drop_name(*key), *packets);
+        }
+        ledger
+    }
+}
+
+impl Drop for Filter {
+    /// Reports every failure of a table at once, then what was counted wrongly.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let failures = &self.failures;
+        assert!(
+            failures.is_empty(),
+            "{} cases fail:\n  {}",
+            failures.len(),
+            failures.join("\n  ")
+        );
+        assert_eq!(self.counted(), self.ledger, "counted, and expected");
+    }
+}
+
+fn drop_name(key: DropKey) -> String {
+    let protocol = match key.protocol {
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        132 => "sctp".to_owned(),
+        number => number.to_string(),
+    };
+    match key.port {
+        Some(port) => format!("{protocol}/{port}"),
+        None => protocol,
+    }
+}
