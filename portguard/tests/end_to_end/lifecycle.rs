@@ -127,3 +127,42 @@ fn the_command_line_is_documented_with_its_exit_codes() {
         .expect("runs");
     assert_eq!(wrong.status.code(), Some(2));
 }
+
+#[test]
+fn following_counters_gives_one_object_a_line() {
+    use std::io::{BufRead as _, BufReader};
+
+    let (_bed, daemon) = guarded(DROP_TELNET);
+    let mut follower = std::process::Command::new(binary())
+        .args([
+            "counters",
+            "--follow",
+            "--interval",
+            "100ms",
+            "--format",
+            "json",
+            "--socket",
+        ])
+        .arg(daemon.policy_path().with_file_name("control.sock"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let lines = BufReader::new(follower.stdout.take().expect("a pipe")).lines();
+    let reports: Vec<serde_json::Value> = lines
+        .take(3)
+        .map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"))
+        .collect();
+    follower.kill().expect("our own child");
+    follower.wait().expect("ends");
+    assert_eq!(reports.len(), 3);
+    for pair in reports.windows(2) {
+        let times = pair
+            .iter()
+            .map(|report| report["unix_time"].as_f64().expect("a number"));
+        assert!(
+            times.is_sorted_by(|earlier, later| earlier < later),
+            "{pair:?}"
+        );
+        assert_eq!(pair[1]["rules"][0]["name"], "no-telnet");
+    }
+}
