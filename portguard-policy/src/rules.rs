@@ -64,6 +64,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         names: &mut BTreeMap<&'d str, Span>,
         essential: bool,
     ) -> Option<Rule> {
+        let errors = self.problems.errors();
         let name = self.name(fields, names);
         let action = self.action(fields);
         let enforce = self.boolean(fields, "enforce", true);
@@ -80,6 +81,9 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 .hint("`enforce: false` counts what a rule would drop; remove it or the rule"),
             );
         }
+        if action == RuleAction::Drop && enforce && self.problems.errors() == errors {
+            self.warn_of_replies(&services, span);
+        }
         Some(Rule {
             name,
             action,
@@ -89,6 +93,39 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             line: self.lines.line(span.start),
             span,
         })
+    }
+
+    /// Answers to what this host asks arrive at ports of the range that Linux takes its own from.
+    fn warn_of_replies(&mut self, services: &[ServiceMatch], span: Span) {
+        /// `net.ipv4.ip_local_port_range` of Linux.
+        const FIRST: u32 = 32_768;
+        const LAST: u32 = 60_999;
+        let dropped = |transport: Transport| -> u32 {
+            let ports = services.iter().map(|service| match service {
+                ServiceMatch::Any => LAST - FIRST + 1,
+                ServiceMatch::AnyPort(own) if *own == transport => LAST - FIRST + 1,
+                ServiceMatch::Ports(own, range) if *own == transport => {
+                    let (low, high) = (u32::from(range.low), u32::from(range.high));
+                    (high.min(LAST) + 1).saturating_sub(low.max(FIRST))
+                }
+                _ => 0,
+            });
+            ports.sum()
+        };
+        let half = (LAST - FIRST).div_ceil(2);
+        if dropped(Transport::Tcp) > half || dropped(Transport::Udp) > half {
+            self.problems.push(
+                Problem::warning(
+                    span,
+                    "this rule also drops the replies to what this host asks",
+                )
+                .label("replies are not exempt yet")
+                .hint(
+                    "they arrive at ports from 32768 up; this version does not know replies: put a \
+                     rule before it that passes them",
+                ),
+            );
+        }
     }
 
     fn name(

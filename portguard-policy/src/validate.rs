@@ -1,5 +1,7 @@
 //! From what was written to what it means, with every problem of the text at once.
 
+use std::collections::HashSet;
+
 use portguard_common::limits;
 
 use crate::dead;
@@ -178,6 +180,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             return Vec::new();
         };
         let mut patterns: Vec<InterfacePattern> = Vec::new();
+        let mut seen: HashSet<InterfacePattern> = HashSet::new();
         let instead = "no `interfaces` at all";
         for node in list(self.document, field, "interfaces", instead, self.problems) {
             if self.problems.is_full() {
@@ -197,7 +200,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                 continue;
             };
             match InterfacePattern::parse(text) {
-                Ok(pattern) if patterns.contains(&pattern) => self.problems.push(
+                Ok(pattern) if !seen.insert(pattern.clone()) => self.problems.push(
                     Problem::warning(node.span, format!("{} stands twice", quoted(text)))
                         .hint("remove one of the two"),
                 ),

@@ -520,7 +520,7 @@ fn default_drop_warns_of_replies() {
 #[test]
 fn notes_on_essential_traffic() {
     for protocol in ["icmp", "icmpv6", "any", "1", "58"] {
-        let rule = format!("{{ name: r, action: drop, protocol: {protocol} }}");
+        let rule = format!("{{ name: r, action: pass, protocol: {protocol} }}");
         let text = with_rules(&[&rule]);
         let warnings = accepted(&text).warnings;
         assert_eq!(warnings.len(), 1, "{protocol}");
@@ -539,7 +539,7 @@ fn notes_on_essential_traffic() {
         "ports: any",
         "ports: 68/udp",
     ] {
-        let rule = format!("{{ name: r, action: drop, {rest} }}");
+        let rule = format!("{{ name: r, action: pass, {rest} }}");
         assert!(
             accepted(&with_rules(&[&rule])).warnings.is_empty(),
             "{rest}"
@@ -619,7 +619,8 @@ fn rules_that_reach_something_are_not_dead() {
             "{ name: b, action: pass, protocol: 1 }",
         ],
     ] {
-        let warnings = accepted(&with_rules(&rules)).warnings;
+        let mut warnings = accepted(&with_rules(&rules)).warnings;
+        warnings.retain(|warning| !warning.message.contains("drops the replies"));
         assert!(
             warnings.iter().all(|w| w.severity == Severity::Note),
             "{warnings:#?}"
@@ -632,4 +633,25 @@ fn rules_that_reach_something_are_not_dead() {
     ]);
     let text = text.replace("rules:", "essential: rules\nrules:");
     assert_eq!(accepted(&text).warnings.len(), 1);
+}
+
+#[test]
+fn a_rule_that_cuts_the_replies_of_this_host_gets_a_warning() {
+    let warned = |rule: &str| {
+        let warnings = accepted(&with_rules(&[rule])).warnings;
+        warnings
+            .iter()
+            .any(|warning| warning.message.contains("drops the replies"))
+    };
+    assert!(warned("{ name: r, action: drop, ports: 1024-65535 }"));
+    assert!(warned("{ name: r, action: drop, ports: any/udp }"));
+    assert!(warned("{ name: r, action: drop, protocol: any }"));
+    assert!(!warned(
+        "{ name: r, action: drop, ports: 1024-65535, enforce: false }"
+    ));
+    assert!(!warned("{ name: r, action: pass, ports: 1024-65535 }"));
+    assert!(!warned("{ name: r, action: drop, ports: 1-32767 }"));
+    assert!(!warned(
+        "{ name: r, action: drop, ports: [33434-33534, 50000] }"
+    ));
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use portguard_common::limits::POLICY_BYTES;
@@ -109,13 +110,21 @@ pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| predicate(&error))?;
+    // Without O_NONBLOCK a pipe that nobody writes to would hold us up for ever.
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| predicate(&error))?;
     let metadata = file.metadata().map_err(|error| predicate(&error))?;
     if metadata.is_dir() {
         return Err("is a directory; name the file in it".into());
     }
-    // One byte more than allowed tells "too large" from "just fits", also where the size is unknown
-    // (a pipe) or grows while we read.
+    if !metadata.is_file() {
+        return Err("is no regular file".into());
+    }
+    // One byte more than allowed tells "too large" from "just fits", also where it grows
+    // while we read.
     let mut bytes = Vec::new();
     file.take(POLICY_BYTES as u64 + 1)
         .read_to_end(&mut bytes)

@@ -3,11 +3,15 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
 use crate::control::{Answer, Request};
 use crate::exit::{Exit, Failure, Outcome};
+
+/// How long an answer may take; a reload of the largest policy takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A conversation with the daemon: one request, one or more answers.
 pub(super) struct Client(BufReader<UnixStream>);
@@ -22,6 +26,15 @@ impl Client {
                     socket.display()
                 )
             })
+            .map_err(Failure::system)?;
+        let patience = match request {
+            Request::Counters {
+                interval_ms: Some(interval_ms),
+            } => PATIENCE + Duration::from_millis(*interval_ms),
+            _ => PATIENCE,
+        };
+        stream
+            .set_read_timeout(Some(patience))
             .map_err(Failure::system)?;
         let mut line = serde_json::to_vec(request).map_err(Failure::system)?;
         line.push(b'\n');

@@ -1,11 +1,12 @@
 //! The policy in force, where it is attached, and every way in which that changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use portguard_policy::{AttachMode, InterfacePattern, Tables};
+use portguard_policy::{AttachMode, InterfacePattern, Policy, Tables};
 use tracing::{error, info, warn};
 
 use crate::control::{Counters, InterfaceState, InterfaceStatus, LastReload, Reloaded, Status};
@@ -57,15 +58,20 @@ impl Guard {
         let load_options = found.load_options(loaded.policy.attach);
         let generation = load(&loaded.tables, load_options).map_err(Failure::system)?;
 
-        let mut attachments = BTreeMap::new();
-        for interface in found.guarded() {
-            let attachment = Attachment::new(&generation, interface, loaded.policy.attach)
-                .map_err(Failure::system)?;
-            announce(&attachment);
-            attachments.insert(interface.index, attachment);
+        let new = found
+            .attach(&generation, loaded.policy.attach, &BTreeMap::new())
+            .map_err(Failure::system)?;
+        if let (true, Some(reason)) = (new.attachments.is_empty(), new.failed.values().next()) {
+            return Err(Failure::system(anyhow!(reason.clone())));
+        }
+        for attachment in new.attachments.values() {
+            announce(attachment);
+        }
+        for reason in new.failed.values() {
+            error!("{reason}");
         }
         for pattern in &found.matched.waiting {
-            warn!("waiting for interface `{pattern}`: it does not exist yet");
+            warn!("waiting for {}", waiting_for(pattern));
         }
         let mut guard = Self {
             path: options.policy.clone(),
@@ -74,8 +80,8 @@ impl Guard {
             generation,
             options: load_options,
             number: 1,
-            attachments,
-            failed: BTreeMap::new(),
+            attachments: new.attachments,
+            failed: new.failed,
             waiting: found.matched.waiting,
             totals: Totals::default(),
             last_reload: None,
@@ -117,27 +123,41 @@ impl Guard {
         };
         let generation = load(&loaded.tables, options).map_err(Failure::system)?;
 
+        self.forget_gone(&found);
         // New interfaces first: if one refuses, nothing has changed yet.
-        let mut added = BTreeMap::new();
-        for interface in found.guarded() {
-            match self.attachments.get(&interface.index) {
-                Some(attachment) => warnings.extend(other_mode(attachment, loaded.policy.attach)),
-                None => {
-                    let attachment = Attachment::new(&generation, interface, loaded.policy.attach)
-                        .map_err(Failure::system)?;
-                    added.insert(interface.index, attachment);
-                }
+        let new = match found.attach(&generation, loaded.policy.attach, &self.attachments) {
+            Ok(new) => new,
+            Err(error) => {
+                self.retire(&generation, &loaded.policy);
+                return Err(Failure::system(error));
             }
+        };
+        for attachment in self.attachments.values() {
+            warnings.extend(other_mode(attachment, loaded.policy.attach));
         }
-        self.publish(generation, options).map_err(Failure::system)?;
+        if let Err((generation, error)) = self.publish(generation, options) {
+            drop(new);
+            self.retire(&generation, &loaded.policy);
+            return Err(Failure::system(error));
+        }
         self.number += 1;
         self.loaded = loaded;
-        for attachment in added.values() {
+        for attachment in new.attachments.values() {
             announce(attachment);
         }
-        self.attachments.extend(added);
-        self.failed.clear();
-        self.detach_except(&found.matched.guarded);
+        for reason in new.failed.values() {
+            error!("{reason}");
+        }
+        self.attachments.extend(new.attachments);
+        self.failed = new.failed;
+        if found.lost_default_route() {
+            warnings.push(
+                "warning: no interface carries a default route now; those guarded before stay guarded"
+                    .into(),
+            );
+        } else {
+            self.detach_except(&found.matched.guarded);
+        }
         self.waiting = found.matched.waiting;
         self.count_all_buffers_if_needed(&found.interfaces);
         Ok(Reloaded {
@@ -158,53 +178,61 @@ impl Guard {
             Err(error) => return error!("{error:#}"),
         };
         self.forget_gone(&found);
-        let mut failed = BTreeMap::new();
         for interface in found.guarded() {
             if let Some(attachment) = self.attachments.get_mut(&interface.index) {
                 attachment.interface.clone_from(&interface.name);
-                continue;
-            }
-            match Attachment::new(&self.generation, interface, self.loaded.policy.attach) {
-                Ok(attachment) => {
-                    announce(&attachment);
-                    self.attachments.insert(interface.index, attachment);
-                }
-                Err(AttachError::Gone { .. }) => {}
-                Err(error) => {
-                    let reason = error.to_string();
-                    if self.failed.get(&interface.name) != Some(&reason) {
-                        error!("{reason}");
-                    }
-                    failed.insert(interface.name.clone(), reason);
-                }
             }
         }
-        self.failed = failed;
+        let new = found.attach_possible(
+            &self.generation,
+            self.loaded.policy.attach,
+            &self.attachments,
+        );
+        for attachment in new.attachments.values() {
+            announce(attachment);
+        }
+        for (name, reason) in &new.failed {
+            if self.failed.get(name) != Some(reason) {
+                error!("{reason}");
+            }
+        }
+        self.attachments.extend(new.attachments);
+        self.failed = new.failed;
         self.waiting = found.matched.waiting;
         self.count_all_buffers_if_needed(&found.interfaces);
     }
 
-    /// Drops attachments whose interface was deleted or renamed to something that the policy does not
-    /// mean. One that only lost its default route stays guarded: the route may come back.
+    /// Drops attachments that do not filter any more: the interface was deleted (another may have its
+    /// index by now), or somebody detached the program; and those whose interface was renamed to something
+    /// that the policy does not mean. One that only lost its default route stays guarded: the route may
+    /// come back.
     fn forget_gone(&mut self, found: &Found) {
-        let names: BTreeMap<u32, &str> = found
+        let present: BTreeMap<u32, &Interface> = found
             .interfaces
             .iter()
-            .map(|interface| (interface.index, interface.name.as_str()))
+            .map(|interface| (interface.index, interface))
             .collect();
         self.attachments.retain(|index, attachment| {
-            let name = names.get(index);
-            let stays = found.matched.guarded.contains(index)
-                || name.is_some_and(|name| *name == attachment.interface);
-            match name {
-                _ if stays => {}
-                None => info!("interface `{}` is gone", attachment.interface),
-                Some(name) => warn!(
-                    "detached from `{}`: its name is `{name}` now, which the policy does not mean",
+            let Some(interface) = present.get(index) else {
+                info!("interface `{}` is gone", attachment.interface);
+                return false;
+            };
+            if interface.xdp.is_none() {
+                warn!(
+                    "the program on interface `{}` is gone: the interface was made anew, or somebody detached it",
                     attachment.interface
-                ),
+                );
+                return false;
             }
-            stays
+            let meant = found.matched.guarded.contains(index)
+                || interface.name == attachment.interface;
+            if !meant {
+                warn!(
+                    "detached from `{}`: its name is `{}` now, which the policy does not mean",
+                    attachment.interface, interface.name
+                );
+            }
+            meant
         });
     }
 
@@ -221,46 +249,69 @@ impl Guard {
         });
     }
 
-    /// Puts a generation in the place of the present one on every interface, or on none.
-    fn publish(&mut self, generation: Generation, options: LoadOptions) -> anyhow::Result<()> {
+    /// Puts a generation in the place of the present one on every interface, or on none: then it comes
+    /// back with the error.
+    fn publish(
+        &mut self,
+        generation: Generation,
+        options: LoadOptions,
+    ) -> Result<(), (Box<Generation>, anyhow::Error)> {
         let mut gone = Vec::new();
         let mut switched: Vec<&Attachment> = Vec::new();
         for (index, attachment) in &self.attachments {
-            match attachment.replace(&generation, &self.generation) {
+            match attachment.replace(&generation) {
                 Ok(()) => switched.push(attachment),
                 Err(error) if link::is_gone(&error) => gone.push(*index),
                 Err(error) => {
-                    for attachment in switched {
-                        if let Err(error) = attachment.replace(&self.generation, &generation) {
-                            error!(
-                                "cannot switch `{}` back to the previous policy: {error}",
-                                attachment.interface
-                            );
-                        }
-                    }
-                    return Err(error).with_context(|| {
-                        format!(
-                            "cannot replace the program on interface `{}`; the previous policy stays in force",
-                            attachment.interface
-                        )
-                    });
+                    let error = self.switch_back(&switched, &attachment.interface, error);
+                    return Err((Box::new(generation), error));
                 }
             }
         }
         for index in gone {
-            self.attachments.remove(&index);
+            if let Some(attachment) = self.attachments.remove(&index) {
+                warn!("interface `{}` is gone", attachment.interface);
+            }
         }
         let old = std::mem::replace(&mut self.generation, generation);
         self.options = options;
-        // Until here the old program counted; now it may still run on another CPU.
+        let policy = self.loaded.policy.clone();
+        self.retire(&old, &policy);
+        Ok(())
+    }
+
+    /// Undoes a publication that failed on `interface`; returns the error to report.
+    fn switch_back(
+        &self,
+        switched: &[&Attachment],
+        interface: &str,
+        error: io::Error,
+    ) -> anyhow::Error {
+        let stuck: Vec<&str> = switched
+            .iter()
+            .filter(|attachment| attachment.replace(&self.generation).is_err())
+            .map(|attachment| attachment.interface.as_str())
+            .collect();
+        let fate = if stuck.is_empty() {
+            "the previous policy stays in force".to_owned()
+        } else {
+            format!("{} could not be switched back", stuck.join(", "))
+        };
+        anyhow::Error::new(error).context(format!(
+            "cannot replace the program on interface `{interface}`; {fate}"
+        ))
+    }
+
+    /// Adds up what a generation counted that is at work nowhere any more.
+    fn retire(&mut self, generation: &Generation, policy: &Policy) {
+        // Until it was replaced it counted; it may still run on another CPU.
         if link::wait_for_running_programs().is_err() {
             std::thread::sleep(SETTLE);
         }
-        match old.counts() {
-            Ok(counts) => self.totals.add(&self.loaded.policy, &counts),
-            Err(error) => error!("counters of the previous policy are lost: {error}"),
+        match generation.counts() {
+            Ok(counts) => self.totals.add(policy, &counts),
+            Err(error) => error!("counters of a previous policy are lost: {error}"),
         }
-        Ok(())
     }
 
     /// Publishes the same tables anew, should an attachment need its frames' length asked for.
@@ -278,8 +329,10 @@ impl Guard {
             count_all_buffers: true,
             ..self.options
         };
-        let result = load(&self.loaded.tables, options)
-            .and_then(|generation| self.publish(generation, options));
+        let result = load(&self.loaded.tables, options).and_then(|generation| {
+            self.publish(generation, options)
+                .map_err(|(_generation, error)| error)
+        });
         if let Err(error) = result {
             warn!("bytes of frames in several buffers are counted too low: {error:#}");
         }
@@ -308,7 +361,11 @@ impl Guard {
             "policy {} with {rules} rule{} on {}{dry}",
             self.number,
             if rules == 1 { "" } else { "s" },
-            parts.join(", ")
+            if parts.is_empty() {
+                "no interface".into()
+            } else {
+                parts.join(", ")
+            }
         )
     }
 
@@ -323,7 +380,7 @@ impl Guard {
             name: pattern.clone(),
             state: InterfaceState::Waiting,
             mode: None,
-            reason: Some("no such interface yet".into()),
+            reason: Some(format!("{} yet", absent(pattern))),
         });
         let failed = self.failed.iter().map(|(name, reason)| InterfaceStatus {
             name: name.clone(),
@@ -351,6 +408,15 @@ impl Guard {
     }
 }
 
+/// What came of attaching.
+#[derive(Debug, Default)]
+struct Attached {
+    /// New attachments by interface index.
+    attachments: BTreeMap<u32, Attachment>,
+    /// Why an interface could not be attached to, by its name.
+    failed: BTreeMap<String, String>,
+}
+
 /// The interfaces of this host and which of them are meant.
 struct Found {
     interfaces: Vec<Interface>,
@@ -362,6 +428,63 @@ impl Found {
         self.interfaces
             .iter()
             .filter(|interface| self.matched.guarded.contains(&interface.index))
+    }
+
+    /// Attaches to the interfaces that are meant and are not among `present`. An interface that the policy
+    /// names must not refuse; what merely matches a pattern may.
+    fn attach(
+        &self,
+        generation: &Generation,
+        mode: AttachMode,
+        present: &BTreeMap<u32, Attachment>,
+    ) -> Result<Attached, AttachError> {
+        self.attach_if(generation, mode, present, |index| {
+            self.matched.named.contains(&index)
+        })
+    }
+
+    /// As [`Found::attach`], but any interface may refuse.
+    fn attach_possible(
+        &self,
+        generation: &Generation,
+        mode: AttachMode,
+        present: &BTreeMap<u32, Attachment>,
+    ) -> Attached {
+        self.attach_if(generation, mode, present, |_| false)
+            .unwrap_or_default()
+    }
+
+    fn attach_if(
+        &self,
+        generation: &Generation,
+        mode: AttachMode,
+        present: &BTreeMap<u32, Attachment>,
+        must: impl Fn(u32) -> bool,
+    ) -> Result<Attached, AttachError> {
+        let mut new = Attached::default();
+        for interface in self.guarded() {
+            if present.contains_key(&interface.index) {
+                continue;
+            }
+            match Attachment::new(generation, interface, mode) {
+                Ok(attachment) => {
+                    new.attachments.insert(interface.index, attachment);
+                }
+                // It went away since it was listed; an event tells when it is back.
+                Err(AttachError::Gone { .. }) => {}
+                Err(error) if must(interface.index) => return Err(error),
+                Err(error) => {
+                    new.failed.insert(interface.name.clone(), error.to_string());
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// Whether `default-route` is meant, but no interface carries one at the moment.
+    fn lost_default_route(&self) -> bool {
+        let default_route = InterfacePattern::DefaultRoute.to_string();
+        self.matched.waiting.contains(&default_route)
     }
 
     fn load_options(&self, attach: AttachMode) -> LoadOptions {
@@ -436,4 +559,22 @@ fn other_mode(attachment: &Attachment, wanted: AttachMode) -> Option<String> {
             attachment.interface, attachment.mode
         )
     })
+}
+
+/// What a pattern waits for, for people.
+fn waiting_for(pattern: &str) -> String {
+    if pattern == InterfacePattern::DefaultRoute.to_string() {
+        "a default route: no interface carries one".into()
+    } else {
+        format!("interface `{pattern}`: it does not exist yet")
+    }
+}
+
+/// Why a pattern matches nothing, for people.
+fn absent(pattern: &str) -> &'static str {
+    if pattern == InterfacePattern::DefaultRoute.to_string() {
+        "no default route"
+    } else {
+        "no such interface"
+    }
 }

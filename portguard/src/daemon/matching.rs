@@ -11,6 +11,8 @@ use crate::dataplane::interfaces::Interface;
 pub(super) struct Matched {
     /// Indices of the interfaces to guard.
     pub(super) guarded: BTreeSet<u32>,
+    /// Those of them that the policy calls by their name: it insists on them.
+    pub(super) named: BTreeSet<u32>,
     /// Patterns that nothing matches yet.
     pub(super) waiting: Vec<String>,
 }
@@ -26,11 +28,14 @@ pub(super) fn matched(
 ) -> Matched {
     let mut candidates = BTreeSet::new();
     let mut named: BTreeSet<u32> = BTreeSet::new();
+    let mut routed: BTreeSet<u32> = BTreeSet::new();
     let mut waiting = Vec::new();
     for pattern in patterns {
         let found: Vec<u32> = match pattern {
+            // Packets to this host itself come by the loopback device, whatever the routes say.
             InterfacePattern::DefaultRoute => interfaces
                 .iter()
+                .filter(|interface| interface.name != "lo")
                 .map(|interface| interface.index)
                 .filter(|index| default_route.contains(index))
                 .collect(),
@@ -43,17 +48,27 @@ pub(super) fn matched(
         if found.is_empty() {
             waiting.push(pattern.to_string());
         }
-        if !matches!(pattern, InterfacePattern::Glob(_)) {
-            named.extend(&found);
+        match pattern {
+            InterfacePattern::Name(_) => named.extend(&found),
+            InterfacePattern::DefaultRoute => routed.extend(&found),
+            InterfacePattern::Glob(_) => {}
         }
         candidates.extend(found);
     }
     let guarded = candidates
         .iter()
         .copied()
-        .filter(|index| named.contains(index) || !is_above(*index, interfaces, &candidates))
+        .filter(|index| {
+            named.contains(index)
+                || routed.contains(index)
+                || !is_above(*index, interfaces, &candidates)
+        })
         .collect();
-    Matched { guarded, waiting }
+    Matched {
+        guarded,
+        named,
+        waiting,
+    }
 }
 
 /// Whether a device lies above one of `guarded`, directly or through others.

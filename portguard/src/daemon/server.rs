@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -45,6 +45,7 @@ impl Server {
     /// Listens at `path`, for root alone. The caller holds the lock, so a socket that is there already
     /// is left over.
     pub(super) fn bind(path: &Path, calls: mpsc::Sender<Call>) -> anyhow::Result<Self> {
+        refuse_what_is_no_socket(path)?;
         remove(path);
         let listener = UnixListener::bind(path)
             .with_context(|| format!("cannot listen at `{}`", path.display()))?;
@@ -82,6 +83,17 @@ impl Server {
     }
 }
 
+/// A file that is no socket is somebody's, named by mistake.
+fn refuse_what_is_no_socket(path: &Path) -> anyhow::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => bail!(
+            "`{}` exists and is no socket; name another place with `--socket`",
+            path.display()
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a socket file.
 pub(super) fn remove(path: &Path) {
     match fs::remove_file(path) {
@@ -110,7 +122,18 @@ async fn converse(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<(
     loop {
         send(&mut write, &ask(&calls, request.clone()).await).await?;
         due += interval;
-        tokio::time::sleep_until(due).await;
+        // A client that is gone gives its place back at once; one that goes on talking is ignored.
+        let mut rest = [0; 256];
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => break,
+                read = reader.read(&mut rest) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Counters over all generations: they go on when a policy is replaced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portguard_common::abi::{Builtin, Counter};
 use portguard_common::packet::Malformed;
@@ -95,10 +95,11 @@ impl Totals {
             .rules
             .iter()
             .map(|rule| (&rule.name, Some(rule.action.to_string())));
+        let names: BTreeSet<&String> = policy.rules.iter().map(|rule| &rule.name).collect();
         let removed = self
             .rules
             .keys()
-            .filter(|name| policy.rules.iter().all(|rule| rule.name != **name))
+            .filter(|name| !names.contains(name))
             .map(|name| (name, None));
         present
             .chain(removed)

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached};
-use netlink_packet_route::route::{RouteAttribute, RouteMessage};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// A network interface.
@@ -24,7 +26,7 @@ pub struct Interface {
     pub has_ethernet_header: bool,
     /// Its type, as the kernel calls it.
     pub kind: String,
-    /// Index of the device below it, for VLANs and the like.
+    /// Index of the device below it through which all its frames pass unchanged, for VLANs and the like.
     pub lower: Option<u32>,
     /// Index of the bridge, bond or team that it belongs to.
     pub controller: Option<u32>,
@@ -54,6 +56,18 @@ pub enum ForeignMode {
     Other,
 }
 
+impl ForeignMode {
+    /// The word by which `ip link set dev NAME ... off` takes such a program away.
+    pub(super) const fn ip_word(self) -> &'static str {
+        match self {
+            Self::Native => "xdpdrv",
+            Self::Generic => "xdpgeneric",
+            Self::Hardware => "xdpoffload",
+            Self::Other => "xdp",
+        }
+    }
+}
+
 impl fmt::Display for ForeignMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -71,46 +85,44 @@ impl fmt::Display for ForeignMode {
 ///
 /// What the kernel says.
 pub fn list() -> io::Result<Vec<Interface>> {
-    let mut interfaces = Vec::new();
-    dump(
-        RouteNetlinkMessage::GetLink(LinkMessage::default()),
-        |message| {
-            if let RouteNetlinkMessage::NewLink(link) = message {
-                interfaces.push(interface(&link));
-            }
-        },
-    )?;
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let mut interfaces: Vec<Interface> = dump(&request)?
+        .iter()
+        .filter_map(|message| match message {
+            RouteNetlinkMessage::NewLink(link) => Some(interface(link)),
+            _ => None,
+        })
+        .collect();
     interfaces.sort_by_key(|interface| interface.index);
     Ok(interfaces)
 }
 
-/// Indices of the interfaces that carry a default route, of either family.
+/// Indices of the interfaces that carry a default route, of either family and in any table. Routes to
+/// this host itself (`local`, as transparent proxies use them) and to nowhere (`blackhole`) are none.
 ///
 /// # Errors
 ///
 /// What the kernel says.
 pub fn with_default_route() -> io::Result<Vec<u32>> {
+    let request = RouteNetlinkMessage::GetRoute(RouteMessage::default());
     let mut indices = Vec::new();
-    dump(
-        RouteNetlinkMessage::GetRoute(RouteMessage::default()),
-        |message| {
-            let RouteNetlinkMessage::NewRoute(route) = message else {
-                return;
-            };
-            if route.header.destination_prefix_length != 0 {
-                return;
-            }
-            for attribute in &route.attributes {
-                match attribute {
-                    RouteAttribute::Oif(index) => indices.push(*index),
-                    RouteAttribute::MultiPath(hops) => {
-                        indices.extend(hops.iter().map(|hop| hop.interface_index));
-                    }
-                    _ => {}
+    for message in dump(&request)? {
+        let RouteNetlinkMessage::NewRoute(route) = message else {
+            continue;
+        };
+        if route.header.destination_prefix_length != 0 || route.header.kind != RouteType::Unicast {
+            continue;
+        }
+        for attribute in &route.attributes {
+            match attribute {
+                RouteAttribute::Oif(index) => indices.push(*index),
+                RouteAttribute::MultiPath(hops) => {
+                    indices.extend(hops.iter().map(|hop| hop.interface_index));
                 }
+                _ => {}
             }
-        },
-    )?;
+        }
+    }
     indices.sort_unstable();
     indices.dedup();
     Ok(indices)
@@ -129,22 +141,29 @@ fn interface(link: &LinkMessage) -> Interface {
         controller: None,
         xdp: None,
     };
-    let mut in_other_namespace = false;
+    let mut lower = None;
+    let mut passes_through = false;
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
-            LinkAttribute::Link(index) => interface.lower = Some(*index),
-            // The link is a peer in another namespace (veth): its index means nothing here.
-            LinkAttribute::LinkNetNsId(_) => in_other_namespace = true,
+            LinkAttribute::Link(index) => lower = Some(*index),
+            // Of other kinds the link is something else (the peer of a veth), or the frames below are
+            // others (encrypted, encapsulated).
+            LinkAttribute::LinkInfo(infos) => {
+                passes_through = infos.iter().any(|info| {
+                    matches!(
+                        info,
+                        LinkInfo::Kind(InfoKind::Vlan | InfoKind::MacVlan | InfoKind::IpVlan)
+                    )
+                });
+            }
             LinkAttribute::Controller(index) => interface.controller = Some(*index),
             LinkAttribute::Xdp(xdp) => interface.xdp = xdp_state(xdp),
             _ => {}
         }
     }
-    if in_other_namespace || interface.lower == Some(0) {
-        interface.lower = None;
-    }
+    interface.lower = lower.filter(|_| passes_through);
     interface
 }
 
@@ -167,8 +186,21 @@ fn xdp_state(attributes: &[LinkXdp]) -> Option<XdpState> {
     program_id.map(|program_id| XdpState { program_id, mode })
 }
 
-/// Sends a dump request and hands every answer to `each`.
-fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
+/// How often to ask again when something changed while the kernel was answering.
+const DUMP_RETRIES: usize = 10;
+
+/// Sends a dump request and returns the answers, all of one moment.
+fn dump(request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    for _ in 0..DUMP_RETRIES {
+        if let Some(answers) = dump_once(request.clone())? {
+            return Ok(answers);
+        }
+    }
+    Err(io::Error::other("they change too fast to be listed"))
+}
+
+/// As [`dump`]; `None` where the kernel says that the answers do not belong together.
+fn dump_once(request: RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -181,6 +213,8 @@ fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage))
     message.serialize(&mut buffer);
     socket.send(&buffer, 0)?;
 
+    let mut answers = Vec::new();
+    let mut interrupted = false;
     loop {
         let (bytes, _sender) = socket.recv_from_full()?;
         let mut rest = bytes.as_slice();
@@ -188,10 +222,11 @@ fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage))
             let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             let length = message.header.length as usize;
+            interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
             match message.payload {
-                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Done(_) => return Ok((!interrupted).then_some(answers)),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(inner) => each(inner),
+                NetlinkPayload::InnerMessage(inner) => answers.push(inner),
                 _ => {}
             }
             // A length of 0 would never end.

@@ -56,13 +56,15 @@ pub enum AttachError {
     },
     /// Another XDP program is there.
     #[error(
-        "interface `{name}` already carries {program}; it is left alone: detach it first (`ip link set dev {name} xdp off` if it is no link), or leave this interface out"
+        "interface `{name}` already carries {program}; it is left alone: stop what put it there (or `ip link set dev {name} {word} off` if it is no link), or leave this interface out"
     )]
     Foreign {
         /// Name of the interface.
         name: String,
         /// The program: its ID, mode and, where the kernel tells, its name.
         program: String,
+        /// The word by which `ip` detaches it.
+        word: &'static str,
     },
     /// The driver has no native mode.
     #[error(
@@ -173,15 +175,16 @@ impl Attachment {
         })
     }
 
-    /// Puts `new` in the place of `old` between two packets.
+    /// Puts a generation in the place of the present one between two packets. The link's descriptor is
+    /// ours alone, so nobody else can have replaced it meanwhile.
     ///
     /// # Errors
     ///
-    /// What the kernel says; `old` stays then. [`is_gone`] tells whether the interface is no more.
-    pub fn replace(&self, new: &Generation, old: &Generation) -> io::Result<()> {
-        let new = new.program().map_err(io::Error::other)?;
-        let old = old.program().map_err(io::Error::other)?;
-        sys::link_update(self.link.as_fd(), new, old)
+    /// What the kernel says; the present one stays then. [`is_gone`] tells whether the interface is no
+    /// more.
+    pub fn replace(&self, generation: &Generation) -> io::Result<()> {
+        let program = generation.program().map_err(io::Error::other)?;
+        sys::link_update(self.link.as_fd(), program)
     }
 }
 
@@ -213,10 +216,7 @@ fn explain(error: io::Error, interface: &Interface, mode: Mode) -> AttachError {
     let name = interface.name.clone();
     match error.raw_os_error() {
         // The same mode is taken, or the other one is.
-        Some(libc::EBUSY | libc::EEXIST) => AttachError::Foreign {
-            name,
-            program: describe(interface),
-        },
+        Some(libc::EBUSY | libc::EEXIST) => foreign(name, interface),
         Some(libc::EOPNOTSUPP) if mode == Mode::Native => AttachError::NoNative { name },
         Some(libc::ERANGE) => AttachError::Mtu {
             name,
@@ -235,19 +235,27 @@ fn explain(error: io::Error, interface: &Interface, mode: Mode) -> AttachError {
 }
 
 /// Says what is known of the program on an interface, asking anew: it may have come meanwhile.
-fn describe(interface: &Interface) -> String {
+fn foreign(name: String, interface: &Interface) -> AttachError {
     let fresh = super::interfaces::list()
         .ok()
         .and_then(|all| all.into_iter().find(|other| other.index == interface.index));
     let xdp = fresh.map_or(interface.xdp, |fresh| fresh.xdp);
     let Some(XdpState { program_id, mode }) = xdp else {
-        return "another XDP program".into();
+        return AttachError::Foreign {
+            name,
+            program: "another XDP program".into(),
+            word: "xdp",
+        };
     };
-    let name = match foreign::program_name(program_id) {
-        Some(name) => format!(" `{name}`"),
+    let title = match foreign::program_name(program_id) {
+        Some(title) => format!(" `{title}`"),
         None => String::new(),
     };
-    format!("another XDP program{name} (ID {program_id}, {mode} mode)")
+    AttachError::Foreign {
+        name,
+        program: format!("another XDP program{title} (ID {program_id}, {mode} mode)"),
+        word: mode.ip_word(),
+    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,6 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd};
 
-/// `BPF_F_REPLACE`: update only if the present program is the expected one (kernel 5.6).
-const BPF_F_REPLACE: u32 = 1 << 2;
-
 /// `MEMBARRIER_CMD_GLOBAL` (kernel 4.3).
 const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
@@ -27,17 +24,11 @@ pub(super) fn link_create(
     bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }
 
-/// Replaces the program of a link in one step, if it is still `old` (kernel 5.7).
-pub(super) fn link_update(
-    link: BorrowedFd<'_>,
-    new: BorrowedFd<'_>,
-    old: BorrowedFd<'_>,
-) -> io::Result<()> {
+/// Replaces the program of a link in one step (kernel 5.9).
+pub(super) fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = zeroed();
     attr.link_update.link_fd = link.as_raw_fd().cast_unsigned();
     attr.link_update.__bindgen_anon_1.new_prog_fd = new.as_raw_fd().cast_unsigned();
-    attr.link_update.__bindgen_anon_2.old_prog_fd = old.as_raw_fd().cast_unsigned();
-    attr.link_update.flags = BPF_F_REPLACE;
     bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 

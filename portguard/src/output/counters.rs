@@ -1,9 +1,10 @@
 //! `counters`, printed.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use crate::cli::Format;
-use crate::control::{Count, Counters};
+use crate::control::{Count, Counters, RuleCount};
 use crate::exit::Outcome;
 
 use super::{print, print_json};
@@ -51,9 +52,13 @@ fn table(out: &mut impl Write, counters: &Counters, previous: Option<&Counters>)
             row(out, &outcome.name, outcome.count, before)?;
         }
     }
+    let before: HashMap<&str, &RuleCount> = previous
+        .into_iter()
+        .flat_map(|previous| &previous.rules)
+        .map(|rule| (rule.name.as_str(), rule))
+        .collect();
     for rule in &counters.rules {
-        let before = previous
-            .and_then(|previous| previous.rules.iter().find(|other| other.name == rule.name));
+        let before = before.get(rule.name.as_str());
         let action = rule.action.as_deref().unwrap_or("removed");
         let name = format!("rule {} ({action})", rule.name);
         row(

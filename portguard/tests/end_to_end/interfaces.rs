@@ -239,3 +239,101 @@ fn a_large_mtu_runs_natively_and_its_bytes_are_counted() {
     assert_eq!(rule["packets"], 1);
     assert_eq!(rule["bytes"], 8_000 + 8 + 20 + 14);
 }
+
+#[test]
+fn one_that_is_made_anew_with_the_same_index_is_guarded_again() {
+    let (bed, daemon) = guarded(RULES);
+    bed.cable("same0", "peer0").expect("a cable");
+    let text = format!("version: 1\ninterfaces: [srv0, same0]\nrules:\n{RULES}");
+    daemon.write_policy(&text).expect("writes");
+    assert!(daemon.reload().expect("runs").status.success());
+    let shown = bed.server.ip("-o link show dev same0").expect("ip");
+    let index = shown.split(':').next().expect("an index").to_owned();
+    bed.server.ip("link del dev same0").expect("ip");
+    bed.server
+        .ip(&format!(
+            "link add same0 index {index} type veth peer name other0"
+        ))
+        .expect("ip");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline {
+        if bed
+            .server
+            .ip("link show dev same0")
+            .expect("ip")
+            .contains("xdp")
+        {
+            wait_for(&daemon, "same0", "attached");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("`same0` is not filtered:\n{}", daemon.log());
+}
+
+#[test]
+fn a_glob_takes_both_ends_of_a_cable_within_the_host() {
+    let bed = Bed::new().expect("a bed");
+    bed.server
+        .ip("link add m1 type veth peer name w1")
+        .expect("ip");
+    let text = format!("version: 1\ninterfaces: [\"m*\"]\nrules:\n{RULES}");
+    let daemon = Daemon::start(binary(), &bed.server, &text).expect("a daemon");
+    wait_for(&daemon, "m1", "attached");
+}
+
+#[test]
+fn default_route_means_neither_this_host_nor_nowhere_nor_a_tunnel() {
+    let bed = Bed::new().expect("a bed");
+    bed.server.ip("tuntap add dev tun0 mode tun").expect("ip");
+    bed.server.ip("link set dev tun0 up").expect("ip");
+    for route in [
+        "route add default via 192.0.2.2",
+        "route add local 0.0.0.0/0 dev lo table 100",
+        "route add blackhole default metric 2000",
+        "route add default dev tun0 table 200",
+    ] {
+        bed.server.ip(route).expect("ip");
+    }
+    let text = format!("version: 1\ninterfaces: [default-route]\nrules:\n{RULES}");
+    let daemon = Daemon::start(binary(), &bed.server, &text).expect("a daemon");
+    wait_for(&daemon, "srv0", "attached");
+    // What a pattern happens to match does not keep the rest from being filtered.
+    wait_for(&daemon, "tun0", "failed");
+    assert!(
+        !bed.server
+            .ip("link show dev lo")
+            .expect("ip")
+            .contains("xdp")
+    );
+    let changed = format!("{text}  - {{name: more, action: drop, ports: [24/tcp]}}\n");
+    daemon.write_policy(&changed).expect("writes");
+    let output = daemon.reload().expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reload_without_a_default_route_leaves_the_interface_guarded() {
+    let bed = Bed::new().expect("a bed");
+    bed.server
+        .ip("route add default via 192.0.2.2")
+        .expect("ip");
+    let text = format!("version: 1\ninterfaces: [default-route]\nrules:\n{RULES}");
+    let daemon = Daemon::start(binary(), &bed.server, &text).expect("a daemon");
+    bed.server.ip("route del default").expect("ip");
+    let changed = format!("{text}  - {{name: more, action: drop, ports: [24/tcp]}}\n");
+    daemon.write_policy(&changed).expect("writes");
+    let output = daemon.reload().expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        crate::stdout(&output).contains("stay guarded"),
+        "{}",
+        crate::stdout(&output)
+    );
+    assert!(
+        bed.server
+            .ip("link show dev srv0")
+            .expect("ip")
+            .contains("xdp")
+    );
+}

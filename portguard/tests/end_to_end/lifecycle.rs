@@ -166,3 +166,31 @@ fn following_counters_gives_one_object_a_line() {
         assert_eq!(pair[1]["rules"][0]["name"], "no-telnet");
     }
 }
+
+#[test]
+fn a_socket_path_that_names_a_file_is_refused_and_the_file_stays() {
+    let bed = Bed::new().expect("a bed");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("precious.yaml");
+    std::fs::write(&file, policy(DROP_TELNET)).expect("writes");
+    let output = bed
+        .server
+        .command(binary())
+        .args(["run", "--policy"])
+        .arg(&file)
+        .arg("--socket")
+        .arg(&file)
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        stderr(&output).contains("is no socket"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("reads"),
+        policy(DROP_TELNET)
+    );
+    assert!(!has_program(&bed));
+}

@@ -55,7 +55,7 @@ fn r02_what_cannot_be_read_or_is_half_written_keeps_the_old_policy() {
     let path = daemon.policy_path();
     let whole = fs::read_to_string(&path).expect("reads");
     let half = &whole[..whole.len() - THREE_RULES.len() / 2 - 10];
-    let cases: [(&str, &dyn Fn()); 7] = [
+    let cases: [(&str, &dyn Fn()); 8] = [
         ("empty", &|| fs::write(&path, "").expect("writes")),
         ("comments only", &|| {
             fs::write(&path, "# nothing\n").expect("writes")
@@ -66,8 +66,13 @@ fn r02_what_cannot_be_read_or_is_half_written_keeps_the_old_policy() {
         }),
         ("removed", &|| fs::remove_file(&path).expect("removes")),
         ("a directory", &|| fs::create_dir(&path).expect("makes")),
-        ("broken YAML", &|| {
+        ("a pipe", &|| {
             fs::remove_dir(&path).expect("removes");
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.expect("runs").success());
+        }),
+        ("broken YAML", &|| {
+            fs::remove_file(&path).expect("removes");
             fs::write(&path, "version: [1\n").expect("writes");
         }),
     ];
