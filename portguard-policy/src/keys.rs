@@ -30,23 +30,25 @@ pub(crate) const POLICY: Keys = Keys {
         "malformed",
         "fragments",
         "enforce",
+        "services",
         "rules",
     ],
     later: &[
-        "replies", "trusted", "services", "sets", "assert", "events", "metrics", "on_stop",
+        "replies", "trusted", "sets", "assert", "events", "metrics", "on_stop",
     ],
 };
 
 /// The keys of a rule.
 pub(crate) const RULE: Keys = Keys {
     place: "a rule",
-    known: &["name", "action", "protocol", "ports", "enforce", "comment"],
+    known: &[
+        "name", "action", "protocol", "ports", "types", "enforce", "comment",
+    ],
     later: &[
         "profile",
         "source_ports",
         "from",
         "to",
-        "types",
         "interfaces",
         "vlan",
         "rate",

@@ -13,6 +13,7 @@
 mod compile;
 mod dead;
 mod document;
+mod host_services;
 mod interface;
 mod keys;
 mod policy;
@@ -23,6 +24,7 @@ mod rules;
 mod services;
 mod suggest;
 mod sweep;
+mod types;
 mod validate;
 mod values;
 

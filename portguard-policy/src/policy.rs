@@ -199,6 +199,16 @@ pub struct PortRange {
     pub high: u16,
 }
 
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.low == self.high {
+            write!(f, "{}", self.low)
+        } else {
+            write!(f, "{}-{}", self.low, self.high)
+        }
+    }
+}
+
 /// One kind of packet that a rule matches. Essential traffic is matched by the variants that say so
 /// alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -213,6 +223,20 @@ pub enum ServiceMatch {
     Icmp,
     /// `protocol: icmpv6`: protocol 58 in IPv6.
     Icmpv6,
+    /// A type of ICMP, essential or not, with one code or any.
+    IcmpType {
+        /// The message's type.
+        kind: u8,
+        /// Its code; `None` for any.
+        code: Option<u8>,
+    },
+    /// A type of ICMPv6, essential or not, with one code or any.
+    Icmpv6Type {
+        /// The message's type.
+        kind: u8,
+        /// Its code; `None` for any.
+        code: Option<u8>,
+    },
     /// `protocol: ah`: protocol 51 in IPv4. IPv6 walks this header, so no packet has it there.
     Ah,
     /// An IP protocol by its number, in both families; never that of a [`Transport`].

@@ -1,21 +1,23 @@
 //! `ports` of a rule: numbers, ranges, services by name, `any`, each with its protocol.
 
 use crate::document::{Document, Kind, Node};
+use crate::host_services::HostServices;
 use crate::keys::Field;
 use crate::policy::{PortRange, ServiceMatch, Transport};
 use crate::problem::{Problem, Problems, all_of, one_of, quoted};
-use crate::services::{self, Service};
+use crate::services;
 use crate::suggest::nearest;
 use crate::values::{decimal, list, text};
 
 /// The word for every port.
-const ANY: &str = "any";
+pub(crate) const ANY: &str = "any";
 
 /// Reads `ports` and adds what it matches to `services`. `given` holds what `protocol` says, if anything.
 pub(crate) fn read(
     document: &Document<'_>,
     field: Field<'_, '_>,
     given: Option<&[Transport]>,
+    host: &HostServices,
     services: &mut Vec<ServiceMatch>,
     problems: &mut Problems,
 ) {
@@ -24,7 +26,7 @@ pub(crate) fn read(
             break;
         }
         let entry = text(node).ok_or_else(|| expected(node));
-        if let Err(problem) = entry.and_then(|text| one(node, text, given, services)) {
+        if let Err(problem) = entry.and_then(|text| one(node, text, given, host, services)) {
             problems.push(*problem);
         }
     }
@@ -35,6 +37,7 @@ fn one(
     node: &Node<'_>,
     entry: &str,
     given: Option<&[Transport]>,
+    host: &HostServices,
     services: &mut Vec<ServiceMatch>,
 ) -> Result<(), Box<Problem>> {
     let (base, suffix) = match entry.split_once('/') {
@@ -76,11 +79,11 @@ fn one(
         }
         return Ok(());
     }
-    named(node, base, own.unwrap_or(&Transport::ALL), services)
+    named(node, base, own.unwrap_or(&Transport::ALL), host, services)
 }
 
 /// The protocol behind the `/` of an entry.
-fn transport(node: &Node<'_>, suffix: &str) -> Result<Transport, Box<Problem>> {
+pub(crate) fn transport(node: &Node<'_>, suffix: &str) -> Result<Transport, Box<Problem>> {
     let names = || Transport::ALL.map(Transport::name);
     Transport::from_name(suffix).ok_or_else(|| {
         let hint = match nearest(suffix, names()).first() {
@@ -101,7 +104,7 @@ fn transport(node: &Node<'_>, suffix: &str) -> Result<Transport, Box<Problem>> {
 }
 
 /// A port or a range of ports; `None` if it can only be a name.
-fn range(node: &Node<'_>, base: &str) -> Result<Option<PortRange>, Box<Problem>> {
+pub(crate) fn range(node: &Node<'_>, base: &str) -> Result<Option<PortRange>, Box<Problem>> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if digits(base) {
         let port = port(node, base)?;
@@ -158,38 +161,51 @@ fn port(node: &Node<'_>, digits: &str) -> Result<u16, Box<Problem>> {
     }
 }
 
-/// A service by its name.
+/// A service by its name: one of the host's own first, then one of the catalogue.
 fn named(
     node: &Node<'_>,
     name: &str,
     allowed: &[Transport],
+    host: &HostServices,
     services: &mut Vec<ServiceMatch>,
 ) -> Result<(), Box<Problem>> {
-    let Some(service) = services::find(name) else {
-        return Err(no_service(node, name, allowed));
+    let single = |port: u16| PortRange {
+        low: port,
+        high: port,
+    };
+    let ports: Vec<(Transport, PortRange)> = match host.find(name) {
+        Some(ports) => ports.to_vec(),
+        None => match services::find(name) {
+            Some(service) => {
+                let ports = service.ports.iter();
+                ports.map(|(own, port)| (*own, single(*port))).collect()
+            }
+            None => return Err(no_service(node, name, allowed, host)),
+        },
     };
     let before = services.len();
-    for (transport, port) in &service.ports {
+    for (transport, range) in &ports {
         if allowed.contains(transport) {
-            let range = PortRange {
-                low: *port,
-                high: *port,
-            };
-            services.push(ServiceMatch::Ports(*transport, range));
+            services.push(ServiceMatch::Ports(*transport, *range));
         }
     }
-    if services.len() == before {
-        return Err(not_for(node, name, service, allowed));
+    // A service of the host's own without ports is reported where it stands.
+    if services.len() == before && !ports.is_empty() {
+        return Err(not_for(node, name, &ports, allowed));
     }
     Ok(())
 }
 
-fn not_for(node: &Node<'_>, name: &str, service: &Service, allowed: &[Transport]) -> Box<Problem> {
+fn not_for(
+    node: &Node<'_>,
+    name: &str,
+    ports: &[(Transport, PortRange)],
+    allowed: &[Transport],
+) -> Box<Problem> {
     let wanted = one_of(allowed.iter().map(|own| own.name()));
-    let has: Vec<String> = service
-        .ports
+    let has: Vec<String> = ports
         .iter()
-        .map(|(transport, port)| format!("{port}/{transport}"))
+        .map(|(transport, range)| format!("{range}/{transport}"))
         .collect();
     let mut hint = format!("{} is {}", quoted(name), has.join(", "));
     let others = services::suggestions(name, allowed);
@@ -204,7 +220,12 @@ fn not_for(node: &Node<'_>, name: &str, service: &Service, allowed: &[Transport]
     .into()
 }
 
-fn no_service(node: &Node<'_>, name: &str, allowed: &[Transport]) -> Box<Problem> {
+fn no_service(
+    node: &Node<'_>,
+    name: &str,
+    allowed: &[Transport],
+    host: &HostServices,
+) -> Box<Problem> {
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name
             .bytes()
@@ -212,7 +233,9 @@ fn no_service(node: &Node<'_>, name: &str, allowed: &[Transport]) -> Box<Problem
     if !is_name {
         return expected(node);
     }
-    let near = services::suggestions(name, allowed);
+    let mut near = nearest(name, host.names());
+    near.extend(services::suggestions(name, allowed));
+    near.truncate(3);
     let hint = if near.is_empty() {
         "write the port as a number".to_owned()
     } else {

@@ -8,6 +8,7 @@ use crate::policy::{Rule, RuleAction, ServiceMatch, Transport};
 use crate::ports;
 use crate::problem::{Problem, Span, quoted};
 use crate::protocols::{self, Protocols};
+use crate::types;
 use crate::validate::Validator;
 use crate::values::{text, word};
 
@@ -222,6 +223,10 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         let protocol = fields.get("protocol");
         let ports = fields.get("ports");
         let protocols = protocol.map(|field| protocols::read(self.document, field, self.problems));
+        if let Some(types) = fields.get("types") {
+            self.types(types, protocols, ports, &mut services);
+            return sorted(services);
+        }
         match (protocols, ports) {
             (None, None) => {
                 if !fields.refused {
@@ -232,7 +237,15 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 }
             }
             (None, Some(ports)) => {
-                ports::read(self.document, ports, None, &mut services, self.problems);
+                let host = &self.host;
+                ports::read(
+                    self.document,
+                    ports,
+                    None,
+                    host,
+                    &mut services,
+                    self.problems,
+                );
             }
             // Entries of `ports` are then judged by themselves.
             (Some(None), Some(ports)) => {
@@ -241,6 +254,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                     self.document,
                     ports,
                     Some(all),
+                    &self.host,
                     &mut services,
                     self.problems,
                 );
@@ -253,9 +267,32 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 self.with_ports(&protocols, ports, &mut services);
             }
         }
-        services.sort_unstable();
-        services.dedup();
-        services
+        sorted(services)
+    }
+
+    /// `types`, which stands for the whole of what its protocols match.
+    fn types(
+        &mut self,
+        types: Field<'_, '_>,
+        protocols: Option<Option<Protocols>>,
+        ports: Option<Field<'_, '_>>,
+        services: &mut Vec<ServiceMatch>,
+    ) {
+        if let Some(ports) = ports {
+            self.problems.push(
+                Problem::error(ports.key, "`ports` and `types` exclude each other")
+                    .hint("no protocol has both; make two rules")
+                    .related(types.key, "`types` is given here"),
+            );
+            return;
+        }
+        // A `protocol` that cannot be read is reported already.
+        let protocols = match protocols {
+            None => Protocols::default(),
+            Some(Some(protocols)) => protocols,
+            Some(None) => return,
+        };
+        types::read(self.document, types, &protocols, services, self.problems);
     }
 
     fn without_ports(
@@ -332,7 +369,14 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         } else {
             &given
         };
-        ports::read(self.document, ports, Some(wanted), services, self.problems);
+        ports::read(
+            self.document,
+            ports,
+            Some(wanted),
+            &self.host,
+            services,
+            self.problems,
+        );
         if self.problems.errors() > before {
             return;
         }
@@ -353,4 +397,10 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             }
         }
     }
+}
+
+fn sorted(mut services: Vec<ServiceMatch>) -> Vec<ServiceMatch> {
+    services.sort_unstable();
+    services.dedup();
+    services
 }

@@ -123,6 +123,20 @@ fn push_indices(matches: ServiceMatch, essential: bool, ranges: &mut Vec<Range<u
             ranges.push(service::ICMPV6..service::ICMPV6 + (1 << 16));
             ranges.push(portless(service::PORTLESS_V6, ICMPV6));
         }
+        ServiceMatch::IcmpType { kind, code } => {
+            ranges.push(codes(service::ICMP + (u32::from(kind) << 8), code));
+            let types = &service::ESSENTIAL_ICMP_TYPES;
+            if let Some(place) = place(types, kind).filter(|_| essential) {
+                ranges.push(codes(service::ESSENTIAL_ICMP + (place << 8), code));
+            }
+        }
+        ServiceMatch::Icmpv6Type { kind, code } => {
+            ranges.push(codes(service::ICMPV6 + (u32::from(kind) << 8), code));
+            let types = &service::ESSENTIAL_ICMPV6_TYPES;
+            if let Some(place) = place(types, kind).filter(|_| essential) {
+                ranges.push(codes(service::ESSENTIAL_ICMPV6 + (place << 8), code));
+            }
+        }
         ServiceMatch::Ah => ranges.push(portless(service::PORTLESS_V4, AH)),
         ServiceMatch::Protocol(number) => {
             match number {
@@ -138,6 +152,23 @@ fn push_indices(matches: ServiceMatch, essential: bool, ranges: &mut Vec<Range<u
         ServiceMatch::EssentialIgmp if essential => ranges.push(one(service::ESSENTIAL_IGMP)),
         ServiceMatch::DhcpAnswer | ServiceMatch::Dhcpv6Answer | ServiceMatch::EssentialIgmp => {}
     }
+}
+
+/// The indices of one code of a type, or of all; `first` is that of code 0.
+fn codes(first: u32, code: Option<u8>) -> Range<u32> {
+    match code {
+        None => first..first + 256,
+        Some(code) => first + u32::from(code)..first + u32::from(code) + 1,
+    }
+}
+
+/// Where a type stands among the essential ones.
+fn place(types: &[u8], kind: u8) -> Option<u32> {
+    types
+        .iter()
+        .zip(0..)
+        .find(|(own, _)| **own == kind)
+        .map(|(_, place)| place)
 }
 
 /// IP protocol numbers of the IANA registry.

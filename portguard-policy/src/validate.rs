@@ -6,6 +6,7 @@ use portguard_common::limits;
 
 use crate::dead;
 use crate::document::{Document, Kind, Node, NodeId};
+use crate::host_services::{self, HostServices};
 use crate::interface::InterfacePattern;
 use crate::keys::{self, Fields};
 use crate::policy::{AttachMode, Fate, Fragments, Policy, Rate};
@@ -67,6 +68,8 @@ pub(crate) struct Validator<'d, 'a, 'p> {
     pub(crate) document: &'d Document<'a>,
     pub(crate) lines: Lines<'d>,
     pub(crate) problems: &'p mut Problems,
+    /// Read first, since rules may name them.
+    pub(crate) host: HostServices,
 }
 
 impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
@@ -75,6 +78,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             document,
             lines: Lines::new(text),
             problems,
+            host: HostServices::default(),
         }
     }
 
@@ -92,6 +96,9 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
         };
         let fields = Fields::read(self.document, root, pairs, &keys::POLICY, self.problems);
         self.version(&fields);
+        if let Some(field) = fields.get("services") {
+            self.host = host_services::read(self.document, field, self.problems);
+        }
         let default = self.fate(&fields, "default", Fate::Pass);
         if default == Fate::Drop
             && let Some(field) = fields.get("default")

@@ -139,7 +139,6 @@ fn keys_of_later_versions_are_refused_not_ignored() {
     let top = [
         "replies: pass",
         "trusted: [192.0.2.0/28]",
-        "services: { app: 8443/tcp }",
         "sets: { a: [10.0.0.0/8] }",
         "assert: []",
         "events: { rate: 100/s }",
@@ -156,7 +155,6 @@ fn keys_of_later_versions_are_refused_not_ignored() {
         "source_ports: 53",
         "from: 10.0.0.0/8",
         "to: [192.0.2.1]",
-        "types: echo-request",
         "interfaces: [eth0]",
         "vlan: 7",
         "rate: 1/s",

@@ -407,6 +407,10 @@ fn matches(service: u32, rule: &Rule, essential: bool) -> bool {
         ServiceMatch::DhcpAnswer => essential && service == service::ESSENTIAL_DHCP,
         ServiceMatch::Dhcpv6Answer => essential && service == service::ESSENTIAL_DHCPV6,
         ServiceMatch::EssentialIgmp => essential && service == service::ESSENTIAL_IGMP,
+        // `types` has examples of its own.
+        ServiceMatch::IcmpType { .. } | ServiceMatch::Icmpv6Type { .. } => {
+            unreachable!("the strategy makes none")
+        }
     })
 }
 

@@ -31,3 +31,4 @@ mod non_ip;
 mod ports;
 mod protocols;
 mod truncation;
+mod types;
