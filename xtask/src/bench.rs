@@ -4,22 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::{root, setup, step};
+use crate::{format::Format, root, setup, step};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How to print the figures; JSON is one object a row
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

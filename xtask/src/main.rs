@@ -6,6 +6,7 @@
 mod bench;
 mod build;
 mod demo;
+mod format;
 mod root;
 mod setup;
 mod step;

@@ -10,19 +10,15 @@ use portguard_policy::{AttachMode, InterfacePattern, Policy, Tables};
 use tracing::{error, info, warn};
 
 use crate::control::{Counters, InterfaceState, InterfaceStatus, LastReload, Reloaded, Status};
-use crate::dataplane::interfaces::{self, Interface};
-use crate::dataplane::{AttachError, Attachment, Generation, LoadOptions, Mode, link};
+use crate::dataplane::interfaces::Interface;
+use crate::dataplane::{Attachment, Generation, LoadOptions, Mode, link};
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::policy_file::{self, Loaded};
 
-use super::matching::{self, Matched};
+use super::found::{self, Found, SINGLE_BUFFER_MTU};
 use super::totals::Totals;
 use super::{Options, unix_time};
-
-/// A frame of a larger MTU may not fit one buffer of a page, with the room that the kernel keeps before
-/// and behind it (`XDP_PACKET_HEADROOM` of 256 bytes, `skb_shared_info` of 320).
-const SINGLE_BUFFER_MTU: u32 = 3_400;
 
 /// How long to wait for running programs where the kernel cannot be asked.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -54,7 +50,7 @@ impl Guard {
     /// When the kernel refuses one of them; nothing is attached then.
     pub(super) fn start(loaded: Loaded, options: &Options) -> Outcome<Self> {
         let patterns = patterns(&options.interfaces, &loaded)?;
-        let found = find(&patterns).map_err(Failure::system)?;
+        let found = found::find(&patterns).map_err(Failure::system)?;
         let load_options = found.load_options(loaded.policy.attach);
         let generation = load(&loaded.tables, load_options).map_err(Failure::system)?;
 
@@ -71,7 +67,7 @@ impl Guard {
             error!("{reason}");
         }
         for pattern in &found.matched.waiting {
-            warn!("waiting for {}", waiting_for(pattern));
+            warn!("waiting for {}", found::waiting_for(pattern));
         }
         let mut guard = Self {
             path: options.policy.clone(),
@@ -115,7 +111,7 @@ impl Guard {
         }
         let loaded = policy_file::compile(file).map_err(|error| refused(&error))?;
         let mut warnings = output::problems::warnings(&loaded);
-        let found = find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
+        let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
         let options = LoadOptions {
             count_all_buffers: self.options.count_all_buffers
                 || found.load_options(loaded.policy.attach).count_all_buffers,
@@ -173,7 +169,7 @@ impl Guard {
             Ok(patterns) => patterns,
             Err(failure) => return error!("{failure}"),
         };
-        let found = match find(&patterns) {
+        let found = match found::find(&patterns) {
             Ok(found) => found,
             Err(error) => return error!("{error:#}"),
         };
@@ -380,7 +376,7 @@ impl Guard {
             name: pattern.clone(),
             state: InterfaceState::Waiting,
             mode: None,
-            reason: Some(format!("{} yet", absent(pattern))),
+            reason: Some(format!("{} yet", found::absent(pattern))),
         });
         let failed = self.failed.iter().map(|(name, reason)| InterfaceStatus {
             name: name.clone(),
@@ -406,110 +402,6 @@ impl Guard {
             .totals
             .report(&self.loaded.policy, &counts, self.number, unix_time()))
     }
-}
-
-/// What came of attaching.
-#[derive(Debug, Default)]
-struct Attached {
-    /// New attachments by interface index.
-    attachments: BTreeMap<u32, Attachment>,
-    /// Why an interface could not be attached to, by its name.
-    failed: BTreeMap<String, String>,
-}
-
-/// The interfaces of this host and which of them are meant.
-struct Found {
-    interfaces: Vec<Interface>,
-    matched: Matched,
-}
-
-impl Found {
-    fn guarded(&self) -> impl Iterator<Item = &Interface> {
-        self.interfaces
-            .iter()
-            .filter(|interface| self.matched.guarded.contains(&interface.index))
-    }
-
-    /// Attaches to the interfaces that are meant and are not among `present`. An interface that the policy
-    /// names must not refuse; what merely matches a pattern may.
-    fn attach(
-        &self,
-        generation: &Generation,
-        mode: AttachMode,
-        present: &BTreeMap<u32, Attachment>,
-    ) -> Result<Attached, AttachError> {
-        self.attach_if(generation, mode, present, |index| {
-            self.matched.named.contains(&index)
-        })
-    }
-
-    /// As [`Found::attach`], but any interface may refuse.
-    fn attach_possible(
-        &self,
-        generation: &Generation,
-        mode: AttachMode,
-        present: &BTreeMap<u32, Attachment>,
-    ) -> Attached {
-        self.attach_if(generation, mode, present, |_| false)
-            .unwrap_or_default()
-    }
-
-    fn attach_if(
-        &self,
-        generation: &Generation,
-        mode: AttachMode,
-        present: &BTreeMap<u32, Attachment>,
-        must: impl Fn(u32) -> bool,
-    ) -> Result<Attached, AttachError> {
-        let mut new = Attached::default();
-        for interface in self.guarded() {
-            if present.contains_key(&interface.index) {
-                continue;
-            }
-            match Attachment::new(generation, interface, mode) {
-                Ok(attachment) => {
-                    new.attachments.insert(interface.index, attachment);
-                }
-                // It went away since it was listed; an event tells when it is back.
-                Err(AttachError::Gone { .. }) => {}
-                Err(error) if must(interface.index) => return Err(error),
-                Err(error) => {
-                    new.failed.insert(interface.name.clone(), error.to_string());
-                }
-            }
-        }
-        Ok(new)
-    }
-
-    /// Whether `default-route` is meant, but no interface carries one at the moment.
-    fn lost_default_route(&self) -> bool {
-        let default_route = InterfacePattern::DefaultRoute.to_string();
-        self.matched.waiting.contains(&default_route)
-    }
-
-    fn load_options(&self, attach: AttachMode) -> LoadOptions {
-        LoadOptions {
-            count_all_buffers: attach == AttachMode::Generic
-                || self
-                    .guarded()
-                    .any(|interface| interface.mtu > SINGLE_BUFFER_MTU),
-            trace: false,
-        }
-    }
-}
-
-fn find(patterns: &[InterfacePattern]) -> anyhow::Result<Found> {
-    let interfaces = interfaces::list().context("cannot list the interfaces")?;
-    let default_route = if patterns.contains(&InterfacePattern::DefaultRoute) {
-        interfaces::with_default_route().context("cannot list the routes")?
-    } else {
-        Vec::new()
-    };
-    let matched = matching::matched(patterns, &interfaces, &default_route);
-    Ok(Found {
-        interfaces,
-        matched,
-    })
 }
 
 /// Those of the command line, or else of the policy.
@@ -559,22 +451,4 @@ fn other_mode(attachment: &Attachment, wanted: AttachMode) -> Option<String> {
             attachment.interface, attachment.mode
         )
     })
-}
-
-/// What a pattern waits for, for people.
-fn waiting_for(pattern: &str) -> String {
-    if pattern == InterfacePattern::DefaultRoute.to_string() {
-        "a default route: no interface carries one".into()
-    } else {
-        format!("interface `{pattern}`: it does not exist yet")
-    }
-}
-
-/// Why a pattern matches nothing, for people.
-fn absent(pattern: &str) -> &'static str {
-    if pattern == InterfacePattern::DefaultRoute.to_string() {
-        "no default route"
-    } else {
-        "no such interface"
-    }
 }

@@ -1,6 +1,7 @@
 //! The daemon: attaches a policy, follows the interfaces, answers on the control socket.
 
 mod events;
+mod found;
 mod guard;
 mod lock;
 mod matching;

@@ -21,7 +21,9 @@ use self::{
     table::{Conclusion, Printer},
 };
 use crate::{
-    build, setup,
+    build,
+    format::Format,
+    setup,
     step::{self, Refused},
 };
 
@@ -33,15 +35,6 @@ pub(crate) struct Args {
     /// How to print what was seen; JSON is one object a row
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// For programs
-    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Format, plan::Step, policy, probe::Row};
+use super::{plan::Step, policy, probe::Row};
+use crate::format::Format;
 
 /// Writes to standard output.
 pub(super) struct Printer(Format);
