@@ -1,0 +1,12 @@
+//! The model against examples worked out by hand from `docs/policy.md`, in literal bytes.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "helpers of tests may fail like tests"
+)]
+
+mod bytes;
+mod judgement;
+mod reading;
+mod rules;
