@@ -66,10 +66,15 @@ pub(crate) fn read(
                 let written = text(node).unwrap_or_default().to_owned();
                 let span = node.span;
                 if walked(matches) {
+                    // A later fragment has as its protocol whatever its fragment header names.
+                    let what = match matches {
+                        ServiceMatch::Ah => "never matches",
+                        _ => "matches nothing but later fragments",
+                    };
                     problems.push(
                         Problem::warning(
                             span,
-                            format!("in IPv6, protocol {} never matches", quoted(&written)),
+                            format!("in IPv6, protocol {} {what}", quoted(&written)),
                         )
                         .hint(
                             "portguard walks this header in IPv6 and judges what follows it: \

@@ -476,6 +476,21 @@ fn ah_is_walked_in_ipv6() {
 }
 
 #[test]
+fn a_header_that_ipv6_walks_is_met_there_in_later_fragments_alone() {
+    let text = with_rules(&["{ name: r, action: drop, protocol: 51 }"]);
+    let warnings = accepted(&text).warnings;
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(
+        warnings[0].message,
+        "in IPv6, protocol `51` matches nothing but later fragments"
+    );
+    let tables = tables(&text);
+    for family in [service::PORTLESS_V4, service::PORTLESS_V6] {
+        assert_eq!(action(&tables, family + 51), Action::Drop);
+    }
+}
+
+#[test]
 fn y05_booleans_are_true_and_false_alone() {
     for (written, value) in [("true", true), ("false", false)] {
         let text = format!("version: 1\nenforce: {written}\nrules: []\n");

@@ -215,6 +215,9 @@ pub fn means(rule: &Rule, kind: EssentialKind) -> bool {
         EssentialKind::Type => false,
         EssentialKind::Dhcpv4 => holds(68),
         EssentialKind::Dhcpv6 => holds(546),
-        EssentialKind::Igmp => rule.protocols.contains(&Protocol::Name(ProtocolName::Igmp)),
+        EssentialKind::Igmp => {
+            rule.protocols.contains(&Protocol::Name(ProtocolName::Igmp))
+                || rule.protocols.contains(&Protocol::Number(2))
+        }
     }
 }

@@ -261,7 +261,7 @@ fn rules_that_mean_essential_traffic() {
         let rule = rule("r", &[Protocol::Name(ProtocolName::Udp)], &[ports]);
         assert!(!judged(&rule, &v4));
     }
-    assert!(!judged(&rule("r", &[Protocol::Number(2)], &[]), &igmp));
+    assert!(judged(&rule("r", &[Protocol::Number(2)], &[]), &igmp));
     // A rule that only counts must mean it as well.
     let mut counts = rule("r", &[Protocol::Any], &[]);
     counts.enforce = false;

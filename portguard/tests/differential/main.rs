@@ -20,8 +20,8 @@ const POLICIES_ENV: &str = "PORTGUARD_DIFFERENTIAL_POLICIES";
 /// The first seed, instead of 0. Every policy has its own, so that one can be run alone.
 const SEED_ENV: &str = "PORTGUARD_DIFFERENTIAL_SEED";
 
-/// A minute's worth.
-const POLICIES: u64 = 500;
+/// With [`FRAMES`] two million packets, in some three minutes.
+const POLICIES: u64 = 2_000;
 const FRAMES: u64 = 1000;
 
 /// Each item of the coverage decides one of so many frames at least: 1,000 of two million.
