@@ -23,6 +23,20 @@ pub(super) struct Attached {
     pub(super) failed: BTreeMap<String, String>,
 }
 
+impl Attached {
+    fn add(&mut self, interface: &Interface, result: Result<Attachment, AttachError>) {
+        match result {
+            Ok(attachment) => {
+                self.attachments.insert(interface.index, attachment);
+            }
+            Err(error) => {
+                self.failed
+                    .insert(interface.name.clone(), error.to_string());
+            }
+        }
+    }
+}
+
 /// The interfaces of this host and which of them are meant.
 pub(super) struct Found {
     pub(super) interfaces: Vec<Interface>,
@@ -44,9 +58,14 @@ impl Found {
         mode: AttachMode,
         present: &BTreeMap<u32, Attachment>,
     ) -> Result<Attached, AttachError> {
-        self.attach_if(generation, mode, present, |index| {
-            self.matched.named.contains(&index)
-        })
+        let mut new = Attached::default();
+        for (interface, result) in self.attempts(generation, mode, present) {
+            match result {
+                Err(error) if self.matched.named.contains(&interface.index) => return Err(error),
+                result => new.add(interface, result),
+            }
+        }
+        Ok(new)
     }
 
     /// As [`Found::attach`], but any interface may refuse.
@@ -56,35 +75,25 @@ impl Found {
         mode: AttachMode,
         present: &BTreeMap<u32, Attachment>,
     ) -> Attached {
-        self.attach_if(generation, mode, present, |_| false)
-            .unwrap_or_default()
+        let mut new = Attached::default();
+        for (interface, result) in self.attempts(generation, mode, present) {
+            new.add(interface, result);
+        }
+        new
     }
 
-    fn attach_if(
-        &self,
-        generation: &Generation,
+    /// Attaches to one interface after the other.
+    fn attempts<'a>(
+        &'a self,
+        generation: &'a Generation,
         mode: AttachMode,
-        present: &BTreeMap<u32, Attachment>,
-        must: impl Fn(u32) -> bool,
-    ) -> Result<Attached, AttachError> {
-        let mut new = Attached::default();
-        for interface in self.guarded() {
-            if present.contains_key(&interface.index) {
-                continue;
-            }
-            match Attachment::new(generation, interface, mode) {
-                Ok(attachment) => {
-                    new.attachments.insert(interface.index, attachment);
-                }
-                // It went away since it was listed; an event tells when it is back.
-                Err(AttachError::Gone { .. }) => {}
-                Err(error) if must(interface.index) => return Err(error),
-                Err(error) => {
-                    new.failed.insert(interface.name.clone(), error.to_string());
-                }
-            }
-        }
-        Ok(new)
+        present: &'a BTreeMap<u32, Attachment>,
+    ) -> impl Iterator<Item = (&'a Interface, Result<Attachment, AttachError>)> {
+        self.guarded()
+            .filter(|interface| !present.contains_key(&interface.index))
+            .map(move |interface| (interface, Attachment::new(generation, interface, mode)))
+            // It went away since it was listed; an event tells when it is back.
+            .filter(|(_, result)| !matches!(result, Err(AttachError::Gone { .. })))
     }
 
     /// Whether `default-route` is meant, but no interface carries one at the moment.
