@@ -203,7 +203,8 @@ impl<'p> Cells<'p> {
             None => Action::Undecided,
             Some(rule) => match rule.action {
                 RuleAction::Pass => Action::Pass,
-                RuleAction::Drop => Action::Drop,
+                RuleAction::Drop | RuleAction::Reject => Action::Drop,
+                RuleAction::Limit(_) => Action::Pass,
             },
         };
         let only_counts = decider.is_none() && key.shadows > 0;

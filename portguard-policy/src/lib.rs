@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod compile;
 mod dead;
 mod document;
@@ -28,11 +29,12 @@ mod types;
 mod validate;
 mod values;
 
+pub use addresses::Addresses;
 pub use compile::{Attribution, CompileError, Tables, compile};
 pub use interface::{Glob, InterfacePattern};
 pub use policy::{
-    AttachMode, Fate, Fragments, Policy, PortRange, Rate, RatePeriod, Rule, RuleAction,
-    ServiceMatch, Transport,
+    AttachMode, Fate, Fragments, Limit, Per, Policy, PortRange, Rate, RatePeriod, Rule, RuleAction,
+    ServiceMatch, SourceMatch, Transport, Trusted,
 };
 pub use problem::{Lines, Position, Problem, Related, Severity, Span};
 pub use protocols::protocol_name;

@@ -1,7 +1,9 @@
 //! What a policy says. A [`Policy`] that [`crate::check`] returns cannot be invalid.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::addresses::Addresses;
 use crate::interface::InterfacePattern;
 use crate::problem::Span;
 
@@ -14,6 +16,8 @@ pub struct Policy {
     pub attach: AttachMode,
     /// Fate of a packet that no rule decides.
     pub default: Fate,
+    /// Replies to traffic that was started from this side pass, though a rule or the default would drop them.
+    pub replies: bool,
     /// Essential traffic is matched only by rules that mean it, and passes if none decides.
     pub essential: bool,
     /// Fate of frames that are not IP.
@@ -24,8 +28,19 @@ pub struct Policy {
     pub fragments: Fragments,
     /// `false`: everything is counted as if enforced, then passed.
     pub enforce: bool,
+    /// Sources that no rule, ban or limit stops.
+    pub trusted: Vec<Trusted>,
     /// The rules, in the order in which they are tried.
     pub rules: Vec<Rule>,
+}
+
+/// Sources that pass before any rule, on some interfaces or on all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trusted {
+    /// The sources.
+    pub from: Arc<Addresses>,
+    /// The interfaces on which they are trusted; `None` for all.
+    pub interfaces: Option<Vec<InterfacePattern>>,
 }
 
 /// Pass or drop.
@@ -110,8 +125,18 @@ pub struct Rule {
     pub name: String,
     /// What it does with what it matches.
     pub action: RuleAction,
-    /// What it matches: any of these.
+    /// What it matches: any of these, if all that follows holds too.
     pub services: Vec<ServiceMatch>,
+    /// Source ports, any of these; `None` is no condition.
+    pub source_ports: Option<Vec<SourceMatch>>,
+    /// Source addresses; `None` is no condition.
+    pub from: Option<Arc<Addresses>>,
+    /// Destination addresses; `None` is no condition.
+    pub to: Option<Arc<Addresses>>,
+    /// Interfaces, any of these; `None` is no condition.
+    pub interfaces: Option<Vec<InterfacePattern>>,
+    /// VLAN IDs from 1 to 4094, any of these, where 0 is no VLAN; `None` is no condition.
+    pub vlans: Option<Vec<u16>>,
     /// `false`: it only counts what it would drop.
     pub enforce: bool,
     /// Free text.
@@ -129,6 +154,10 @@ pub enum RuleAction {
     Pass,
     /// Drops.
     Drop,
+    /// Drops, and answers the sender.
+    Reject,
+    /// Passes up to a rate, and drops beyond.
+    Limit(Limit),
 }
 
 impl fmt::Display for RuleAction {
@@ -136,8 +165,37 @@ impl fmt::Display for RuleAction {
         f.write_str(match self {
             Self::Pass => "pass",
             Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Limit(_) => "limit",
         })
     }
+}
+
+/// The ceiling of a rule with `action: limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What passes.
+    pub rate: Rate,
+    /// What has a ceiling of its own.
+    pub per: Per,
+}
+
+/// What has a ceiling of its own in a [`Limit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// Each source: an IPv4 address, an IPv6 /64.
+    Source,
+    /// The rule.
+    Rule,
+}
+
+/// Source ports that a rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceMatch {
+    /// Ports of a protocol. No later fragment matches.
+    Ports(Transport, PortRange),
+    /// Every packet of a protocol, later fragments included.
+    AnyPort(Transport),
 }
 
 /// A protocol that has ports.

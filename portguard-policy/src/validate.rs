@@ -130,11 +130,13 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             interfaces: self.interfaces(&fields),
             attach: self.word(&fields, "attach", &modes, AttachMode::Auto),
             default,
+            replies: false,
             essential,
             non_ip: self.fate(&fields, "non_ip", Fate::Pass),
             malformed: self.fate(&fields, "malformed", Fate::Drop),
             fragments: self.fragments(&fields),
             enforce: self.boolean(&fields, "enforce", true),
+            trusted: Vec::new(),
             rules: self.rules(&fields, essential),
         })
     }

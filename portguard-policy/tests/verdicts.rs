@@ -286,11 +286,13 @@ fn policy_of(rules: Vec<Rule>) -> Policy {
         interfaces: Vec::new(),
         attach: AttachMode::Auto,
         default: Fate::Pass,
+        replies: false,
         essential: true,
         non_ip: Fate::Pass,
         malformed: Fate::Drop,
         fragments: Fragments::Pass,
         enforce: true,
+        trusted: Vec::new(),
         rules,
     }
 }
@@ -300,6 +302,11 @@ fn rule(action: RuleAction, enforce: bool, services: Vec<ServiceMatch>) -> Rule 
         name: "r".to_owned(),
         action,
         services,
+        source_ports: None,
+        from: None,
+        to: None,
+        interfaces: None,
+        vlans: None,
         enforce,
         comment: None,
         line: 1,
@@ -426,6 +433,9 @@ fn naive(service: u32, policy: &Policy) -> (Action, Option<usize>, Vec<usize>) {
             (true, RuleAction::Drop) => return (Action::Drop, Some(index), shadows),
             (false, RuleAction::Drop) => shadows.push(index),
             (false, RuleAction::Pass) => {}
+            (_, RuleAction::Reject | RuleAction::Limit(_)) => {
+                unreachable!("the strategy makes none")
+            }
         }
     }
     (Action::Undecided, None, shadows)

@@ -1,0 +1,82 @@
+//! Sets of addresses.
+
+use std::net::IpAddr;
+
+/// Addresses of both families, as ranges from low to high, both included, in ascending order; no two of a
+/// family overlap or touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl Addresses {
+    /// The union of ranges, each from low to high.
+    pub fn new(v4: Vec<(u32, u32)>, v6: Vec<(u128, u128)>) -> Self {
+        Self {
+            v4: join(v4, |high| high.checked_add(1)),
+            v6: join(v6, |high| high.checked_add(1)),
+        }
+    }
+
+    /// The ranges of IPv4.
+    pub fn v4(&self) -> &[(u32, u32)] {
+        &self.v4
+    }
+
+    /// The ranges of IPv6.
+    pub fn v6(&self) -> &[(u128, u128)] {
+        &self.v6
+    }
+
+    /// Whether it holds no address at all.
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// Whether it holds an address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => holds(&self.v4, u32::from(address)),
+            IpAddr::V6(address) => holds(&self.v6, u128::from(address)),
+        }
+    }
+}
+
+/// Sorts ranges and joins those that overlap or touch.
+fn join<T: Ord + Copy>(mut ranges: Vec<(T, T)>, after: impl Fn(T) -> Option<T>) -> Vec<(T, T)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, last| {
+        let touches = after(last.1).is_none_or(|after| next.0 <= after);
+        if touches {
+            last.1 = last.1.max(next.1);
+        }
+        touches
+    });
+    ranges
+}
+
+fn holds<T: Ord + Copy>(ranges: &[(T, T)], value: T) -> bool {
+    let place = ranges.partition_point(|(_, high)| *high < value);
+    ranges.get(place).is_some_and(|(low, _)| *low <= value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_joined() {
+        let addresses = Addresses::new(
+            vec![(10, 20), (5, 9), (15, 30), (32, 32), (u32::MAX, u32::MAX)],
+            vec![(0, u128::MAX), (7, 9)],
+        );
+        assert_eq!(addresses.v4(), [(5, 30), (32, 32), (u32::MAX, u32::MAX)]);
+        assert_eq!(addresses.v6(), [(0, u128::MAX)]);
+        for (address, held) in [(4, false), (5, true), (30, true), (31, false), (32, true)] {
+            assert_eq!(addresses.contains(IpAddr::V4(address.into())), held);
+        }
+        assert!(addresses.contains(IpAddr::V4(u32::MAX.into())));
+        assert!(!Addresses::default().contains(IpAddr::V6(0.into())));
+    }
+}
