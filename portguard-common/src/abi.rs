@@ -42,52 +42,291 @@ pub mod service {
 }
 
 /// What a cell says of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Action {
     /// No enforced rule matches: `default`, `fragments` or the exemption of essential traffic decides.
+    #[default]
     Undecided = 0,
     /// The deciding rule passes the packet.
     Pass = 1,
     /// The deciding rule drops the packet.
     Drop = 2,
+    /// The deciding rule drops the packet and answers its sender.
+    Reject = 3,
+    /// The deciding rule passes the packet up to a rate.
+    Limit = 4,
+    /// The source is trusted: no rule was asked.
+    Trusted = 5,
 }
 
-/// One entry of the table of cells: an [`Action`] and a flag in one byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Cell(u8);
+impl Action {
+    /// The action of a number; what is none counts as undecided.
+    #[inline(always)]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Pass,
+            2 => Self::Drop,
+            3 => Self::Reject,
+            4 => Self::Limit,
+            5 => Self::Trusted,
+            _ => Self::Undecided,
+        }
+    }
+}
 
-const _: () = assert!(size_of::<Cell>() == 1);
+/// One entry of the table of cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cell {
+    /// An [`Action`].
+    pub action: u8,
+    /// 0.
+    pub reserved: u8,
+    /// The cell that counts the rules which only count (`enforce: false`) and match before the deciding one,
+    /// where something else than that rule turns out to decide; 0 if there are none.
+    pub shadow: u16,
+    /// One more than the index of the first [`Limit`] to ask; 0 if there is none.
+    pub limits: u32,
+}
+
+const _: () = assert!(size_of::<Cell>() == 8);
 
 impl Cell {
-    const SHADOWS: u8 = 0x80;
-
     /// The cell of packets that no rule matches. It is always cell 0.
-    pub const NO_RULE: Self = Self::new(Action::Undecided, false);
-
-    /// A cell with this action; `shadows` where no rule decides but rules that only count
-    /// (`enforce: false`) match.
-    pub const fn new(action: Action, shadows: bool) -> Self {
-        Self(action as u8 | if shadows { Self::SHADOWS } else { 0 })
-    }
+    pub const NO_RULE: Self = Self {
+        action: Action::Undecided as u8,
+        reserved: 0,
+        shadow: 0,
+        limits: 0,
+    };
 
     /// What the deciding rule says.
     #[inline(always)]
     pub const fn action(self) -> Action {
-        match self.0 & !Self::SHADOWS {
-            1 => Action::Pass,
-            2 => Action::Drop,
-            _ => Action::Undecided,
-        }
-    }
-
-    /// Whether rules that only count match, while none decides.
-    #[inline(always)]
-    pub const fn has_shadows(self) -> bool {
-        self.0 & Self::SHADOWS != 0
+        Action::from_number(self.action)
     }
 }
+
+/// A rule's ceiling, as one cell asks for it. The limits of a cell lie one after another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Limit {
+    /// Nanoseconds for one packet.
+    pub interval_ns: u64,
+    /// How far ahead of the clock a bucket may be: the time of one packet less than the burst.
+    pub tolerance_ns: u64,
+    /// The counter of the packets beyond the limit.
+    pub counter: u32,
+    /// The rule's own bucket, an index of the table of rule buckets.
+    pub bucket: u32,
+    /// [`Limit::PER_SOURCE`], [`Limit::DECIDES`], [`Limit::LAST`].
+    pub flags: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Limit>() == 32);
+
+impl Limit {
+    /// Each source has a bucket of its own.
+    pub const PER_SOURCE: u32 = 1;
+    /// The rule decides the packet; without it, it only counts.
+    pub const DECIDES: u32 = 2;
+    /// The last of a cell.
+    pub const LAST: u32 = 4;
+
+    /// Whether a flag is set.
+    #[inline(always)]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A token bucket in one word, so that one instruction changes it: the time at which it will be full again,
+/// in nanoseconds of the kernel's monotonic clock (the generic cell rate algorithm, ITU-T I.371).
+pub type Bucket = u64;
+
+/// The bucket of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SourceBucket {
+    /// A digest of rule and source; 0 where nobody is.
+    pub key: u64,
+    /// Its bucket.
+    pub bucket: Bucket,
+}
+
+const _: () = assert!(size_of::<SourceBucket>() == 16);
+
+/// Places that a source may take.
+pub const SOURCE_BUCKET_WAYS: usize = 8;
+
+/// One map element of the table of source buckets.
+pub type SourceBucketSet = [SourceBucket; SOURCE_BUCKET_WAYS];
+
+/// The fields of a packet that conditions may look at, in the order in which they are combined.
+pub mod field {
+    /// The interface on which it arrives.
+    pub const INTERFACE: usize = 0;
+    /// Its VLAN.
+    pub const VLAN: usize = 1;
+    /// Its source address.
+    pub const SOURCE: usize = 2;
+    /// Its destination address.
+    pub const DESTINATION: usize = 3;
+    /// Its source port.
+    pub const SOURCE_PORT: usize = 4;
+    /// Its protocol with destination port or type: see [`super::service`].
+    pub const SERVICE: usize = 5;
+    /// All of them.
+    pub const COUNT: usize = 6;
+}
+
+/// How the class of a field is combined with what the fields before it gave. Frozen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Stage {
+    /// One of the constants below.
+    pub form: u32,
+    /// Classes of the field.
+    pub columns: u32,
+    /// First entry of its dense rows in the table of halves.
+    pub halves: u32,
+    /// Of a sparse stage: its first entry in the table of rows.
+    pub rows: u32,
+    /// Of a sparse stage: the first entry of its exceptions in the table of words.
+    pub words: u32,
+}
+
+impl Stage {
+    /// No rule has a condition on the field.
+    pub const UNUSED: u32 = 0;
+    /// It is the first field that rules have conditions on.
+    pub const FIRST: u32 = 1;
+    /// A table with a row for each class so far.
+    pub const DENSE: u32 = 2;
+    /// A few dense rows, and for each class so far what differs from one of them.
+    pub const SPARSE: u32 = 3;
+}
+
+/// A row of a sparse [`Stage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Row {
+    /// Where the dense row lies that it differs from, counted from the stage's first half; or, with
+    /// [`Row::CONSTANT`], the value of every column that it does not name.
+    pub dense: u32,
+    /// Where column 0 of its exceptions would lie, counted from the stage's first word.
+    pub exceptions: u32,
+}
+
+const _: () = assert!(size_of::<Row>() == 8);
+
+impl Row {
+    /// Marks a value in the place of a dense row.
+    pub const CONSTANT: u32 = 0x8000_0000;
+}
+
+/// Who may own an exception: `row + 1` in the upper half of the word, the value in the lower.
+#[inline(always)]
+pub const fn exception(row: u16, value: u16) -> u32 {
+    (row as u32 + 1) << 16 | value as u32
+}
+
+/// How the class of an address is found. Frozen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Trie {
+    /// One of the constants below.
+    pub form: u32,
+    /// By form: the class; the page of halves where it begins; the index of its first word.
+    pub root: u32,
+    /// Of a packed trie: its first node.
+    pub nodes: u32,
+}
+
+impl Trie {
+    /// All addresses of the family are of one class.
+    pub const CONSTANT: u32 = 0;
+    /// Nodes of 256 halves, each a class, or the number of a child with [`Trie::CHILD`]. The first two bytes
+    /// of an address are resolved by the first 256 nodes.
+    pub const FLAT: u32 = 1;
+    /// The first two bytes are resolved by 65,536 words; then nodes that hold each run of equal entries once.
+    pub const PACKED: u32 = 2;
+    /// Marks a half as the number of a child.
+    pub const CHILD: u16 = 0x8000;
+    /// Marks a word as a class.
+    pub const LEAF: u32 = 0x8000_0000;
+
+    /// The trie of one address and family.
+    #[inline(always)]
+    pub const fn index(destination: bool, v6: bool) -> usize {
+        destination as usize * 2 + v6 as usize
+    }
+}
+
+/// Number of [`Trie`]s.
+pub const TRIES: usize = 4;
+
+/// A node of a packed trie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PackedNode {
+    /// A bit for each of 256 entries that differs from the one before it; the first is always set.
+    pub starts: [u64; 4],
+    /// The bits that must come before those of the node, if `skip` is not 0.
+    pub path: u64,
+    /// How many bits that is: a multiple of 8, at most [`PackedNode::MAX_SKIP`].
+    pub skip: u32,
+    /// The word to go on with where other bits come.
+    pub miss: u32,
+    /// The node's first word, counted from the first of all.
+    pub words: u32,
+    /// How many bits of `starts` are set before each of its members, one byte each; that before the last may be 192.
+    pub before: [u8; 4],
+}
+
+const _: () = assert!(size_of::<PackedNode>() == 56);
+
+impl PackedNode {
+    /// Most bits that a node skips.
+    pub const MAX_SKIP: u32 = 48;
+}
+
+/// Halves in one map element.
+pub const HALVES: usize = 256;
+/// Words in one map element.
+pub const WORDS: usize = 256;
+/// Packed nodes in one map element.
+pub const PACKED_NODES: usize = 16;
+
+/// Where each kind of source port lies in the table of source ports.
+pub mod source_port {
+    /// TCP, UDP and SCTP by source port.
+    pub const PORTS: u32 = 0;
+    /// Later fragments of TCP, UDP and SCTP.
+    pub const FRAGMENTS: u32 = 3 << 16;
+    /// Everything else.
+    pub const OTHER: u32 = FRAGMENTS + 3;
+    /// All indices.
+    pub const LEN: u32 = FRAGMENTS + 256;
+}
+
+/// VLAN IDs.
+pub const VLANS: usize = 4096;
+
+/// Entries of the table of interfaces: the product of an interface's index and a number that the loader
+/// chooses, of which the upper bits count, finds the class of each without a conflict.
+pub const INTERFACES: usize = 1024;
+
+/// The entry of an interface.
+#[inline(always)]
+pub const fn interface_entry(ifindex: u32, multiplier: u32) -> u32 {
+    ifindex.wrapping_mul(multiplier) >> 22
+}
+
+const _: () = assert!(INTERFACES == 1 << (32 - 22));
 
 /// Packets and bytes of one outcome on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,16 +377,22 @@ pub enum Builtin {
     NonIp = 3,
     /// No rule decided a later fragment.
     LaterFragment = 4,
+    /// The source is trusted.
+    Trusted = 5,
+    /// The packet would be dropped, but is a reply to what this side started.
+    Reply = 6,
 }
 
 impl Builtin {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::DefaultPass,
         Self::DefaultDrop,
         Self::Essential,
         Self::NonIp,
         Self::LaterFragment,
+        Self::Trusted,
+        Self::Reply,
     ];
 
     /// The name of this outcome in output.
@@ -158,6 +403,8 @@ impl Builtin {
             Self::Essential => "essential",
             Self::NonIp => "non-ip",
             Self::LaterFragment => "later-fragment",
+            Self::Trusted => "trusted",
+            Self::Reply => "reply",
         }
     }
 }
@@ -197,12 +444,28 @@ pub enum Setting {
     MultiBuffer,
     /// 1: the length of a frame is asked of the kernel, since it may have several buffers.
     CountAllBuffers,
-    /// 1: each run leaves its outcome in the trace map, for `replay` and tests.
+    /// 1: each run leaves its outcome in the trace map, for `replay` and tests, and takes the time from it.
     Trace,
+    /// 1: replies to what this side started pass.
+    Replies,
+    /// 1: some rule has a limit.
+    Limits,
+    /// 1: some rule answers what it drops.
+    Reject,
+    /// The number of [`interface_entry`].
+    InterfaceMultiplier,
+    /// Nanoseconds for one later fragment, of [`FRAGMENTS_RATE`]: the lower half.
+    FragmentIntervalLow,
+    /// The upper half.
+    FragmentIntervalHigh,
+    /// How far ahead of the clock the bucket of later fragments may be, in nanoseconds: the lower half.
+    FragmentToleranceLow,
+    /// The upper half.
+    FragmentToleranceHigh,
 }
 
 /// Number of [`Setting`]s.
-pub const SETTINGS: usize = 9;
+pub const SETTINGS: usize = 17;
 
 /// All settings of a generation, indexed by [`Setting`].
 pub type Settings = [u32; SETTINGS];
@@ -214,33 +477,27 @@ pub const FRAGMENTS_DROP: u32 = 1;
 /// [`Setting::Fragments`]: they pass up to a rate.
 pub const FRAGMENTS_RATE: u32 = 2;
 
-/// A token bucket: `tokens` are taken by packets and refilled, one every `interval_ns`, up to `burst`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Bucket {
-    /// Tokens left; below zero for moments while several CPUs take the last one.
-    pub tokens: i64,
-    /// Up to when tokens have been refilled, in nanoseconds of the kernel's monotonic clock.
-    pub refilled_ns: u64,
-    /// Nanoseconds for one token.
-    pub interval_ns: u64,
-    /// Most tokens that the bucket holds.
-    pub burst: u64,
-}
-
-const _: () = assert!(size_of::<Bucket>() == 32);
-
 /// What the last run decided, left for `replay` and tests when [`Setting::Trace`] is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Trace {
+    /// The time of the next run, in nanoseconds; 0 for the kernel's clock.
+    pub now_ns: u64,
+    /// The interface on which the next frame arrives; 0 for the one that the kernel says.
+    pub ifindex: u32,
     /// The counter of the outcome.
     pub counter: u32,
     /// The counter of the rules that only count, or [`counter::NONE`].
     pub shadow: u32,
+    /// The cell.
+    pub cell: u32,
+    /// Which limits of the cell the packet is beyond, bit by bit from the first.
+    pub beyond: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Trace>() == 8);
+const _: () = assert!(size_of::<Trace>() == 32);
 
 /// Names of the maps and globals in the object file.
 pub mod symbol {
@@ -250,12 +507,38 @@ pub mod symbol {
     pub const SERVICES: &str = "SERVICES";
     /// The table of cells, frozen with them: a [`super::Cell`] by number.
     pub const CELLS: &str = "CELLS";
+    /// The frozen [`super::Stage`]s, by [`super::field`].
+    pub const STAGES: &str = "STAGES";
+    /// The frozen [`super::Trie`]s.
+    pub const TRIES: &str = "TRIES";
+    /// The frozen classes of VLAN IDs.
+    pub const VLAN_CLASSES: &str = "VLAN_CLASSES";
+    /// The frozen classes of interfaces, by [`super::interface_entry`].
+    pub const INTERFACE_CLASSES: &str = "INTERFACE_CLASSES";
+    /// The index of the first half of the table of [`super::source_port`]s, frozen.
+    pub const SOURCE_PORTS: &str = "SOURCE_PORTS";
+    /// Tables of 16 bits: [`super::HALVES`] an element.
+    pub const HALVES: &str = "HALVES";
+    /// Tables of 32 bits: [`super::WORDS`] an element.
+    pub const WORDS: &str = "WORDS";
+    /// Rows of sparse stages: a [`super::Row`] an element.
+    pub const ROWS: &str = "ROWS";
+    /// Nodes of packed tries: [`super::PACKED_NODES`] an element.
+    pub const NODES: &str = "NODES";
+    /// The [`super::Limit`]s of all cells.
+    pub const LIMITS: &str = "LIMITS";
     /// Counters: [`super::CounterPage`] by page, per CPU.
     pub const COUNTERS: &str = "COUNTERS";
     /// Drops by protocol and port: [`super::DropPage`] by page, per CPU.
     pub const DROPS: &str = "DROPS";
     /// The bucket of later fragments: one [`super::Bucket`].
     pub const FRAGMENT_BUCKET: &str = "FRAGMENT_BUCKET";
+    /// The buckets of rules: a [`super::Bucket`] each.
+    pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
+    /// Two random numbers, frozen: nobody can tell which sources share a bucket.
+    pub const BUCKET_SEED: &str = "BUCKET_SEED";
+    /// The buckets of sources: [`super::SourceBucketSet`]s.
+    pub const SOURCE_BUCKETS: &str = "SOURCE_BUCKETS";
     /// The outcome of the last run: one [`super::Trace`].
     pub const TRACE: &str = "TRACE";
     /// The entry point for kernels that know frames of several buffers (5.18 and later).
@@ -275,7 +558,17 @@ mod pod {
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Counter {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for super::Bucket {}
+    unsafe impl aya::Pod for super::Limit {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::SourceBucket {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Stage {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Row {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Trie {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::PackedNode {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Trace {}
 }

@@ -1,29 +1,61 @@
 //! From the headers of a packet to what happens to it and what is counted.
 
 use crate::abi::{
-    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, Setting, counter, drops, service,
+    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, Limit, Row, Setting, Stage, Trie,
+    counter, drops, service,
 };
-use crate::packet::{Family, Headers, Transport, Unparsed, protocol};
+use crate::combine::{Direction, find_cell};
+use crate::limits::LIMITS_OF_A_PACKET;
+use crate::packet::{Family, Frame, Headers, Transport, Unparsed, protocol};
+use crate::trie::Bits;
 
-/// The tables of one generation.
+/// The tables of one generation, and the state that outlives it.
 pub trait Tables {
     /// A setting, frozen when the program was loaded.
     fn setting(&self, setting: Setting) -> u32;
-    /// The cell of the service at an index below [`service::LEN`].
-    fn service_cell(&self, index: u32) -> u16;
+    /// How the class of a [`field`] is combined with those before it, frozen too.
+    fn stage(&self, field: usize) -> Stage;
+    /// A trie by [`Trie::index`], frozen too.
+    fn trie(&self, index: usize) -> Trie;
+    /// The class of the service at an index below [`service::LEN`].
+    fn service_class(&self, index: u32) -> u16;
+    /// The class of the source port at an index below [`source_port::LEN`].
+    fn source_port_class(&self, index: u32) -> u16;
+    /// The class of a VLAN ID; 0 is none.
+    fn vlan_class(&self, vlan: u16) -> u16;
+    /// The class of the interface.
+    fn interface_class(&self) -> u16;
+    /// An entry of the tables of 16 bits.
+    fn half(&self, index: u32) -> u16;
+    /// An entry of the tables of 32 bits.
+    fn word(&self, index: u32) -> u32;
+    /// A row of a sparse stage.
+    fn row(&self, index: u32) -> Row;
+    /// Goes on from a packed node: its entry for these bits of an address.
+    fn packed_step(&self, node: u32, bits: &mut Bits) -> u32;
     /// What a cell says.
     fn cell(&self, cell: u16) -> Cell;
+    /// A limit of the table of limits.
+    fn limit(&self, index: u32) -> Limit;
+    /// Takes a token for a packet of a source; `false` when the rate is used up.
+    fn take_limit_token(&self, limit: &Limit, source: Source) -> bool;
     /// Takes a token for a later fragment; `false` when the rate is used up.
     fn take_fragment_token(&self) -> bool;
+    /// Counts a packet that a rule which only counts would have dropped, being beyond its limit.
+    fn count_beyond(&self, limit: &Limit);
+    /// Whether a packet about to be dropped is a reply to what this side started.
+    fn is_reply<F: Frame>(&self, frame: &F, headers: &Headers) -> bool;
 }
 
-/// Pass or drop.
+/// What happens to a frame when verdicts are enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The packet goes on to the kernel's network stack.
     Pass,
     /// The packet is discarded.
     Drop,
+    /// The packet is discarded, and its sender gets an answer.
+    Reject,
 }
 
 /// What was decided about a frame.
@@ -33,17 +65,35 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Counter of the outcome.
     pub counter: u32,
-    /// Counter of the matching rules that only count, where no rule decided; else [`counter::NONE`].
+    /// Counter of the matching rules that only count, where the cell's own does not say it; else
+    /// [`counter::NONE`].
     pub shadow: u32,
     /// Index in the table of drops by port, or [`counter::NONE`].
     pub drop: u32,
+    /// The cell, 0 for what is not IP or malformed.
+    pub cell: u16,
+    /// Which limits of the cell the packet is beyond, bit by bit from the first.
+    pub beyond: u32,
+}
+
+/// The source of a packet, as far as a limit tells sources apart: an IPv4 address or an IPv6 /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The family.
+    pub v6: bool,
+    /// The address, or the upper half of it.
+    pub bits: u64,
 }
 
 /// Judges what [`crate::packet::parse`] made of a frame.
 #[inline(always)]
-pub fn judge<T: Tables>(parsed: &Result<Headers, Unparsed>, tables: &T) -> Judgement {
+pub fn judge<F: Frame, T: Tables>(
+    frame: &F,
+    parsed: &Result<Headers, Unparsed>,
+    tables: &T,
+) -> Judgement {
     match *parsed {
-        Ok(ref headers) => classify(headers, tables),
+        Ok(ref headers) => classify(frame, headers, tables),
         Err(Unparsed::NotIp { keeps_link }) => {
             let dropped = !keeps_link && tables.setting(Setting::NonIpDrop) != 0;
             builtin(dropped, Builtin::NonIp as u32, counter::NONE)
@@ -58,33 +108,127 @@ pub fn judge<T: Tables>(parsed: &Result<Headers, Unparsed>, tables: &T) -> Judge
 
 /// Judges an IP packet by its headers.
 #[inline(always)]
-pub fn classify<T: Tables>(headers: &Headers, tables: &T) -> Judgement {
+pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -> Judgement {
     let service = service(headers, tables.setting(Setting::Essential) != 0);
-    let cell_number = tables.service_cell(service.index);
-    let cell = tables.cell(cell_number);
-    let cell_counter = counter::CELL + u32::from(cell_number);
-
-    let dropped = match cell.action() {
-        Action::Pass => false,
-        Action::Drop => true,
+    let number = find_cell(frame, headers, service, Direction::Arriving, tables);
+    let cell = tables.cell(number);
+    let mut judgement = Judgement {
+        verdict: Verdict::Pass,
+        counter: counter::CELL + u32::from(number),
+        shadow: counter::NONE,
+        drop: counter::NONE,
+        cell: number,
+        beyond: 0,
+    };
+    let action = cell.action();
+    let over = if tables.setting(Setting::Limits) != 0 && cell.limits != 0 {
+        ask_limits(frame, headers, cell, tables, &mut judgement)
+    } else {
+        None
+    };
+    match action {
+        Action::Pass => {}
+        Action::Limit => {
+            if let Some(limited) = over {
+                judgement.verdict = Verdict::Drop;
+                decided_otherwise(&mut judgement, cell, limited);
+            }
+        }
+        Action::Drop => judgement.verdict = Verdict::Drop,
+        Action::Reject => judgement.verdict = Verdict::Reject,
+        Action::Trusted => judgement.counter = Builtin::Trusted as u32,
         Action::Undecided => {
             let (dropped, outcome) = undecided(headers, service.essential, tables);
-            let drop = drop_index(dropped, service, headers);
-            return Judgement {
-                shadow: if cell.has_shadows() {
-                    cell_counter
-                } else {
-                    counter::NONE
-                },
-                ..builtin(dropped, outcome as u32, drop)
-            };
+            judgement.verdict = verdict(dropped);
+            decided_otherwise(&mut judgement, cell, outcome as u32);
         }
-    };
-    Judgement {
-        verdict: verdict(dropped),
-        counter: cell_counter,
-        shadow: counter::NONE,
-        drop: drop_index(dropped, service, headers),
+    }
+    if judgement.verdict != Verdict::Pass {
+        if tables.setting(Setting::Replies) != 0
+            && !headers.later_fragment
+            && tables.is_reply(frame, headers)
+        {
+            judgement.verdict = Verdict::Pass;
+            decided_otherwise(&mut judgement, cell, Builtin::Reply as u32);
+        } else {
+            judgement.drop = drop_index(service, headers);
+        }
+    }
+    judgement
+}
+
+/// Something else than the cell's rule decides: its rules that only count are counted apart.
+#[inline(always)]
+fn decided_otherwise(judgement: &mut Judgement, cell: Cell, counter: u32) {
+    judgement.counter = counter;
+    if cell.shadow != 0 {
+        judgement.shadow = counter::CELL + u32::from(cell.shadow);
+    }
+}
+
+/// Takes a token for each limit of the cell. The answer is the counter of the deciding rule's packets beyond
+/// its limit, if this is one.
+#[inline(always)]
+fn ask_limits<F: Frame, T: Tables>(
+    frame: &F,
+    headers: &Headers,
+    cell: Cell,
+    tables: &T,
+    judgement: &mut Judgement,
+) -> Option<u32> {
+    // Of TCP only attempts to connect count.
+    if headers.protocol == protocol::TCP && !headers.later_fragment && !is_attempt(frame, headers) {
+        return None;
+    }
+    let source = source(frame, headers);
+    let mut over = None;
+    let mut index = cell.limits - 1;
+    for place in 0..LIMITS_OF_A_PACKET as u32 {
+        let limit = tables.limit(index);
+        if !tables.take_limit_token(&limit, source) {
+            judgement.beyond |= 1 << place;
+            if limit.has(Limit::DECIDES) {
+                over = Some(limit.counter);
+            } else {
+                tables.count_beyond(&limit);
+            }
+        }
+        if limit.has(Limit::LAST) {
+            break;
+        }
+        index += 1;
+    }
+    over
+}
+
+/// Whether a TCP segment is an attempt to connect: SYN without ACK (RFC 9293).
+#[inline(always)]
+pub fn is_attempt<F: Frame>(frame: &F, headers: &Headers) -> bool {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    match frame.load::<1>(headers.transport_offset + 13) {
+        Some([flags]) => flags & (SYN | ACK) == SYN,
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn source<F: Frame>(frame: &F, headers: &Headers) -> Source {
+    match headers.family {
+        Family::V4 => Source {
+            v6: false,
+            bits: match frame.load::<4>(headers.network_offset + 12) {
+                Some(address) => u64::from(u32::from_be_bytes(address)),
+                None => 0,
+            },
+        },
+        Family::V6 => Source {
+            v6: true,
+            bits: match frame.load::<8>(headers.network_offset + 8) {
+                Some(address) => u64::from_be_bytes(address),
+                None => 0,
+            },
+        },
     }
 }
 
@@ -116,6 +260,8 @@ fn builtin(dropped: bool, counter: u32, drop: u32) -> Judgement {
         counter,
         shadow: counter::NONE,
         drop,
+        cell: 0,
+        beyond: 0,
     }
 }
 
@@ -130,10 +276,7 @@ fn verdict(dropped: bool) -> Verdict {
 
 /// Where a dropped packet is counted by protocol and port.
 #[inline(always)]
-fn drop_index(dropped: bool, service: Service, headers: &Headers) -> u32 {
-    if !dropped {
-        return counter::NONE;
-    }
+fn drop_index(service: Service, headers: &Headers) -> u32 {
     match service.index {
         port if port < drops::PORTLESS => port,
         service::ESSENTIAL_DHCP => service::UDP + 68,

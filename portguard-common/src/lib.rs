@@ -2,13 +2,16 @@
 //!
 //! The crate has neither `std` nor an allocator, since the kernel program is built from it: the layout
 //! of every map ([`abi`]), the capacities ([`limits`]), the parser ([`packet`]) and the classifier
-//! ([`classify`]). Parser and classifier read through traits, so the same source runs in the kernel and
-//! on the host.
+//! ([`classify`], with [`combine`], [`trie`] and [`bucket`]). Parser and classifier read through traits, so the
+//! same source runs in the kernel and on the host.
 
 #![no_std]
 #![deny(unsafe_code)]
 
 pub mod abi;
+pub mod bucket;
 pub mod classify;
+pub mod combine;
 pub mod limits;
 pub mod packet;
+pub mod trie;

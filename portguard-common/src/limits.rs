@@ -19,3 +19,36 @@ pub const SHADOWS: usize = 4_000_000;
 
 /// Bytes of one policy file.
 pub const POLICY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Classes of one field, or of fields combined: named by a `u16`, and one more than it by another.
+pub const CLASSES: usize = (1 << 16) - 1;
+
+/// Classes of addresses: a half of a flat trie has 15 bits for them.
+pub const ADDRESS_CLASSES: usize = 1 << 15;
+
+/// Halves (entries of 16 bits) of all tables of one generation: 64 MiB.
+pub const HALVES: usize = 32 * 1024 * 1024;
+
+/// Words (entries of 32 bits) of all tables of one generation: 64 MiB.
+pub const WORDS: usize = 16 * 1024 * 1024;
+
+/// Nodes of packed tries of one generation, 56 bytes each.
+pub const NODES: usize = 2 * 1024 * 1024;
+
+/// Nodes of a flat trie, 512 bytes each; a larger trie is packed.
+pub const FLAT_NODES: usize = 16_384;
+
+/// Members of all sets of rules that the compiler tells apart. Bounds its memory where many rules overlap.
+pub const SET_MEMBERS: usize = 16 * 1024 * 1024;
+
+/// Rules with a limit that one packet may have to ask, those that only count included.
+pub const LIMITS_OF_A_PACKET: usize = 8;
+
+/// Limits of all cells.
+pub const LIMITS: usize = 1 << 16;
+
+/// Buckets of rules with a limit.
+pub const RULE_BUCKETS: usize = 1 << 16;
+
+/// Sets of [`crate::abi::SOURCE_BUCKET_WAYS`] buckets of sources: 4 MiB.
+pub const SOURCE_BUCKET_SETS: usize = 1 << 15;

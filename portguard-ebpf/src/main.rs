@@ -5,6 +5,8 @@
 #![feature(asm_experimental_arch)]
 
 mod atomic;
+mod bucket;
+mod count;
 mod frame;
 mod tables;
 
@@ -12,12 +14,13 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use portguard_common::abi::{COUNTER_PAGE_LEN, Counter, Setting, Trace, counter};
-use portguard_common::classify::{self, Tables as _, Verdict};
-use portguard_common::packet::{Headers, Unparsed, parse, parse_plain};
+use portguard_common::abi::{Setting, counter};
+use portguard_common::classify::{self, Verdict};
+use portguard_common::packet::{Frame, Headers, Unparsed, parse, parse_plain};
 
+use crate::count::{count, count_drop};
 use crate::frame::{AllBuffers, FirstBuffer, first_buffer_len, frame_len};
-use crate::tables::{COUNTERS, DROPS, KernelTables, TRACE};
+use crate::tables::{KernelTables, TRACE, setting};
 
 /// Entry point where the kernel knows frames of several buffers (5.18 and later). The flag is part of
 /// the program's identity: a link refuses a replacement that differs in it.
@@ -34,8 +37,9 @@ fn portguard_linear(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> u32 {
-    match parse_plain(&FirstBuffer::new(ctx)) {
-        Some(headers) => act(ctx, &Ok(headers)),
+    let frame = FirstBuffer::new(ctx);
+    match parse_plain(&frame) {
+        Some(headers) => act(ctx, &frame, &Ok(headers)),
         None => judge_any(ctx.ctx),
     }
 }
@@ -45,80 +49,67 @@ fn judge(ctx: &XdpContext) -> u32 {
 #[inline(never)]
 fn judge_any(ctx: *mut xdp_md) -> u32 {
     let ctx = &XdpContext::new(ctx);
-    let parsed = parse(&FirstBuffer::new(ctx));
-    if let Err(Unparsed::Malformed(_)) = parsed
-        && KernelTables.setting(Setting::MultiBuffer) != 0
-        && frame_len(ctx) > first_buffer_len(ctx)
-    {
-        // What looks cut short may go on in the next buffer.
-        return judge_all_buffers(ctx.ctx);
+    let frame = FirstBuffer::new(ctx);
+    // The two ways stay apart: what is known of the one is not even initialised in the other.
+    match parse(&frame) {
+        Ok(headers) => act(ctx, &frame, &Ok(headers)),
+        Err(Unparsed::Malformed(_))
+            if setting(Setting::MultiBuffer) != 0 && frame_len(ctx) > first_buffer_len(ctx) =>
+        {
+            // What looks cut short may go on in the next buffer.
+            judge_all_buffers(ctx.ctx)
+        }
+        Err(unparsed) => act(ctx, &frame, &Err(unparsed)),
     }
-    act(ctx, &parsed)
 }
 
 /// Judges a frame of several buffers. A function of its own, since the loads through the kernel would
 /// otherwise stand in the way of every frame.
 #[inline(never)]
 fn judge_all_buffers(ctx: *mut xdp_md) -> u32 {
-    act(&XdpContext::new(ctx), &parse(&AllBuffers::new(ctx)))
+    let ctx = &XdpContext::new(ctx);
+    let frame = AllBuffers::new(ctx.ctx);
+    match parse(&frame) {
+        Ok(headers) => act(ctx, &frame, &Ok(headers)),
+        Err(unparsed) => act(ctx, &frame, &Err(unparsed)),
+    }
 }
 
 /// Decides, counts, and says what the kernel shall do.
 #[inline(always)]
-fn act(ctx: &XdpContext, parsed: &Result<Headers, Unparsed>) -> u32 {
-    let judgement = classify::judge(parsed, &KernelTables);
-    let bytes = if KernelTables.setting(Setting::CountAllBuffers) != 0 {
+fn act<F: Frame>(ctx: &XdpContext, frame: &F, parsed: &Result<Headers, Unparsed>) -> u32 {
+    let bytes = if setting(Setting::CountAllBuffers) != 0 {
         frame_len(ctx)
     } else {
         first_buffer_len(ctx)
     };
+    let tables = KernelTables {
+        ctx: ctx.ctx,
+        bytes,
+    };
+    let judgement = classify::judge(frame, parsed, &tables);
 
     if judgement.shadow != counter::NONE {
         count(judgement.shadow, bytes);
     }
     count(judgement.counter, bytes);
-    if judgement.verdict == Verdict::Drop && judgement.drop != counter::NONE {
+    if judgement.drop != counter::NONE {
         count_drop(judgement.drop);
     }
-    if KernelTables.setting(Setting::Trace) != 0
+    if setting(Setting::Trace) != 0
         && let Some(trace) = TRACE.get_ptr_mut(0)
     {
         // SAFETY: the kernel returned a pointer to the element. Only tests trace, one run at a time.
         unsafe {
-            *trace = Trace {
-                counter: judgement.counter,
-                shadow: judgement.shadow,
-            };
+            (*trace).counter = judgement.counter;
+            (*trace).shadow = judgement.shadow;
+            (*trace).cell = judgement.cell.into();
+            (*trace).beyond = judgement.beyond;
         }
     }
     match judgement.verdict {
-        Verdict::Drop if KernelTables.setting(Setting::Enforce) != 0 => XDP_DROP,
-        Verdict::Drop | Verdict::Pass => XDP_PASS,
-    }
-}
-
-#[inline(always)]
-fn count(index: u32, bytes: u64) {
-    let page = index / COUNTER_PAGE_LEN as u32;
-    let place = index as usize % COUNTER_PAGE_LEN;
-    if let Some(page) = COUNTERS.get_ptr_mut(page) {
-        // SAFETY: the pointer is to this CPU's element, which nothing else writes meanwhile, and `place` is below the page's
-        // length by the remainder above.
-        unsafe {
-            let counter = page.cast::<Counter>().add(place);
-            (*counter).packets += 1;
-            (*counter).bytes += bytes;
-        }
-    }
-}
-
-#[inline(always)]
-fn count_drop(index: u32) {
-    if let Some(page) = DROPS.get_ptr_mut(index >> 8) {
-        // SAFETY: as in `count`; the place is below 256 by the mask.
-        unsafe {
-            *page.cast::<u64>().add((index & 0xff) as usize) += 1;
-        }
+        Verdict::Drop | Verdict::Reject if setting(Setting::Enforce) != 0 => XDP_DROP,
+        Verdict::Drop | Verdict::Reject | Verdict::Pass => XDP_PASS,
     }
 }
 

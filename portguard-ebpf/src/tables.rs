@@ -2,30 +2,77 @@
 
 use core::arch::asm;
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use portguard_common::abi::{
-    Bucket, Cell, CounterPage, DropPage, SETTINGS as SETTING_COUNT, Setting, Settings, Trace,
-    drops, service,
+    Bucket, Cell, CounterPage, DropPage, HALVES as HALVES_PER_PAGE, INTERFACES, Limit,
+    PACKED_NODES, PackedNode, Row, SETTINGS as SETTING_COUNT, Setting, Settings, SourceBucketSet,
+    Stage, TRIES as TRIE_COUNT, Trace, Trie, VLANS, WORDS as WORDS_PER_PAGE, drops, field,
+    interface_entry, service,
 };
-use portguard_common::classify::Tables;
-use portguard_common::limits::CELLS as CELL_COUNT;
+use portguard_common::classify::{Source, Tables};
+use portguard_common::limits::{CELLS as CELL_COUNT, RULE_BUCKETS as RULE_BUCKET_COUNT};
+use portguard_common::packet::{Frame, Headers};
+use portguard_common::trie::{Bits, Step, step};
 
-use crate::atomic;
+use crate::bucket;
+use crate::count::count;
 
 /// Overwritten by the loader and frozen, so that the verifier knows every value.
 #[unsafe(no_mangle)]
 static SETTINGS: Settings = [0; SETTING_COUNT];
+
+#[unsafe(no_mangle)]
+static STAGES: [Stage; field::COUNT] = [Stage {
+    form: 0,
+    columns: 0,
+    halves: 0,
+    rows: 0,
+    words: 0,
+}; field::COUNT];
+
+#[unsafe(no_mangle)]
+static TRIES: [Trie; TRIE_COUNT] = [Trie {
+    form: 0,
+    root: 0,
+    nodes: 0,
+}; TRIE_COUNT];
+
+#[unsafe(no_mangle)]
+static SOURCE_PORTS: u32 = 0;
 
 /// Overwritten and frozen likewise: a table in the program's own data needs no look-up call.
 #[unsafe(no_mangle)]
 static SERVICES: [u16; service::LEN as usize] = [0; service::LEN as usize];
 
 #[unsafe(no_mangle)]
-static CELLS: [u8; CELL_COUNT] = [0; CELL_COUNT];
+static CELLS: [Cell; CELL_COUNT] = [Cell::NO_RULE; CELL_COUNT];
 
-/// Sized by the loader.
+#[unsafe(no_mangle)]
+static VLAN_CLASSES: [u16; VLANS] = [0; VLANS];
+
+#[unsafe(no_mangle)]
+static INTERFACE_CLASSES: [u16; INTERFACES] = [0; INTERFACES];
+
+// All that follow are sized by the loader.
+
+#[map]
+static HALVES: Array<[u16; HALVES_PER_PAGE]> = Array::with_max_entries(1, 0);
+
+#[map]
+static WORDS: Array<[u32; WORDS_PER_PAGE]> = Array::with_max_entries(1, 0);
+
+#[map]
+static ROWS: Array<Row> = Array::with_max_entries(1, 0);
+
+#[map]
+static NODES: Array<[PackedNode; PACKED_NODES]> = Array::with_max_entries(1, 0);
+
+#[map]
+static LIMITS: Array<Limit> = Array::with_max_entries(1, 0);
+
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<CounterPage> = PerCpuArray::with_max_entries(1, 0);
 
@@ -36,30 +83,99 @@ pub(crate) static DROPS: PerCpuArray<DropPage> = PerCpuArray::with_max_entries(d
 static FRAGMENT_BUCKET: Array<Bucket> = Array::with_max_entries(1, 0);
 
 #[map]
+static RULE_BUCKETS: Array<Bucket> = Array::with_max_entries(1, 0);
+
+#[map]
+static SOURCE_BUCKETS: Array<SourceBucketSet> = Array::with_max_entries(1, 0);
+
+#[map]
 pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
 
-pub(crate) struct KernelTables;
+/// The tables, as one frame sees them.
+pub(crate) struct KernelTables {
+    /// Its context.
+    pub(crate) ctx: *mut xdp_md,
+    /// Its length.
+    pub(crate) bytes: u64,
+}
+
+/// A setting, frozen when the program was loaded.
+#[inline(always)]
+pub(crate) fn setting(setting: Setting) -> u32 {
+    // SAFETY: the index is in range, being a `Setting`. Volatile, since the compiler sees only the
+    // zeros above; the verifier still folds the load, since the map is frozen.
+    unsafe {
+        (&raw const SETTINGS)
+            .cast::<u32>()
+            .add(setting as usize)
+            .read_volatile()
+    }
+}
+
+/// The time of the kernel's monotonic clock, or the one that a test sets.
+#[inline(always)]
+pub(crate) fn now_ns() -> u64 {
+    if setting(Setting::Trace) != 0
+        && let Some(trace) = TRACE.get(0)
+        && trace.now_ns != 0
+    {
+        return trace.now_ns;
+    }
+    // SAFETY: a helper without arguments, in every kernel since 4.1.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// The interface on which a frame arrived, or the one that a test sets.
+#[inline(always)]
+fn ifindex(ctx: *mut xdp_md) -> u32 {
+    if setting(Setting::Trace) != 0
+        && let Some(trace) = TRACE.get(0)
+        && trace.ifindex != 0
+    {
+        return trace.ifindex;
+    }
+    // SAFETY: the context is the one that the kernel passed in.
+    unsafe { (*ctx).ingress_ifindex }
+}
+
+/// The same number, which the compiler knows nothing of: it would leave out a comparison that its own
+/// knowledge makes needless, but which the verifier needs.
+#[inline(always)]
+fn opaque(number: u64) -> u64 {
+    let mut number = number;
+    // SAFETY: the instruction moves a register onto itself.
+    unsafe { asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack)) };
+    number
+}
 
 impl Tables for KernelTables {
     #[inline(always)]
     fn setting(&self, setting: Setting) -> u32 {
-        // SAFETY: the index is in range, being a `Setting`. Volatile, since the compiler sees only the
-        // zeros above; the verifier still folds the load, since the map is frozen.
+        self::setting(setting)
+    }
+
+    #[inline(always)]
+    fn stage(&self, field: usize) -> Stage {
+        // SAFETY: the classifier asks for its own fields, by constants below `field::COUNT`. Volatile for the
+        // same reason as the settings.
         unsafe {
-            (&raw const SETTINGS)
-                .cast::<u32>()
-                .add(setting as usize)
+            (&raw const STAGES)
+                .cast::<Stage>()
+                .add(field)
                 .read_volatile()
         }
     }
 
     #[inline(always)]
-    fn service_cell(&self, index: u32) -> u16 {
-        let mut index = u64::from(index);
-        // The classifier's indices are below `service::LEN`. The compiler knows that and would leave
-        // the comparison out, but the verifier does not always.
-        // SAFETY: the instruction moves a register onto itself.
-        unsafe { asm!("{0} = {0}", inout(reg) index, options(pure, nomem, nostack)) };
+    fn trie(&self, index: usize) -> Trie {
+        // SAFETY: as above: `Trie::index` of constants.
+        unsafe { (&raw const TRIES).cast::<Trie>().add(index).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn service_class(&self, index: u32) -> u16 {
+        let index = opaque(index.into());
+        // The classifier's indices are below `service::LEN`, but the verifier does not always know.
         if index >= u64::from(service::LEN) {
             return 0;
         }
@@ -73,8 +189,81 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn source_port_class(&self, index: u32) -> u16 {
+        // SAFETY: a `u32` of this program's data, volatile for the same reason as the settings.
+        let first = unsafe { (&raw const SOURCE_PORTS).read_volatile() };
+        self.half(first + index)
+    }
+
+    #[inline(always)]
+    fn vlan_class(&self, vlan: u16) -> u16 {
+        // SAFETY: in range by the mask. Volatile for the same reason as the settings.
+        unsafe {
+            (&raw const VLAN_CLASSES)
+                .cast::<u16>()
+                .add(usize::from(vlan) & (VLANS - 1))
+                .read_volatile()
+        }
+    }
+
+    #[inline(always)]
+    fn interface_class(&self) -> u16 {
+        let entry = interface_entry(
+            ifindex(self.ctx),
+            self.setting(Setting::InterfaceMultiplier),
+        );
+        // SAFETY: in range by the mask. Volatile for the same reason as the settings.
+        unsafe {
+            (&raw const INTERFACE_CLASSES)
+                .cast::<u16>()
+                .add(entry as usize & (INTERFACES - 1))
+                .read_volatile()
+        }
+    }
+
+    #[inline(always)]
+    fn half(&self, index: u32) -> u16 {
+        const PER_PAGE: u32 = HALVES_PER_PAGE as u32;
+        match HALVES.get_ptr(index / PER_PAGE) {
+            // SAFETY: the kernel returned a pointer to the element, and the place is below its length by the
+            // remainder. Nothing writes to it after the loader.
+            Some(page) => unsafe { *page.cast::<u16>().add((index % PER_PAGE) as usize) },
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn word(&self, index: u32) -> u32 {
+        const PER_PAGE: u32 = WORDS_PER_PAGE as u32;
+        match WORDS.get_ptr(index / PER_PAGE) {
+            // SAFETY: as in `half`.
+            Some(page) => unsafe { *page.cast::<u32>().add((index % PER_PAGE) as usize) },
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn row(&self, index: u32) -> Row {
+        ROWS.get(index).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
+        const PER_PAGE: u32 = PACKED_NODES as u32;
+        let Some(page) = NODES.get_ptr(node / PER_PAGE) else {
+            return Trie::LEAF;
+        };
+        // SAFETY: as in `half`.
+        let node = unsafe { &*page.cast::<PackedNode>().add((node % PER_PAGE) as usize) };
+        match step(node, bits) {
+            Step::Word(index) => self.word(index),
+            Step::Miss(word) => word,
+        }
+    }
+
+    #[inline(always)]
     fn cell(&self, cell: u16) -> Cell {
-        // SAFETY: there is a cell for every `u16`, and `Cell` is one transparent byte of any value.
+        // SAFETY: there is a cell for every `u16`, and any bytes are a `Cell`.
         unsafe {
             (&raw const CELLS)
                 .cast::<Cell>()
@@ -84,11 +273,55 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn limit(&self, index: u32) -> Limit {
+        // A cell names only limits that are there. The last one, so that the walk ends.
+        const NONE: Limit = Limit {
+            interval_ns: 1,
+            tolerance_ns: 0,
+            counter: portguard_common::abi::counter::NONE,
+            bucket: 0,
+            flags: Limit::LAST,
+            reserved: 0,
+        };
+        LIMITS.get(index).copied().unwrap_or(NONE)
+    }
+
+    #[inline(always)]
+    fn take_limit_token(&self, limit: &Limit, source: Source) -> bool {
+        let own = RULE_BUCKETS.get_ptr_mut(limit.bucket % RULE_BUCKET_COUNT as u32);
+        let Some(own) = own else {
+            return false;
+        };
+        let now_ns = now_ns();
+        let bucket = if limit.has(Limit::PER_SOURCE) {
+            bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns).unwrap_or(own)
+        } else {
+            own
+        };
+        bucket::take_token(bucket, now_ns, limit.interval_ns, limit.tolerance_ns)
+    }
+
+    #[inline(always)]
     fn take_fragment_token(&self) -> bool {
+        let wide = |low, high| u64::from(setting(high)) << 32 | u64::from(setting(low));
+        let interval_ns = wide(Setting::FragmentIntervalLow, Setting::FragmentIntervalHigh);
+        let tolerance_ns = wide(
+            Setting::FragmentToleranceLow,
+            Setting::FragmentToleranceHigh,
+        );
         match FRAGMENT_BUCKET.get_ptr_mut(0) {
-            // SAFETY: a helper without arguments, in every kernel since 4.1.
-            Some(bucket) => atomic::take_token(bucket, unsafe { bpf_ktime_get_ns() }),
+            Some(bucket) => bucket::take_token(bucket, now_ns(), interval_ns, tolerance_ns),
             None => false,
         }
+    }
+
+    #[inline(always)]
+    fn count_beyond(&self, limit: &Limit) {
+        count(limit.counter, self.bytes);
+    }
+
+    #[inline(always)]
+    fn is_reply<F: Frame>(&self, _frame: &F, _headers: &Headers) -> bool {
+        false
     }
 }

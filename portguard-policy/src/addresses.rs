@@ -14,8 +14,8 @@ impl Addresses {
     /// The union of ranges, each from low to high.
     pub fn new(v4: Vec<(u32, u32)>, v6: Vec<(u128, u128)>) -> Self {
         Self {
-            v4: join(v4, |high| high.checked_add(1)),
-            v6: join(v6, |high| high.checked_add(1)),
+            v4: join(v4),
+            v6: join(v6),
         }
     }
 
@@ -43,11 +43,29 @@ impl Addresses {
     }
 }
 
-/// Sorts ranges and joins those that overlap or touch.
-fn join<T: Ord + Copy>(mut ranges: Vec<(T, T)>, after: impl Fn(T) -> Option<T>) -> Vec<(T, T)> {
+/// A value of a range.
+pub(crate) trait Value: Ord + Copy {
+    /// The next one, if there is one.
+    fn after(self) -> Option<Self>;
+}
+
+impl Value for u32 {
+    fn after(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+}
+
+impl Value for u128 {
+    fn after(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+}
+
+/// Sorts ranges, both ends included, and joins those that overlap or touch.
+pub(crate) fn join<T: Value>(mut ranges: Vec<(T, T)>) -> Vec<(T, T)> {
     ranges.sort_unstable();
     ranges.dedup_by(|next, last| {
-        let touches = after(last.1).is_none_or(|after| next.0 <= after);
+        let touches = last.1.after().is_none_or(|after| next.0 <= after);
         if touches {
             last.1 = last.1.max(next.1);
         }

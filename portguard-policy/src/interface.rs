@@ -35,6 +35,15 @@ impl InterfacePattern {
         Ok(Self::Name(text.to_owned()))
     }
 
+    /// A name that is meant; `None` for [`Self::DefaultRoute`].
+    pub(crate) fn example(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name.clone()),
+            Self::Glob(glob) => Some(glob.example()),
+            Self::DefaultRoute => None,
+        }
+    }
+
     /// Whether an interface of this name is meant. [`Self::DefaultRoute`] is not a matter of names and
     /// matches none.
     pub fn matches(&self, name: &str) -> bool {
@@ -117,6 +126,17 @@ impl Glob {
         })
     }
 
+    /// A short name that matches.
+    fn example(&self) -> String {
+        let name: String = self.parts.iter().filter_map(Part::example).collect();
+        match name.as_str() {
+            "" => "x".to_owned(),
+            // No glob matches the loopback interface.
+            "lo" => "lo0".to_owned(),
+            _ => name,
+        }
+    }
+
     /// Whether an interface of this name is meant.
     pub fn matches(&self, name: &str) -> bool {
         if name == "lo" {
@@ -150,6 +170,20 @@ impl Glob {
 }
 
 impl Part {
+    /// A character that it takes; none for any number.
+    fn example(&self) -> Option<char> {
+        match self {
+            Self::Many => None,
+            Self::One => Some('x'),
+            Self::Literal(own) => Some(*own),
+            Self::Set {
+                negated: false,
+                ranges,
+            } => ranges.first().map(|(low, _)| *low),
+            Self::Set { .. } => ('a'..='z').chain('0'..='9').find(|own| self.accepts(*own)),
+        }
+    }
+
     fn accepts(&self, character: char) -> bool {
         match self {
             Self::Many | Self::One => true,

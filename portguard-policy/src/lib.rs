@@ -14,6 +14,7 @@ mod addresses;
 mod compile;
 mod dead;
 mod document;
+mod evaluate;
 mod host_services;
 mod interface;
 mod keys;
@@ -21,16 +22,19 @@ mod policy;
 mod ports;
 mod problem;
 mod protocols;
+mod relation;
 mod rules;
 mod services;
 mod suggest;
-mod sweep;
+
 mod types;
 mod validate;
 mod values;
 
 pub use addresses::Addresses;
-pub use compile::{Attribution, CompileError, Tables, compile};
+pub use compile::{Attribution, CompileError, Limited, Meaning, Outcome, Tables, compile};
+pub use dead::shadowed_rules;
+pub use evaluate::{Evaluation, Evaluator, State, Stateless};
 pub use interface::{Glob, InterfacePattern};
 pub use policy::{
     AttachMode, Fate, Fragments, Limit, Per, Policy, PortRange, Rate, RatePeriod, Rule, RuleAction,

@@ -34,6 +34,35 @@ pub struct Policy {
     pub rules: Vec<Rule>,
 }
 
+impl Policy {
+    /// Whether some rule or trusted source has a condition on the interface.
+    pub fn tells_interfaces_apart(&self) -> bool {
+        let rules = self.rules.iter().any(|rule| rule.interfaces.is_some());
+        rules
+            || self
+                .trusted
+                .iter()
+                .any(|trusted| trusted.interfaces.is_some())
+    }
+
+    /// A name for each pattern of interfaces in the policy: enough to compile it where no interface is at hand.
+    pub fn example_interfaces(&self) -> Vec<String> {
+        let rules = self
+            .rules
+            .iter()
+            .filter_map(|rule| rule.interfaces.as_ref());
+        let trusted = self
+            .trusted
+            .iter()
+            .filter_map(|trusted| trusted.interfaces.as_ref());
+        let patterns = rules.chain(trusted).flatten().chain(&self.interfaces);
+        let mut names: Vec<String> = patterns.filter_map(InterfacePattern::example).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
 /// Sources that pass before any rule, on some interfaces or on all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trusted {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use portguard_common::limits;
 
-use crate::dead;
 use crate::document::{Document, Kind, Node, NodeId};
 use crate::host_services::{self, HostServices};
 use crate::interface::InterfacePattern;
@@ -48,13 +47,10 @@ pub fn check(text: &str) -> Result<Checked, Vec<Problem>> {
         None
     });
     match policy {
-        Some(policy) if problems.errors() == 0 => {
-            dead::warn(&policy, &mut problems);
-            Ok(Checked {
-                policy,
-                warnings: problems.finish(),
-            })
-        }
+        Some(policy) if problems.errors() == 0 => Ok(Checked {
+            policy,
+            warnings: problems.finish(),
+        }),
         _ => {
             let list = problems.finish();
             debug_assert!(list.iter().any(|p| p.severity == Severity::Error));

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use portguard_common::abi::{Action, service};
+use portguard_common::abi::{Action, Setting, service};
 use portguard_policy::{
     AttachMode, Fate, Fragments, InterfacePattern, PortRange, Rate, RatePeriod, RuleAction,
     ServiceMatch, Severity, Transport, check,
@@ -678,15 +678,21 @@ fn rates_of_fragments() {
                 burst
             })
         );
-        let bucket = tables.fragment_bucket.unwrap();
+        let wide = |low: Setting, high: Setting| {
+            u64::from(tables.settings[high as usize]) << 32
+                | u64::from(tables.settings[low as usize])
+        };
         assert_eq!(
-            (bucket.tokens, bucket.burst),
-            (burst as i64, burst),
+            wide(Setting::FragmentIntervalLow, Setting::FragmentIntervalHigh),
+            interval_ns,
             "{written}"
         );
         assert_eq!(
-            (bucket.interval_ns, bucket.refilled_ns),
-            (interval_ns, 0),
+            wide(
+                Setting::FragmentToleranceLow,
+                Setting::FragmentToleranceHigh
+            ),
+            interval_ns * (burst - 1),
             "{written}"
         );
     }

@@ -111,7 +111,7 @@ fn generation(rules: u16) -> anyhow::Result<Generation> {
     let checked = portguard_policy::check(&text)
         .map_err(|problems| anyhow::anyhow!("the policy is refused: {problems:?}"))?;
     let tables = portguard_policy::compile(&checked.policy)?;
-    Generation::load(&tables, LoadOptions::default()).context("cannot load the filter")
+    Generation::load(&tables, &LoadOptions::default()).context("cannot load the filter")
 }
 
 /// A TCP SYN to port 22 of 60 bytes, the shortest that Ethernet carries.

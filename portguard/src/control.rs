@@ -156,11 +156,13 @@ pub struct OutcomeCount {
 pub struct RuleCount {
     /// Its name.
     pub name: String,
-    /// `pass` or `drop`; `null` for a rule that the policy in force does not have any more.
+    /// `pass`, `drop`, `reject` or `limit`; `null` for a rule that the policy in force does not have any more.
     pub action: Option<String>,
-    /// Packets that it decided.
+    /// Packets that it decided; of a limit, those that it passed.
     #[serde(flatten)]
     pub count: Count,
+    /// Packets beyond its limit, which it dropped.
+    pub limited: Count,
     /// Packets that it would have dropped, were it enforced.
     pub shadow: Count,
 }

@@ -15,7 +15,7 @@ pub struct Loaded {
     pub file: PolicyFile,
     /// What it means.
     pub policy: Policy,
-    /// What the kernel will look up.
+    /// What the kernel will look up, for interfaces of the names that the policy gives as examples.
     pub tables: Tables,
     /// What is legal but probably not meant.
     pub warnings: Vec<Problem>,
@@ -74,17 +74,25 @@ pub fn load(path: &Path) -> Result<Loaded, PolicyError> {
 ///
 /// [`PolicyError`] with everything that is wrong with it.
 pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
-    let Checked { policy, warnings } = match portguard_policy::check(&file.text) {
+    let Checked {
+        policy,
+        mut warnings,
+    } = match portguard_policy::check(&file.text) {
         Ok(checked) => checked,
         Err(problems) => return Err(PolicyError::Invalid { file, problems }),
     };
-    match portguard_policy::compile(&policy) {
-        Ok(tables) => Ok(Loaded {
-            file,
-            policy,
-            tables,
-            warnings,
-        }),
+    let interfaces = policy.example_interfaces();
+    let interfaces: Vec<&str> = interfaces.iter().map(String::as_str).collect();
+    match portguard_policy::compile(&policy, &interfaces) {
+        Ok(tables) => {
+            warnings.extend(portguard_policy::shadowed_rules(&policy, &tables));
+            Ok(Loaded {
+                file,
+                policy,
+                tables,
+                warnings,
+            })
+        }
         Err(source) => Err(PolicyError::TooLarge {
             path: file.path,
             source,

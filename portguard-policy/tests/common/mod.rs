@@ -8,7 +8,9 @@
 )]
 
 use portguard_common::abi::Action;
-use portguard_policy::{Checked, Lines, Policy, Problem, Severity, Tables, check, compile};
+use portguard_policy::{
+    Checked, CompileError, Lines, Policy, Problem, Severity, Tables, check, compile, shadowed_rules,
+};
 
 /// A policy of these rules, one a line, each a flow mapping; the first stands on line 4.
 pub(crate) fn with_rules(rules: &[&str]) -> String {
@@ -28,9 +30,22 @@ pub(crate) fn with_ports(ports: &str) -> String {
     with_rules(&[&format!("{{ name: r, action: drop, ports: {ports} }}")])
 }
 
-/// The policy of a text that must be accepted.
+/// The policy of a text that must be accepted, with all warnings, those of the compiled tables too.
 pub(crate) fn accepted(text: &str) -> Checked {
-    check(text).unwrap_or_else(|problems| panic!("refused:\n{text}\n{problems:#?}"))
+    let mut checked =
+        check(text).unwrap_or_else(|problems| panic!("refused:\n{text}\n{problems:#?}"));
+    let tables = compiled(&checked.policy).unwrap();
+    checked
+        .warnings
+        .extend(shadowed_rules(&checked.policy, &tables));
+    checked
+}
+
+/// The tables of a policy, for the interfaces that it names.
+pub(crate) fn compiled(policy: &Policy) -> Result<Tables, CompileError> {
+    let interfaces = policy.example_interfaces();
+    let interfaces: Vec<&str> = interfaces.iter().map(String::as_str).collect();
+    compile(policy, &interfaces)
 }
 
 /// The problems of a text that must be refused.
@@ -75,7 +90,7 @@ pub(crate) fn assert_refused(text: &str, message: &str, hint: &str, pointed_at: 
 /// The tables of a text that must be accepted and fit.
 pub(crate) fn tables(text: &str) -> (Policy, Tables) {
     let policy = accepted(text).policy;
-    let tables = compile(&policy).unwrap();
+    let tables = compiled(&policy).unwrap();
     (policy, tables)
 }
 
@@ -86,10 +101,10 @@ pub(crate) fn verdict(
 ) -> (Action, Option<&str>, Vec<&str>) {
     let (policy, tables) = tables;
     let cell = usize::from(tables.services[service as usize]);
-    let attribution = &tables.attributions[cell];
+    let attribution = &tables.meaning.attributions[cell];
     let name = |rule: usize| policy.rules[rule].name.as_str();
     (
-        tables.cells[cell].action(),
+        tables.meaning.cells[cell].action(),
         attribution.decider.map(name),
         attribution.shadows.iter().map(|rule| name(*rule)).collect(),
     )

@@ -2,14 +2,14 @@
 
 use crate::capture::Capture;
 use crate::cli::Replay;
-use crate::dataplane::{Generation, LoadOptions, Outcome as Decided, generation::Run};
+use crate::dataplane::{Generation, LoadOptions, generation::Run};
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, problems};
 use crate::policy_file;
 
 use anyhow::anyhow;
 use portguard_common::packet::Malformed;
-use portguard_policy::{Fate, Policy};
+use portguard_policy::{Fate, Outcome as Decided, Policy};
 
 /// Length of an Ethernet header: the kernel runs nothing shorter.
 const ETHERNET_LEN: usize = 14;
@@ -27,8 +27,9 @@ pub fn replay(arguments: &Replay) -> Outcome {
     let options = LoadOptions {
         trace: true,
         count_all_buffers: true,
+        ..LoadOptions::default()
     };
-    let generation = Generation::load(&loaded.tables, options).map_err(Failure::system)?;
+    let generation = Generation::load(&loaded.tables, &options).map_err(Failure::system)?;
     let mut printer = output::Replay::new(&loaded.policy, arguments.format);
     let mut number = 0;
     while let Some(frame) = capture.next_frame().map_err(Failure::refused)? {

@@ -108,7 +108,11 @@ impl Found {
                 || self
                     .guarded()
                     .any(|interface| interface.mtu > SINGLE_BUFFER_MTU),
-            trace: false,
+            interfaces: self
+                .guarded()
+                .map(|interface| (interface.index, interface.name.clone()))
+                .collect(),
+            ..LoadOptions::default()
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use portguard_policy::{AttachMode, InterfacePattern, Policy, Tables};
+use portguard_policy::{AttachMode, InterfacePattern, Policy};
 use tracing::{error, info, warn};
 
 use crate::control::{Counters, InterfaceState, InterfaceStatus, LastReload, Reloaded, Status};
@@ -48,11 +48,11 @@ impl Guard {
     /// # Errors
     ///
     /// When the kernel refuses one of them; nothing is attached then.
-    pub(super) fn start(loaded: Loaded, options: &Options) -> Outcome<Self> {
+    pub(super) fn start(mut loaded: Loaded, options: &Options) -> Outcome<Self> {
         let patterns = patterns(&options.interfaces, &loaded)?;
         let found = found::find(&patterns).map_err(Failure::system)?;
         let load_options = found.load_options(loaded.policy.attach);
-        let generation = load(&loaded.tables, load_options).map_err(Failure::system)?;
+        let generation = load(&mut loaded, &load_options)?;
 
         let new = found
             .attach(&generation, loaded.policy.attach, &BTreeMap::new())
@@ -109,15 +109,12 @@ impl Guard {
                 warnings: Vec::new(),
             });
         }
-        let loaded = policy_file::compile(file).map_err(|error| refused(&error))?;
+        let mut loaded = policy_file::compile(file).map_err(|error| refused(&error))?;
         let mut warnings = output::problems::warnings(&loaded);
         let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
-        let options = LoadOptions {
-            count_all_buffers: self.options.count_all_buffers
-                || found.load_options(loaded.policy.attach).count_all_buffers,
-            ..self.options
-        };
-        let generation = load(&loaded.tables, options).map_err(Failure::system)?;
+        let mut options = found.load_options(loaded.policy.attach);
+        options.count_all_buffers |= self.options.count_all_buffers;
+        let generation = load(&mut loaded, &options)?;
 
         self.forget_gone(&found);
         // New interfaces first: if one refuses, nothing has changed yet.
@@ -179,6 +176,10 @@ impl Guard {
                 attachment.interface.clone_from(&interface.name);
             }
         }
+        if let Err(error) = self.tell_apart(&found) {
+            error!("new interfaces are not filtered: {error:#}");
+            return;
+        }
         let new = found.attach_possible(
             &self.generation,
             self.loaded.policy.attach,
@@ -196,6 +197,21 @@ impl Guard {
         self.failed = new.failed;
         self.waiting = found.matched.waiting;
         self.count_all_buffers_if_needed(&found.interfaces);
+    }
+
+    /// Publishes the policy anew where its rules tell interfaces apart and others are guarded now than before: an
+    /// interface that the tables do not know would be judged by the rules for all interfaces alone.
+    fn tell_apart(&mut self, found: &Found) -> anyhow::Result<()> {
+        let mut options = found.load_options(self.loaded.policy.attach);
+        options.count_all_buffers |= self.options.count_all_buffers;
+        if !self.loaded.policy.tells_interfaces_apart()
+            || options.interfaces == self.options.interfaces
+        {
+            return Ok(());
+        }
+        let generation = load(&mut self.loaded, &options).map_err(|failure| failure.error)?;
+        self.publish(generation, options)
+            .map_err(|(_generation, error)| error)
     }
 
     /// Drops attachments that do not filter any more: the interface was deleted (another may have its
@@ -323,12 +339,14 @@ impl Guard {
         }
         let options = LoadOptions {
             count_all_buffers: true,
-            ..self.options
+            ..self.options.clone()
         };
-        let result = load(&self.loaded.tables, options).and_then(|generation| {
-            self.publish(generation, options)
-                .map_err(|(_generation, error)| error)
-        });
+        let result = load(&mut self.loaded, &options)
+            .map_err(|failure| failure.error)
+            .and_then(|generation| {
+                self.publish(generation, options)
+                    .map_err(|(_generation, error)| error)
+            });
         if let Err(error) = result {
             warn!("bytes of frames in several buffers are counted too low: {error:#}");
         }
@@ -420,8 +438,22 @@ fn patterns(command_line: &[InterfacePattern], loaded: &Loaded) -> Outcome<Vec<I
     Ok(patterns.to_vec())
 }
 
-fn load(tables: &Tables, options: LoadOptions) -> anyhow::Result<Generation> {
-    Generation::load(tables, options).context("cannot load the filter into the kernel")
+/// Loads a policy, compiled for these interfaces if its rules tell interfaces apart.
+fn load(loaded: &mut Loaded, options: &LoadOptions) -> Outcome<Generation> {
+    if loaded.policy.tells_interfaces_apart() {
+        let names: Vec<&str> = options
+            .interfaces
+            .iter()
+            .map(|(_, name)| name.as_str())
+            .collect();
+        loaded.tables = portguard_policy::compile(&loaded.policy, &names).map_err(|source| {
+            let path = loaded.file.path.clone();
+            Failure::refused(policy_file::PolicyError::TooLarge { path, source })
+        })?;
+    }
+    Generation::load(&loaded.tables, options)
+        .context("cannot load the filter into the kernel")
+        .map_err(Failure::system)
 }
 
 fn announce(attachment: &Attachment) {

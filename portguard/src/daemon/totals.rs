@@ -21,6 +21,7 @@ pub(super) struct Totals {
 #[derive(Clone, Copy, Debug, Default)]
 struct RuleTotal {
     decided: Counter,
+    limited: Counter,
     shadow: Counter,
 }
 
@@ -31,6 +32,7 @@ impl Totals {
             let count = counts.rule(index);
             let total = self.rules.entry(rule.name.clone()).or_default();
             total.decided = add(total.decided, count.decided);
+            total.limited = add(total.limited, count.limited);
             total.shadow = add(total.shadow, count.shadow);
         }
         add_all(&mut self.builtin, &counts.builtin);
@@ -55,7 +57,7 @@ impl Totals {
         let frames = outcomes
             .iter()
             .map(|outcome| outcome.count)
-            .chain(rules.iter().map(|rule| rule.count))
+            .chain(rules.iter().flat_map(|rule| [rule.count, rule.limited]))
             .fold(Count::default(), |sum, next| Count {
                 packets: sum.packets + next.packets,
                 bytes: sum.bytes + next.bytes,
@@ -109,6 +111,7 @@ impl Totals {
                     name: name.clone(),
                     action,
                     count: count(total.decided),
+                    limited: count(total.limited),
                     shadow: count(total.shadow),
                 }
             })

@@ -7,13 +7,15 @@ use portguard_common::abi::{
     Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, counter, drops, service, symbol,
 };
 use portguard_common::packet::{Malformed, protocol};
-use portguard_policy::Attribution;
+use portguard_policy::Meaning;
 
 /// What a rule counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleCount {
-    /// Packets that the rule decided.
+    /// Packets that the rule decided; of a limit, those within it.
     pub decided: Counter,
+    /// Packets beyond the rule's limit.
+    pub limited: Counter,
     /// Packets that the rule would have dropped, were it enforced.
     pub shadow: Counter,
 }
@@ -44,7 +46,10 @@ impl Counts {
     /// All frames that were seen.
     #[must_use]
     pub fn frames(&self) -> Counter {
-        let rules = self.rules.iter().map(|rule| &rule.decided);
+        let rules = self
+            .rules
+            .iter()
+            .flat_map(|rule| [&rule.decided, &rule.limited]);
         rules
             .chain(self.builtin.values())
             .chain(self.malformed.values())
@@ -73,14 +78,14 @@ type NamedError = (&'static str, MapError);
 pub(super) fn read(
     counters: &PerCpuArray<&MapData, CounterPage>,
     drops: &PerCpuArray<&MapData, DropPage>,
-    attributions: &[Attribution],
+    meaning: &Meaning,
 ) -> Result<Counts, NamedError> {
     let mut counts = Counts::default();
     for (page, sums) in counter_pages(counters).enumerate() {
         let sums = sums.map_err(|error| (symbol::COUNTERS, error))?;
         for (place, sum) in sums.into_iter().enumerate() {
             let index = page * COUNTER_PAGE_LEN + place;
-            attribute(&mut counts, index, sum, attributions);
+            attribute(&mut counts, index, sum, meaning);
         }
     }
     for page in 0..drops::PAGES {
@@ -121,12 +126,21 @@ fn drop_page(map: &PerCpuArray<&MapData, DropPage>, page: u32) -> Result<DropPag
     Ok(sums)
 }
 
-fn attribute(counts: &mut Counts, index: usize, sum: Counter, attributions: &[Attribution]) {
+fn attribute(counts: &mut Counts, index: usize, sum: Counter, meaning: &Meaning) {
     let Some(cell) = index.checked_sub(counter::CELL as usize) else {
         attribute_builtin(counts, index, sum);
         return;
     };
-    let Some(attribution) = attributions.get(cell) else {
+    let Some(attribution) = meaning.attributions.get(cell) else {
+        if let Some(beyond) = meaning.limited.get(cell - meaning.attributions.len()) {
+            let count = rule_mut(&mut counts.rules, beyond.rule);
+            let own = if beyond.enforce {
+                &mut count.limited
+            } else {
+                &mut count.shadow
+            };
+            *own = add(*own, sum);
+        }
         return;
     };
     if let Some(rule) = attribution.decider {

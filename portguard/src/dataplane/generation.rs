@@ -1,20 +1,17 @@
 //! A generation: one policy's tables and program, loaded into the kernel and never changed afterwards.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use aya::maps::{Array, MapError, PerCpuArray};
+use aya::maps::{Array, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp};
-use aya::{Ebpf, EbpfError, EbpfLoader};
-use portguard_common::abi::{self, Bucket, Cell, Setting, Settings, Trace, counter, symbol};
-use portguard_common::packet::Malformed;
-use portguard_policy::{Attribution, Tables};
+use aya::{Ebpf, EbpfError};
+use portguard_common::abi::{self, Setting, Settings, Trace, symbol};
+use portguard_policy::{Meaning, Outcome, Tables};
 
-use super::clock::monotonic_ns;
 use super::counters::{self, Counts};
-use super::kernel;
-
-/// The programs, compiled for the kernel.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
+use super::{fill, kernel};
 
 /// `XDP_DROP` and `XDP_PASS`, what a program returns.
 const XDP_DROP: u32 = 1;
@@ -24,8 +21,10 @@ const XDP_PASS: u32 = 2;
 const LOAD_RETRIES: usize = 20;
 
 /// What a generation needs to know besides its policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
+    /// The interfaces by index, with the names that the tables know them by.
+    pub interfaces: Vec<(u32, String)>,
     /// Frames may have several buffers (a large MTU, generic mode), so their length must be asked for.
     pub count_all_buffers: bool,
     /// Each run leaves its outcome behind, for `replay` and tests.
@@ -57,20 +56,20 @@ pub enum LoadError {
     /// The kernel refuses the program.
     #[error("the kernel refuses the program: {0}")]
     Program(#[source] ProgramError),
+    /// The kernel has no memory for the maps.
+    #[error("the kernel has no memory for the policy's tables: {0}")]
+    Memory(#[source] std::io::Error),
+    /// No random numbers.
+    #[error("the kernel gives no random numbers: {0}")]
+    Random(#[source] std::io::Error),
+    /// The table of interfaces cannot tell them apart.
+    #[error(
+        "rules tell {0} interfaces apart, which are too many: use fewer interfaces, or fewer rules with `interfaces`"
+    )]
+    TooManyInterfaces(usize),
     /// The object file lacks what it should have; a fault of this build.
     #[error("this build is broken: its kernel object has no `{0}`")]
     Missing(&'static str),
-}
-
-/// What decided a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The rule with this index.
-    Rule(usize),
-    /// Something other than a rule.
-    Builtin(abi::Builtin),
-    /// A malformed header.
-    Malformed(Malformed),
 }
 
 /// What the program did with one frame.
@@ -85,11 +84,30 @@ pub struct Run {
 }
 
 /// A policy in the kernel. Dropping it frees the kernel's memory, unless a link still holds the program.
-#[derive(Debug)]
 pub struct Generation {
     ebpf: Ebpf,
     program: &'static str,
-    attributions: Vec<Attribution>,
+    meaning: Meaning,
+    trace: RefCell<Array<MapData, Trace>>,
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation")
+            .field("ebpf", &self.ebpf)
+            .field("program", &self.program)
+            .field("meaning", &self.meaning)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a frame comes to [`Generation::run_as`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// The index of its interface; 0 for the loopback interface.
+    pub ifindex: u32,
+    /// The time in nanoseconds of the monotonic clock; 0 for the present.
+    pub now_ns: u64,
 }
 
 impl Generation {
@@ -98,41 +116,26 @@ impl Generation {
     /// # Errors
     ///
     /// [`LoadError`]; nothing is left in the kernel then.
-    pub fn load(tables: &Tables, options: LoadOptions) -> Result<Self, LoadError> {
+    pub fn load(tables: &Tables, options: &LoadOptions) -> Result<Self, LoadError> {
         // From here on XDP programs may see frames of several buffers.
         let multi_buffer = kernel::at_least(5, 18);
         let settings = settings(tables, options, multi_buffer);
-        let mut cells = [Cell::NO_RULE; portguard_common::limits::CELLS];
-        cells[..tables.cells.len()].copy_from_slice(&tables.cells);
-
-        let mut ebpf = EbpfLoader::new()
-            // Nothing here needs the kernel's own types, and reading them takes longer than the rest.
-            .btf(None)
-            .override_global(symbol::SETTINGS, &settings, true)
-            .override_global(symbol::SERVICES, tables.services.as_slice(), true)
-            .override_global(symbol::CELLS, &cells[..], true)
-            .map_max_entries(
-                symbol::COUNTERS,
-                counter::pages(tables.cells.len())
-                    .try_into()
-                    .unwrap_or(u32::MAX),
-            )
-            .load(OBJECT)
-            .map_err(maps_error)?;
-
-        if let Some(bucket) = tables.fragment_bucket {
-            fill_bucket(&mut ebpf, bucket)?;
-        }
+        let mut ebpf = fill::load(tables, &settings, options)?;
         let program = if multi_buffer {
             symbol::PROGRAM
         } else {
             symbol::PROGRAM_LINEAR
         };
         load_program(xdp_mut(&mut ebpf, program)?)?;
+        let trace = ebpf
+            .take_map(symbol::TRACE)
+            .ok_or(LoadError::Missing(symbol::TRACE))?;
+        let trace = Array::try_from(trace).map_err(trace_error)?;
         Ok(Self {
             ebpf,
             program,
-            attributions: tables.attributions.clone(),
+            meaning: tables.meaning.clone(),
+            trace: RefCell::new(trace),
         })
     }
 
@@ -154,7 +157,7 @@ impl Generation {
     pub fn counts(&self) -> Result<Counts, LoadError> {
         let pages = self.per_cpu::<abi::CounterPage>(symbol::COUNTERS)?;
         let drops = self.per_cpu::<abi::DropPage>(symbol::DROPS)?;
-        counters::read(&pages, &drops, &self.attributions)
+        counters::read(&pages, &drops, &self.meaning)
             .map_err(|(name, source)| LoadError::Map { name, source })
     }
 
@@ -164,6 +167,16 @@ impl Generation {
     ///
     /// [`LoadError`] when the kernel refuses to run it.
     pub fn run(&self, frame: &[u8]) -> Result<Run, LoadError> {
+        self.run_as(frame, Arrival::default())
+    }
+
+    /// The same for a frame that arrives at an interface and a time.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses to run it.
+    pub fn run_as(&self, frame: &[u8], arrival: Arrival) -> Result<Run, LoadError> {
+        self.set_arrival(arrival)?;
         let options = TestRunOptions {
             data_in: Some(frame),
             ..TestRunOptions::default()
@@ -177,9 +190,29 @@ impl Generation {
         };
         Ok(Run {
             dropped,
-            outcome: self.outcome(trace.counter)?,
-            shadows: self.shadows(trace),
+            outcome: self
+                .meaning
+                .outcome(trace.counter)
+                .ok_or(LoadError::Missing("outcome"))?,
+            shadows: self.meaning.shadows(
+                trace.counter,
+                trace.shadow,
+                trace.cell as u16,
+                trace.beyond,
+            ),
         })
+    }
+
+    fn set_arrival(&self, arrival: Arrival) -> Result<(), LoadError> {
+        let trace = Trace {
+            now_ns: arrival.now_ns,
+            ifindex: arrival.ifindex,
+            ..Trace::default()
+        };
+        self.trace
+            .borrow_mut()
+            .set(0, trace, 0)
+            .map_err(trace_error)
     }
 
     /// Mean duration of one run in nanoseconds, over `repeat` runs of the same frame.
@@ -192,45 +225,7 @@ impl Generation {
     }
 
     fn last_trace(&self) -> Result<Trace, LoadError> {
-        let name = symbol::TRACE;
-        let map = self.ebpf.map(name).ok_or(LoadError::Missing(name))?;
-        Array::<_, Trace>::try_from(map)
-            .and_then(|map| map.get(&0, 0))
-            .map_err(|source| LoadError::Map { name, source })
-    }
-
-    fn outcome(&self, index: u32) -> Result<Outcome, LoadError> {
-        if let Some(cell) = index.checked_sub(counter::CELL) {
-            let rule = self
-                .attributions
-                .get(cell as usize)
-                .and_then(|cell| cell.decider);
-            return rule.map(Outcome::Rule).ok_or(LoadError::Missing("cell"));
-        }
-        if let Some(reason) = index.checked_sub(counter::MALFORMED) {
-            let reason = Malformed::ALL.get(reason as usize).copied();
-            return reason
-                .map(Outcome::Malformed)
-                .ok_or(LoadError::Missing("reason"));
-        }
-        let builtin = abi::Builtin::ALL.get(index as usize).copied();
-        builtin
-            .map(Outcome::Builtin)
-            .ok_or(LoadError::Missing("outcome"))
-    }
-
-    fn shadows(&self, trace: Trace) -> Vec<usize> {
-        // A deciding cell carries its own shadows; an undecided one is named apart.
-        let counter = if trace.shadow == counter::NONE {
-            trace.counter
-        } else {
-            trace.shadow
-        };
-        counter
-            .checked_sub(counter::CELL)
-            .and_then(|cell| self.attributions.get(cell as usize))
-            .map(|attribution| attribution.shadows.clone())
-            .unwrap_or_default()
+        self.trace.borrow().get(&0, 0).map_err(trace_error)
     }
 
     fn xdp(&self) -> Result<&Xdp, LoadError> {
@@ -243,10 +238,15 @@ impl Generation {
     fn per_cpu<T: aya::Pod>(
         &self,
         name: &'static str,
-    ) -> Result<PerCpuArray<&aya::maps::MapData, T>, LoadError> {
+    ) -> Result<PerCpuArray<&MapData, T>, LoadError> {
         let map = self.ebpf.map(name).ok_or(LoadError::Missing(name))?;
         PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })
     }
+}
+
+fn trace_error(source: MapError) -> LoadError {
+    let name = symbol::TRACE;
+    LoadError::Map { name, source }
 }
 
 /// Loads the program, again where a signal interrupted the verifier (EAGAIN).
@@ -272,39 +272,13 @@ fn xdp_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Lo
 }
 
 /// The policy's settings with what this kernel and these interfaces ask for.
-fn settings(tables: &Tables, options: LoadOptions, multi_buffer: bool) -> Settings {
+fn settings(tables: &Tables, options: &LoadOptions, multi_buffer: bool) -> Settings {
     let mut settings = tables.settings;
     settings[Setting::MultiBuffer as usize] = u32::from(multi_buffer);
     settings[Setting::CountAllBuffers as usize] =
         u32::from(multi_buffer && options.count_all_buffers);
     settings[Setting::Trace as usize] = u32::from(options.trace);
     settings
-}
-
-/// A full bucket, as of now.
-fn fill_bucket(ebpf: &mut Ebpf, bucket: Bucket) -> Result<(), LoadError> {
-    let name = symbol::FRAGMENT_BUCKET;
-    let map = ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
-    let map_error = |source| LoadError::Map { name, source };
-    let mut map: Array<_, Bucket> = Array::try_from(map).map_err(map_error)?;
-    let full = Bucket {
-        refilled_ns: monotonic_ns(),
-        ..bucket
-    };
-    map.set(0, full, 0).map_err(map_error)
-}
-
-fn maps_error(error: EbpfError) -> LoadError {
-    match error {
-        EbpfError::MapError(MapError::CreateError { ref io_error, .. }) => {
-            match io_error.raw_os_error() {
-                Some(libc::EPERM | libc::EACCES) => LoadError::Permission,
-                Some(libc::ENOSYS) => LoadError::NoBpf,
-                _ => LoadError::Maps(error),
-            }
-        }
-        error => LoadError::Maps(error),
-    }
 }
 
 fn program_error(error: ProgramError) -> LoadError {

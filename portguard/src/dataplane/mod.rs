@@ -1,8 +1,8 @@
 //! The kernel side as seen from here: loading a generation, attaching it, reading its counters. Nothing
 //! outside of this module uses aya.
 
-mod clock;
 pub mod counters;
+mod fill;
 pub mod floor;
 mod foreign;
 pub mod generation;
@@ -12,5 +12,5 @@ pub mod link;
 mod sys;
 
 pub use counters::Counts;
-pub use generation::{Generation, LoadError, LoadOptions, Outcome};
+pub use generation::{Arrival, Generation, LoadError, LoadOptions};
 pub use link::{AttachError, Attachment, Mode};

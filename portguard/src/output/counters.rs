@@ -67,6 +67,15 @@ fn table(out: &mut impl Write, counters: &Counters, previous: Option<&Counters>)
             rule.count,
             before.map(|before| before.count.packets),
         )?;
+        if rule.limited.packets > 0 {
+            let name = format!("rule {} (over its limit)", rule.name);
+            row(
+                out,
+                &name,
+                rule.limited,
+                before.map(|before| before.limited.packets),
+            )?;
+        }
         if rule.shadow.packets > 0 {
             let name = format!("rule {} (would drop)", rule.name);
             row(

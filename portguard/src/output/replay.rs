@@ -2,11 +2,10 @@
 
 use std::io::Write as _;
 
-use portguard_policy::Policy;
+use portguard_policy::{Outcome as Decided, Policy};
 use serde::Serialize;
 
 use crate::cli::Format;
-use crate::dataplane::Outcome as Decided;
 use crate::dataplane::generation::Run;
 use crate::exit::Outcome;
 
@@ -55,7 +54,7 @@ impl<'a> Replay<'a> {
             verdict: if run.dropped { "drop" } else { "pass" },
             outcome: outcome_name(run.outcome),
             rule: match run.outcome {
-                Decided::Rule(index) => self.rule_name(index),
+                Decided::Rule(index) | Decided::Limited(index) => self.rule_name(index),
                 _ => None,
             },
             would_drop: run
@@ -115,6 +114,7 @@ impl<'a> Replay<'a> {
 fn outcome_name(outcome: Decided) -> String {
     match outcome {
         Decided::Rule(_) => "rule".into(),
+        Decided::Limited(_) => "limited".into(),
         Decided::Builtin(builtin) => builtin.name().into(),
         Decided::Malformed(reason) => format!("malformed:{}", reason.name()),
     }

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use portguard::dataplane::generation::Run;
-use portguard::dataplane::{Generation, LoadOptions, Outcome};
-use portguard_policy::Policy;
+use portguard::dataplane::{Generation, LoadOptions};
+use portguard_policy::{Outcome, Policy};
 use portguard_reference::coverage::Coverage;
 use portguard_reference::generate;
 use portguard_reference::model::{self, Judgement};
@@ -68,13 +68,14 @@ fn compare(seed: u64, coverage: &mut Coverage) -> anyhow::Result<Vec<String>> {
     let checked = portguard_policy::check(&text).map_err(|problems| {
         anyhow::anyhow!("seed {seed}: a valid policy is refused: {problems:#?}\n{text}")
     })?;
-    let tables = portguard_policy::compile(&checked.policy)
+    let tables = portguard_policy::compile(&checked.policy, &[])
         .with_context(|| format!("seed {seed}: a valid policy does not compile\n{text}"))?;
     let options = LoadOptions {
         trace: true,
         count_all_buffers: true,
+        ..LoadOptions::default()
     };
-    let generation = Generation::load(&tables, options)
+    let generation = Generation::load(&tables, &options)
         .with_context(|| format!("seed {seed}: the kernel refuses it\n{text}"))?;
 
     let mut kinds = Vec::new();

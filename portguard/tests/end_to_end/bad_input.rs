@@ -166,10 +166,10 @@ fn the_shipped_policy_is_valid_and_cannot_cut_off_ssh() {
     assert!(!stdout(&output).contains("warning"), "{}", stdout(&output));
     let text = fs::read_to_string(shipped).expect("reads");
     let policy = portguard_policy::check(&text).expect("valid").policy;
-    let tables = portguard_policy::compile(&policy).expect("fits");
+    let tables = portguard_policy::compile(&policy, &[]).expect("fits");
     let cell = usize::from(tables.services[portguard_common::abi::service::TCP as usize + 22]);
     assert_eq!(
-        tables.cells[cell].action(),
+        tables.meaning.cells[cell].action(),
         portguard_common::abi::Action::Pass
     );
     assert_eq!(policy.default, portguard_policy::Fate::Pass);

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use portguard::dataplane::{Counts, Outcome};
-use portguard_common::abi::{Builtin, Cell, Counter, Setting, counter, drops};
-use portguard_common::classify::{self, Judgement, Verdict};
-use portguard_common::packet::{Malformed, parse};
-use portguard_policy::Tables;
+use portguard::dataplane::Counts;
+use portguard_common::abi::{Counter, Setting, counter, drops};
+use portguard_common::classify::Verdict;
+use portguard_policy::{Evaluator, Stateless};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 
@@ -15,54 +14,6 @@ use crate::frames::random;
 
 /// Frames for each policy.
 const FRAMES: u32 = 3_000;
-
-/// Compiled tables, read as the kernel side reads its own.
-struct Host<'t>(&'t Tables);
-
-impl classify::Tables for Host<'_> {
-    fn setting(&self, setting: Setting) -> u32 {
-        self.0.settings[setting as usize]
-    }
-
-    fn service_cell(&self, index: u32) -> u16 {
-        self.0.services[index as usize]
-    }
-
-    fn cell(&self, cell: u16) -> Cell {
-        self.0.cells[usize::from(cell)]
-    }
-
-    fn take_fragment_token(&self) -> bool {
-        unreachable!("no policy here has a rate: it would depend on the time")
-    }
-}
-
-impl Host<'_> {
-    fn judge(&self, mut frame: &[u8]) -> Judgement {
-        let frame = &mut frame;
-        classify::judge(&parse(&*frame), self)
-    }
-
-    fn outcome(&self, judgement: &Judgement) -> Outcome {
-        if let Some(cell) = judgement.counter.checked_sub(counter::CELL) {
-            let decider = self.0.attributions[cell as usize].decider;
-            return Outcome::Rule(decider.expect("a cell that decides has a rule"));
-        }
-        match judgement.counter.checked_sub(counter::MALFORMED) {
-            Some(reason) => Outcome::Malformed(Malformed::ALL[reason as usize]),
-            None => Outcome::Builtin(Builtin::ALL[judgement.counter as usize]),
-        }
-    }
-
-    fn shadows(&self, judgement: &Judgement) -> &[usize] {
-        let own = [judgement.shadow, judgement.counter];
-        let cell = own
-            .into_iter()
-            .find(|counter| *counter != counter::NONE)
-            .and_then(|counter| counter.checked_sub(counter::CELL));
-        cell.map_or(&[], |cell| &self.0.attributions[cell as usize].shadows)
-    }
-}
 
 /// What the host expects to be counted in the end.
 #[derive(Default)]
@@ -73,7 +24,7 @@ struct Ledger {
 
 fn agree(settings: &str, rules: &[&str]) {
     let (tables, names) = tables(settings, rules);
-    let host = Host(&tables);
+    let host = Evaluator::new(&tables, "eth0", Stateless);
     let generation = load(&tables);
     let enforced = tables.settings[Setting::Enforce as usize] != 0;
     let ledger = std::cell::RefCell::new(Ledger::default());
@@ -92,16 +43,19 @@ fn agree(settings: &str, rules: &[&str]) {
         let run = generation
             .run(&frame)
             .map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let judgement = host.judge(&frame);
+        let Some(evaluation) = host.frame(&frame) else {
+            return Err(TestCaseError::fail("the tables are broken"));
+        };
+        let judgement = evaluation.judgement;
         let mut ledger = ledger.borrow_mut();
         ledger.frames.packets += 1;
         ledger.frames.bytes += frame.len() as u64;
         if judgement.drop != counter::NONE {
             *ledger.drops.entry(judgement.drop).or_default() += 1;
         }
-        prop_assert_eq!(run.outcome, host.outcome(&judgement));
+        prop_assert_eq!(run.outcome, evaluation.outcome);
         prop_assert_eq!(run.dropped, enforced && judgement.verdict == Verdict::Drop);
-        prop_assert_eq!(run.shadows.as_slice(), host.shadows(&judgement));
+        prop_assert_eq!(run.shadows, evaluation.shadows);
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("rules {names:?}: {error}"));

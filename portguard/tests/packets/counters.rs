@@ -61,6 +61,7 @@ fn packets_and_bytes_add_up() {
     let nothing = Counter::default();
     let watch = RuleCount {
         decided: nothing,
+        limited: nothing,
         shadow: counter(&[(&web, 7)]),
     };
     assert_eq!(counts.rule(0), watch);
@@ -109,6 +110,8 @@ fn names_of_outcomes() {
         "essential",
         "non-ip",
         "later-fragment",
+        "trusted",
+        "reply",
     ];
     assert_eq!(names, expected);
 }

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 
 use portguard::dataplane::counters::{DropKey, add};
 use portguard::dataplane::generation::Run;
-use portguard::dataplane::{Counts, Generation, LoadOptions, Outcome};
+use portguard::dataplane::{Counts, Generation, LoadOptions};
 use portguard_common::abi::Counter;
+use portguard_policy::Outcome;
 use portguard_policy::{Tables, check, compile};
 
 /// The tables of a policy and the names of its rules. `settings` are lines of the policy, `rules` are
@@ -24,7 +25,9 @@ pub(crate) fn tables(settings: &str, rules: &[&str]) -> (Tables, Vec<String>) {
     let checked = check(&text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
     let names = checked.policy.rules.iter().map(|rule| rule.name.clone());
     let names = names.collect();
-    (compile(&checked.policy).unwrap(), names)
+    let interfaces = checked.policy.example_interfaces();
+    let interfaces: Vec<&str> = interfaces.iter().map(String::as_str).collect();
+    (compile(&checked.policy, &interfaces).unwrap(), names)
 }
 
 /// Loads tables as the tests need them.
@@ -32,8 +35,9 @@ pub(crate) fn load(tables: &Tables) -> Generation {
     let options = LoadOptions {
         count_all_buffers: true,
         trace: true,
+        ..LoadOptions::default()
     };
-    Generation::load(tables, options)
+    Generation::load(tables, &options)
         .unwrap_or_else(|error| panic!("these tests need a kernel that runs the program: {error}"))
 }
 
@@ -120,6 +124,7 @@ impl Filter {
         let mut words = String::from(if run.dropped { "drop " } else { "pass " });
         match run.outcome {
             Outcome::Rule(index) => words.push_str(&self.rules[index]),
+            Outcome::Limited(index) => write!(words, "{}:limited", self.rules[index]).unwrap(),
             Outcome::Builtin(builtin) => words.push_str(builtin.name()),
             Outcome::Malformed(reason) => write!(words, "malformed:{}", reason.name()).unwrap(),
         }
@@ -153,6 +158,9 @@ impl Filter {
             let count = counts.rule(index);
             ledger.outcomes.insert(name.clone(), count.decided);
             ledger.shadows.insert(name.clone(), count.shadow);
+            ledger
+                .outcomes
+                .insert(format!("{name}:limited"), count.limited);
         }
         for (builtin, count) in &counts.builtin {
             ledger.outcomes.insert(builtin.name().to_owned(), *count);

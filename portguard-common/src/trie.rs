@@ -1,0 +1,152 @@
+//! From an address to its class.
+
+use crate::abi::{HALVES, PackedNode, Trie};
+use crate::classify::Tables;
+
+/// Levels below the first two bytes.
+const LEVELS_V4: usize = 2;
+const LEVELS_V6: usize = 14;
+
+/// The bits of an address that have not been looked at, from the top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bits {
+    high: u64,
+    low: u64,
+}
+
+impl Bits {
+    /// An IPv4 address.
+    #[inline(always)]
+    pub const fn v4(address: u32) -> Self {
+        Self {
+            high: (address as u64) << 32,
+            low: 0,
+        }
+    }
+
+    /// An IPv6 address, by halves.
+    #[inline(always)]
+    pub const fn v6(high: u64, low: u64) -> Self {
+        Self { high, low }
+    }
+
+    /// The next `count` bits, 1 to 63, without going on.
+    #[inline(always)]
+    const fn peek(self, count: u32) -> u64 {
+        self.high >> ((64 - count) & 63)
+    }
+
+    /// Goes on by `count` bits, 1 to 63.
+    #[inline(always)]
+    const fn skip(&mut self, count: u32) {
+        self.high = self.high << (count & 63) | self.low >> ((64 - count) & 63);
+        self.low <<= count & 63;
+    }
+
+    /// The next byte; goes on by it.
+    #[inline(always)]
+    const fn byte(&mut self) -> u32 {
+        let byte = self.peek(8) as u32;
+        self.skip(8);
+        byte
+    }
+}
+
+/// The class of an IPv4 address.
+#[inline(always)]
+pub fn find_v4<T: Tables>(tables: &T, trie: Trie, address: u32) -> u16 {
+    find::<T, LEVELS_V4>(tables, trie, Bits::v4(address))
+}
+
+/// The class of an IPv6 address, by halves.
+#[inline(always)]
+pub fn find_v6<T: Tables>(tables: &T, trie: Trie, high: u64, low: u64) -> u16 {
+    find::<T, LEVELS_V6>(tables, trie, Bits::v6(high, low))
+}
+
+#[inline(always)]
+fn find<T: Tables, const LEVELS: usize>(tables: &T, trie: Trie, mut bits: Bits) -> u16 {
+    let first = bits.peek(16) as u32;
+    bits.skip(16);
+    if trie.form == Trie::FLAT {
+        let root = trie.root * HALVES as u32;
+        let mut entry = tables.half(root + first);
+        for _ in 0..LEVELS {
+            if entry & Trie::CHILD == 0 {
+                break;
+            }
+            let child = u32::from(entry & !Trie::CHILD) * HALVES as u32;
+            entry = tables.half(root + child + bits.byte());
+        }
+        entry & !Trie::CHILD
+    } else {
+        let mut entry = tables.word(trie.root + first);
+        for _ in 0..LEVELS {
+            if entry & Trie::LEAF != 0 {
+                break;
+            }
+            entry = tables.packed_step(trie.nodes + entry, &mut bits);
+        }
+        entry as u16
+    }
+}
+
+/// Goes on from a packed node: the index of the word for these bits, or the word itself where the bits that the
+/// node skips are others.
+#[inline(always)]
+pub fn step(node: &PackedNode, bits: &mut Bits) -> Step {
+    if node.skip != 0 {
+        if bits.peek(node.skip) != node.path {
+            return Step::Miss(node.miss);
+        }
+        bits.skip(node.skip);
+    }
+    let byte = bits.byte();
+    let member = (byte >> 6) as usize & 3;
+    let up_to = node.starts[member] & (u64::MAX >> (63 - (byte & 63)));
+    let rank = u32::from(node.before[member]) + ones(up_to) - 1;
+    Step::Word(node.words + rank)
+}
+
+/// What follows a packed node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The word at this index.
+    Word(u32),
+    /// This word.
+    Miss(u32),
+}
+
+/// The number of bits set. The kernel's instruction set has none for it.
+#[inline(always)]
+const fn ones(word: u64) -> u32 {
+    let word = word - (word >> 1 & 0x5555_5555_5555_5555);
+    let word = (word & 0x3333_3333_3333_3333) + (word >> 2 & 0x3333_3333_3333_3333);
+    let word = (word + (word >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    (word.wrapping_mul(0x0101_0101_0101_0101) >> 56) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ones_are_counted() {
+        for word in [0, 1, u64::MAX, 0x8000_0000_0000_0001, 0x1234_5678_9abc_def0] {
+            assert_eq!(ones(word), word.count_ones(), "{word:#x}");
+        }
+    }
+
+    #[test]
+    fn bits_come_from_the_top() {
+        let mut bits = Bits::v6(0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff);
+        assert_eq!(bits.byte(), 0);
+        bits.skip(48);
+        assert_eq!(bits.byte(), 0x77);
+        assert_eq!(bits.peek(16), 0x8899);
+        let mut bits = Bits::v4(0xc000_0201);
+        assert_eq!(bits.peek(16), 0xc000);
+        bits.skip(16);
+        assert_eq!((bits.byte(), bits.byte(), bits.byte()), (2, 1, 0));
+    }
+}

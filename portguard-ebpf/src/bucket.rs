@@ -1,0 +1,103 @@
+//! Token buckets that all CPUs share, without a lock.
+
+use aya_ebpf::maps::Array;
+use portguard_common::abi::{Bucket, SOURCE_BUCKET_WAYS, SourceBucket, SourceBucketSet};
+use portguard_common::bucket::{is_full, take};
+use portguard_common::classify::Source;
+use portguard_common::limits::SOURCE_BUCKET_SETS;
+
+use crate::atomic::compare_exchange;
+
+/// How often to try when other CPUs take tokens from the same bucket at the same moment. Each failure means that
+/// one of them succeeded.
+const TRIES: u32 = 16;
+
+/// Takes a token from `bucket`, which lies in a map element. Where it cannot tell, there is none: doubt never means
+/// that there is no limit.
+#[inline(always)]
+pub(crate) fn take_token(
+    bucket: *mut Bucket,
+    now_ns: u64,
+    interval_ns: u64,
+    tolerance_ns: u64,
+) -> bool {
+    for _ in 0..TRIES {
+        // SAFETY: the caller got the pointer from a map look-up, so it is mapped and aligned.
+        let found = unsafe { bucket.read_volatile() };
+        let Some(taken) = take(found, now_ns, interval_ns, tolerance_ns) else {
+            return false;
+        };
+        // SAFETY: as above.
+        if unsafe { compare_exchange(bucket, found, taken) } == found {
+            return true;
+        }
+    }
+    false
+}
+
+/// The bucket of a source under a limit: its own, or a free one, or one that has been idle until it was full again,
+/// which forgets nothing. `None` where all places are taken.
+#[inline(always)]
+pub(crate) fn of_source(
+    sets: &Array<SourceBucketSet>,
+    limit: u32,
+    source: Source,
+    now_ns: u64,
+) -> Option<*mut Bucket> {
+    let key = digest(limit, source);
+    let set = sets.get_ptr_mut(key as u32 % SOURCE_BUCKET_SETS as u32)?;
+    let places = set.cast::<SourceBucket>();
+    for way in 0..SOURCE_BUCKET_WAYS {
+        // SAFETY: the place is below the set's length.
+        unsafe {
+            let place = places.add(way);
+            if (&raw const (*place).key).read_volatile() == key {
+                return Some(&raw mut (*place).bucket);
+            }
+        }
+    }
+    for way in 0..SOURCE_BUCKET_WAYS {
+        // SAFETY: as above.
+        unsafe {
+            let place = places.add(way);
+            let owner = (&raw const (*place).key).read_volatile();
+            let bucket = &raw mut (*place).bucket;
+            if !is_full(bucket.read_volatile(), now_ns) {
+                continue;
+            }
+            let found = compare_exchange(&raw mut (*place).key, owner, key);
+            // Another CPU may have given the place to the same source meanwhile.
+            if found == owner || found == key {
+                return Some(bucket);
+            }
+        }
+    }
+    None
+}
+
+/// A number for a source under a limit, never 0. Two that share one share a bucket; nobody can choose them, who does
+/// not know `SEED`.
+#[inline(always)]
+fn digest(limit: u32, source: Source) -> u64 {
+    // SAFETY: `u64`s of this program's data, which the loader overwrites and freezes; volatile, since the compiler
+    // sees only the zeros.
+    let (first, second) = unsafe {
+        let seed = (&raw const BUCKET_SEED).cast::<u64>();
+        (seed.read_volatile(), seed.add(1).read_volatile())
+    };
+    let family = u64::from(source.v6) << 32 | u64::from(limit);
+    let mixed = mix(source.bits ^ first) ^ family;
+    mix(mixed.wrapping_add(second)) | 1 << 63
+}
+
+/// The finaliser of SplitMix64.
+#[inline(always)]
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+/// Random numbers of this daemon's run.
+#[unsafe(no_mangle)]
+static BUCKET_SEED: [u64; 2] = [0; 2];

@@ -1,0 +1,189 @@
+//! Putting all tables of a policy where the kernel side finds them.
+
+use portguard_common::abi::{self, HALVES, Stage, VLANS, field, service, source_port};
+use portguard_common::limits;
+
+use super::cells::Cells;
+use super::fields;
+use super::pack::pack;
+use super::services::Services;
+use super::tabulate::Table;
+use super::trie::{self, Tries};
+use super::{CompileError, Meaning, Tables};
+
+/// The tables, as they grow field by field.
+pub(super) struct Layout {
+    tables: Tables,
+    tries: Tries,
+    is_first: bool,
+    /// Dense tables, which lie behind tries and source ports: those need whole pages.
+    halves: Vec<u16>,
+    source_ports: Vec<u16>,
+    /// Exceptions of sparse tables, which lie behind the words of tries.
+    words: Vec<u32>,
+}
+
+impl Layout {
+    pub(super) fn new(settings: abi::Settings) -> Self {
+        Self {
+            tables: Tables {
+                settings,
+                stages: [Stage::default(); field::COUNT],
+                tries: [abi::Trie::default(); abi::TRIES],
+                services: Vec::new(),
+                vlan_classes: vec![0; VLANS],
+                interface_classes: Vec::new(),
+                source_ports: 0,
+                halves: Vec::new(),
+                words: Vec::new(),
+                rows: Vec::new(),
+                nodes: Vec::new(),
+                meaning: Meaning::default(),
+            },
+            tries: Tries::default(),
+            is_first: true,
+            halves: Vec::new(),
+            source_ports: Vec::new(),
+            words: Vec::new(),
+        }
+    }
+
+    /// Whether no field has been added yet.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// How values of a field are reduced to classes. `number` is the field's.
+    pub(super) fn field(
+        &mut self,
+        number: usize,
+        layout: &fields::Layout,
+    ) -> Result<(), CompileError> {
+        match layout {
+            fields::Layout::Interfaces(classes) => {
+                self.tables.interface_classes.clone_from(classes);
+            }
+            fields::Layout::Vlans(intervals) => fill(&mut self.tables.vlan_classes, intervals),
+            fields::Layout::Addresses { v4, v6 } => {
+                let destination = number == field::DESTINATION;
+                let tries = &mut self.tables.tries;
+                tries[abi::Trie::index(destination, false)] = trie::build(v4, &mut self.tries)?;
+                tries[abi::Trie::index(destination, true)] = trie::build(v6, &mut self.tries)?;
+            }
+            fields::Layout::SourcePorts(intervals) => {
+                self.source_ports = vec![0; source_port::LEN as usize];
+                fill(&mut self.source_ports, intervals);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first field has no table.
+    pub(super) fn first(&mut self, number: usize) {
+        self.is_first = false;
+        self.tables.stages[number].form = Stage::FIRST;
+    }
+
+    /// The table of a field that is not the first.
+    pub(super) fn table(&mut self, number: usize, mut table: Table) -> Result<(), CompileError> {
+        let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let mut stage = Stage {
+            form: Stage::DENSE,
+            columns: place(table.columns),
+            halves: place(self.halves.len()),
+            rows: 0,
+            words: 0,
+        };
+        if !table.rows.is_empty() {
+            stage.form = Stage::SPARSE;
+            stage.rows = place(self.tables.rows.len());
+            stage.words = place(self.words.len());
+            let words = pack(&mut table.rows, &table.exceptions, table.columns);
+            self.words.extend(words);
+            self.tables.rows.append(&mut table.rows);
+        }
+        self.halves.append(&mut table.halves);
+        self.tables.stages[number] = stage;
+        self.check()
+    }
+
+    /// The services, and the table that combines them with the fields before.
+    pub(super) fn services(
+        &mut self,
+        services: &Services,
+        table: Table,
+    ) -> Result<(), CompileError> {
+        self.tables.services = vec![0; service::LEN as usize];
+        if self.is_first {
+            // There is one row, which tells the cell of each class.
+            let cell = |class: u16| table.halves.get(usize::from(class)).copied().unwrap_or(0);
+            let cells: Vec<(u32, u16)> = services
+                .intervals
+                .iter()
+                .map(|(start, class)| (*start, cell(*class)))
+                .collect();
+            fill(&mut self.tables.services, &cells);
+            self.first(field::SERVICE);
+            return Ok(());
+        }
+        fill(&mut self.tables.services, &services.intervals);
+        self.table(field::SERVICE, table)
+    }
+
+    fn check(&self) -> Result<(), CompileError> {
+        let halves = self.halves.len() + self.tries.halves.len() + self.source_ports.len();
+        let words = self.words.len() + self.tries.words.len();
+        for (what, needed, allowed) in [
+            ("table entries", halves, limits::HALVES),
+            ("table exceptions", words, limits::WORDS),
+            ("nodes for addresses", self.tries.nodes.len(), limits::NODES),
+        ] {
+            if needed > allowed {
+                return Err(CompileError::Memory {
+                    what,
+                    needed,
+                    allowed,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self, cells: Cells<'_, '_>) -> Result<Tables, CompileError> {
+        self.check()?;
+        let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let mut tables = self.tables;
+        tables.halves = self.tries.halves;
+        debug_assert_eq!(tables.halves.len() % HALVES, 0);
+        tables.source_ports = place(tables.halves.len());
+        tables.halves.append(&mut self.source_ports);
+        tables.words = self.tries.words;
+        tables.nodes = self.tries.nodes;
+        let (halves, words) = (place(tables.halves.len()), place(tables.words.len()));
+        for stage in &mut tables.stages {
+            match stage.form {
+                Stage::DENSE => stage.halves += halves,
+                Stage::SPARSE => {
+                    stage.halves += halves;
+                    stage.words += words;
+                }
+                _ => {}
+            }
+        }
+        tables.halves.append(&mut self.halves);
+        tables.words.append(&mut self.words);
+        tables.meaning = cells.meaning;
+        Ok(tables)
+    }
+}
+
+/// Fills a table by intervals; what lies behind its end is left out.
+fn fill(table: &mut [u16], intervals: &[(u32, u16)]) {
+    let ends = intervals.iter().skip(1).map(|(start, _)| *start as usize);
+    for ((start, class), end) in intervals.iter().zip(ends.chain([table.len()])) {
+        let end = end.min(table.len());
+        if let Some(part) = table.get_mut(*start as usize..end) {
+            part.fill(*class);
+        }
+    }
+}

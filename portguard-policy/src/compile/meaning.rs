@@ -1,0 +1,123 @@
+//! What the kernel side counts, told in rules.
+
+use portguard_common::abi::{self, Cell, counter};
+use portguard_common::limits::LIMITS_OF_A_PACKET;
+use portguard_common::packet::Malformed;
+
+/// What decided a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The rule with this index.
+    Rule(usize),
+    /// The rule with this index, beyond its limit.
+    Limited(usize),
+    /// Something other than a rule.
+    Builtin(abi::Builtin),
+    /// A malformed header.
+    Malformed(Malformed),
+}
+
+/// Which rules a cell counts for, as indices of [`crate::Policy::rules`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attribution {
+    /// The rule that decides.
+    pub decider: Option<usize>,
+    /// The rules before it that only count (`enforce: false`), in order, but for those with a limit.
+    pub shadows: Vec<usize>,
+}
+
+/// A rule with a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// Index in [`crate::Policy::rules`].
+    pub rule: usize,
+    /// It is enforced; otherwise what is beyond its limit is only counted.
+    pub enforce: bool,
+}
+
+/// The cells, and what stands behind each counter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meaning {
+    /// The cells. The first is [`Cell::NO_RULE`].
+    pub cells: Vec<Cell>,
+    /// The limits of all cells.
+    pub limits: Vec<abi::Limit>,
+    /// What each cell counts for.
+    pub attributions: Vec<Attribution>,
+    /// The rules with a limit. The counters of what is beyond lie behind those of the cells, in this order.
+    pub limited: Vec<Limited>,
+}
+
+impl Meaning {
+    /// Counters of cells and limits.
+    pub fn counters(&self) -> usize {
+        self.cells.len() + self.limited.len()
+    }
+
+    /// What decided a frame that was counted here; `None` if this counts nothing that decides.
+    pub fn outcome(&self, index: u32) -> Option<Outcome> {
+        if let Some(cell) = index.checked_sub(counter::CELL) {
+            let cell = cell as usize;
+            return match cell.checked_sub(self.cells.len()) {
+                Some(place) => self
+                    .limited
+                    .get(place)
+                    .map(|own| Outcome::Limited(own.rule)),
+                None => self.attributions.get(cell)?.decider.map(Outcome::Rule),
+            };
+        }
+        if let Some(reason) = index.checked_sub(counter::MALFORMED) {
+            return Malformed::ALL
+                .get(reason as usize)
+                .copied()
+                .map(Outcome::Malformed);
+        }
+        abi::Builtin::ALL
+            .get(index as usize)
+            .copied()
+            .map(Outcome::Builtin)
+    }
+
+    /// The rules that only counted a frame, in order: `decided` and `shadow` are its counters, `beyond` the limits of
+    /// its cell that it is beyond.
+    pub fn shadows(&self, decided: u32, shadow: u32, cell: u16, beyond: u32) -> Vec<usize> {
+        // A deciding cell carries its own shadows; where something else decided, they are named apart.
+        let counter = if shadow == counter::NONE {
+            decided
+        } else {
+            shadow
+        };
+        let attribution = counter
+            .checked_sub(counter::CELL)
+            .and_then(|cell| self.attributions.get(cell as usize));
+        let mut shadows = attribution.map_or_else(Vec::new, |cell| cell.shadows.clone());
+        let first = counter::CELL as usize + self.cells.len();
+        for (place, limit) in self.limits_of(cell).enumerate() {
+            if !limit.has(abi::Limit::DECIDES) && beyond >> place & 1 == 1 {
+                let place = (limit.counter as usize).checked_sub(first);
+                let limited = place.and_then(|place| self.limited.get(place));
+                shadows.extend(limited.map(|limited| limited.rule));
+            }
+        }
+        shadows.sort_unstable();
+        shadows
+    }
+
+    /// The limits that a cell asks.
+    fn limits_of(&self, cell: u16) -> impl Iterator<Item = &abi::Limit> {
+        let cell = self
+            .cells
+            .get(usize::from(cell))
+            .copied()
+            .unwrap_or_default();
+        let first = cell
+            .limits
+            .checked_sub(1)
+            .map_or(self.limits.len(), |first| first as usize);
+        let mut ended = false;
+        self.limits[first.min(self.limits.len())..]
+            .iter()
+            .take(LIMITS_OF_A_PACKET)
+            .take_while(move |limit| !std::mem::replace(&mut ended, limit.has(abi::Limit::LAST)))
+    }
+}

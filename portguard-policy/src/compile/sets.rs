@@ -1,0 +1,95 @@
+//! Sets of entries, told apart by a digest.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use portguard_common::limits;
+
+use super::entries::EntryIndex;
+
+/// A set of entries in ascending order.
+pub(super) type Set = Rc<[EntryIndex]>;
+
+/// 128 bits that stand for an entry, so that the exclusive or of several stands for their set: two sets of
+/// one policy collide with a probability below 2^-90. The mixing is that of SplitMix64.
+pub(super) fn digest(entry: EntryIndex) -> u128 {
+    let mix = |seed: u64| {
+        let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let seed = u64::from(entry) * 2 + 1;
+    u128::from(mix(seed)) << 64 | u128::from(mix(seed + 1))
+}
+
+/// The digest of several entries.
+pub(super) fn digest_of<'e>(entries: impl IntoIterator<Item = &'e EntryIndex>) -> u128 {
+    entries
+        .into_iter()
+        .fold(0, |sum, entry| sum ^ digest(*entry))
+}
+
+/// Distinct sets, numbered in the order in which they are met; number 0 is the empty set. These are the classes
+/// of a field: values that every entry treats alike.
+pub(super) struct Sets {
+    numbers: HashMap<u128, u16>,
+    sets: Vec<Set>,
+    allowed: usize,
+    /// Distinct sets met, also beyond what is allowed.
+    needed: usize,
+    members: usize,
+}
+
+impl Sets {
+    /// At most `allowed` sets; more are counted, but not kept.
+    pub(super) fn new(allowed: usize) -> Self {
+        Self {
+            numbers: HashMap::from([(0, 0)]),
+            sets: vec![Rc::from([])],
+            allowed,
+            needed: 1,
+            members: 0,
+        }
+    }
+
+    /// The number of a set, which is made if it is new.
+    pub(super) fn number(&mut self, digest: u128, make: impl FnOnce() -> Vec<EntryIndex>) -> u16 {
+        if let Some(number) = self.numbers.get(&digest) {
+            return *number;
+        }
+        self.needed += 1;
+        let mut number = 0;
+        if self.sets.len() < self.allowed && self.members <= limits::SET_MEMBERS {
+            let set = make();
+            self.members += set.len();
+            number = u16::try_from(self.sets.len()).unwrap_or(0);
+            self.sets.push(set.into());
+        }
+        self.numbers.insert(digest, number);
+        number
+    }
+
+    /// The same number for another digest.
+    pub(super) fn alias(&mut self, digest: u128, number: u16) {
+        self.numbers.insert(digest, number);
+    }
+
+    pub(super) fn get(&self, digest: u128) -> Option<u16> {
+        self.numbers.get(&digest).copied()
+    }
+
+    pub(super) fn all(&self) -> &[Set] {
+        &self.sets
+    }
+
+    /// How many sets are needed and how many allowed, if these are fewer.
+    pub(super) fn excess(&self) -> Option<(usize, usize)> {
+        (self.needed > self.allowed).then_some((self.needed, self.allowed))
+    }
+
+    /// How many members the sets have, if that is more than allowed.
+    pub(super) fn excess_members(&self) -> Option<usize> {
+        (self.members > limits::SET_MEMBERS).then_some(self.members)
+    }
+}

@@ -1,0 +1,451 @@
+//! From intervals of addresses to a trie that the kernel side walks in a few steps.
+
+use portguard_common::abi::{self, HALVES, PackedNode};
+use portguard_common::limits;
+
+use super::fields::Intervals;
+
+/// The bits of an address that the root resolves.
+const ROOT_BITS: u32 = 16;
+/// The bits that a node resolves.
+const NODE_BITS: u32 = 8;
+
+/// Something wrong with the size.
+pub(super) struct TooLarge {
+    pub(super) needed: usize,
+}
+
+/// The intervals of one family, on addresses as 128 bits from the top.
+struct Space<'i, T> {
+    intervals: &'i [(T, u16)],
+    /// How many bits an address has.
+    bits: u32,
+}
+
+/// An address that intervals can be made of.
+pub(super) trait Address: Copy {
+    const BITS: u32;
+    fn widen(self) -> u128;
+}
+
+impl Address for u32 {
+    const BITS: u32 = 32;
+    fn widen(self) -> u128 {
+        self.into()
+    }
+}
+
+impl Address for u128 {
+    const BITS: u32 = 128;
+    fn widen(self) -> u128 {
+        self
+    }
+}
+
+impl<'i, T: Address> Space<'i, T> {
+    fn new(intervals: &'i [(T, u16)]) -> Self {
+        Self {
+            intervals,
+            bits: T::BITS,
+        }
+    }
+
+    /// The intervals that begin within a prefix, with the class at its first address.
+    fn within(&self, range: &'i [(T, u16)], prefix: Prefix) -> Part<'i, T> {
+        let low = prefix.low;
+        let high = prefix.high(self.bits);
+        let from = range.partition_point(|(start, _)| start.widen() <= low);
+        let to = range.partition_point(|(start, _)| start.widen() <= high);
+        Part {
+            // The caller's range begins with an interval that covers its first address.
+            first: range[from.saturating_sub(1)].1,
+            range: &range[from.saturating_sub(1)..to],
+        }
+    }
+}
+
+/// The intervals of a prefix; the first covers its first address.
+struct Part<'i, T> {
+    first: u16,
+    range: &'i [(T, u16)],
+}
+
+impl<T> Part<'_, T> {
+    fn class(&self) -> Option<u16> {
+        (self.range.len() == 1).then_some(self.first)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Prefix {
+    low: u128,
+    len: u32,
+}
+
+impl Prefix {
+    fn high(self, bits: u32) -> u128 {
+        let rest = bits - self.len;
+        if rest >= 128 {
+            u128::MAX
+        } else {
+            self.low | ((1 << rest) - 1)
+        }
+    }
+
+    /// The child of this number among those that `bits_more` bits tell apart.
+    fn child(self, number: usize, bits_more: u32, bits: u32) -> Self {
+        let len = self.len + bits_more;
+        Self {
+            low: self.low | (number as u128) << (bits - len),
+            len,
+        }
+    }
+}
+
+/// Builds the trie of one family, and adds it to the tables.
+pub(super) fn build<T: Address>(
+    intervals: &Intervals<T>,
+    tables: &mut Tries,
+) -> Result<abi::Trie, TooLarge> {
+    if let [(_, class)] = intervals[..] {
+        return Ok(abi::Trie {
+            form: abi::Trie::CONSTANT,
+            root: class.into(),
+            nodes: 0,
+        });
+    }
+    let space = Space::new(intervals);
+    if let Some(halves) = Flat::build(&space) {
+        let root = u32::try_from(tables.halves.len() / HALVES).unwrap_or(u32::MAX);
+        tables.halves.extend(halves);
+        return Ok(abi::Trie {
+            form: abi::Trie::FLAT,
+            root,
+            nodes: 0,
+        });
+    }
+    Packed::build(&space, tables)
+}
+
+/// What tries take.
+#[derive(Default)]
+pub(super) struct Tries {
+    /// Whole nodes of flat tries.
+    pub(super) halves: Vec<u16>,
+    pub(super) words: Vec<u32>,
+    pub(super) nodes: Vec<PackedNode>,
+}
+
+/// A flat trie: every node has all 256 entries.
+struct Flat {
+    halves: Vec<u16>,
+}
+
+impl Flat {
+    /// `None` if it has too many nodes, or is so deep that skipping levels is faster than walking them.
+    fn build<T: Address>(space: &Space<'_, T>) -> Option<Vec<u16>> {
+        /// Bits that the longest walk may look at.
+        const DEEPEST: u32 = 64;
+        let mut flat = Self {
+            halves: vec![0; 1 << ROOT_BITS],
+        };
+        let root = Prefix { low: 0, len: 0 };
+        for number in 0..1 << ROOT_BITS {
+            let prefix = root.child(number, ROOT_BITS, space.bits);
+            let part = space.within(space.intervals, prefix);
+            flat.halves[number] = flat.entry(space, &part, prefix, DEEPEST)?;
+        }
+        Some(flat.halves)
+    }
+
+    fn entry<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        part: &Part<'_, T>,
+        prefix: Prefix,
+        deepest: u32,
+    ) -> Option<u16> {
+        if let Some(class) = part.class() {
+            return Some(class);
+        }
+        let node = self.halves.len() / HALVES;
+        if node >= limits::FLAT_NODES || prefix.len >= deepest {
+            return None;
+        }
+        self.halves.resize(self.halves.len() + HALVES, 0);
+        for number in 0..HALVES {
+            let child = prefix.child(number, NODE_BITS, space.bits);
+            let entry = self.entry(space, &space.within(part.range, child), child, deepest)?;
+            self.halves[node * HALVES + number] = entry;
+        }
+        Some(u16::try_from(node).ok()? | abi::Trie::CHILD)
+    }
+}
+
+/// A packed trie: a node holds each run of equal entries once, and skips the levels at which addresses do not part.
+struct Packed<'t> {
+    tables: &'t mut Tries,
+    first_node: usize,
+    needed: usize,
+}
+
+impl Packed<'_> {
+    fn build<T: Address>(space: &Space<'_, T>, tables: &mut Tries) -> Result<abi::Trie, TooLarge> {
+        let root = tables.words.len();
+        let first_node = tables.nodes.len();
+        tables.words.resize(root + (1 << ROOT_BITS), 0);
+        let mut packed = Packed {
+            tables,
+            first_node,
+            needed: first_node,
+        };
+        let top = Prefix { low: 0, len: 0 };
+        for number in 0..1 << ROOT_BITS {
+            let prefix = top.child(number, ROOT_BITS, space.bits);
+            let part = space.within(space.intervals, prefix);
+            let word = packed.entry(space, &part, prefix);
+            packed.tables.words[root + number] = word;
+        }
+        let needed = packed.needed;
+        if needed > limits::NODES {
+            return Err(TooLarge { needed });
+        }
+        Ok(abi::Trie {
+            form: abi::Trie::PACKED,
+            root: u32::try_from(root).unwrap_or(u32::MAX),
+            nodes: u32::try_from(first_node).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn entry<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        part: &Part<'_, T>,
+        prefix: Prefix,
+    ) -> u32 {
+        if let Some(class) = part.class() {
+            return abi::Trie::LEAF | u32::from(class);
+        }
+        self.needed += 1;
+        if self.needed > limits::NODES {
+            return abi::Trie::LEAF;
+        }
+        let number = self.tables.nodes.len();
+        self.tables.nodes.push(PackedNode::default());
+        let (branch, miss) = skip(space, part, prefix);
+        let skipped = branch.len - prefix.len;
+        let mut node = PackedNode {
+            skip: skipped,
+            path: path(branch, skipped, space.bits),
+            miss: abi::Trie::LEAF | u32::from(miss),
+            ..PackedNode::default()
+        };
+
+        let part = space.within(part.range, branch);
+        let mut runs: Vec<u32> = Vec::new();
+        let mut last = None;
+        for entry in 0..HALVES {
+            let child = branch.child(entry, NODE_BITS, space.bits);
+            let inner = space.within(part.range, child);
+            let word = self.entry(space, &inner, child);
+            if last != Some(word) {
+                node.starts[entry / 64] |= 1 << (entry % 64);
+                runs.push(word);
+                last = Some(word);
+            }
+        }
+        let mut before = 0;
+        for (member, starts) in node.starts.iter().enumerate() {
+            node.before[member] = before;
+            before = before.wrapping_add(starts.count_ones() as u8);
+        }
+        node.words = u32::try_from(self.tables.words.len()).unwrap_or(u32::MAX);
+        self.tables.words.extend(runs);
+        self.tables.nodes[number] = node;
+        u32::try_from(number - self.first_node).unwrap_or(0)
+    }
+}
+
+/// How far a node may go on before addresses of a prefix part: the prefix at which they do, and the class of all
+/// others.
+fn skip<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) -> (Prefix, u16) {
+    let mut branch = prefix;
+    let mut miss = None;
+    let mut range = part.range;
+    while branch.len + 2 * NODE_BITS <= space.bits
+        && branch.len - prefix.len + NODE_BITS <= PackedNode::MAX_SKIP
+    {
+        // The children that are not of one class: those in which an interval begins that is not at their start.
+        let mut divided = None;
+        let mut others = miss;
+        for number in 0..HALVES {
+            let child = branch.child(number, NODE_BITS, space.bits);
+            let inner = space.within(range, child);
+            match inner.class() {
+                Some(class) if others.is_none_or(|own| own == class) => others = Some(class),
+                None if divided.is_none() => divided = Some((child, inner.range)),
+                _ => return (branch, miss.unwrap_or(0)),
+            }
+        }
+        let Some((child, inner)) = divided else {
+            break;
+        };
+        branch = child;
+        range = inner;
+        miss = others;
+    }
+    (branch, miss.unwrap_or(0))
+}
+
+/// The last bits of a prefix, as a number.
+fn path(branch: Prefix, skipped: u32, bits: u32) -> u64 {
+    if skipped == 0 {
+        return 0;
+    }
+    let bits_of_prefix = branch.low >> (bits - branch.len);
+    (bits_of_prefix & ((1 << skipped) - 1)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use portguard_common::abi::Trie;
+    use portguard_common::trie::{Bits, Step, step};
+
+    use super::*;
+
+    fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
+        let half = |index: usize| tables.halves[index];
+        let mut bytes = if v6 {
+            address.to_be_bytes().to_vec()
+        } else {
+            (address as u32).to_be_bytes().to_vec()
+        };
+        let rest = bytes.split_off(2);
+        let first = usize::from(bytes[0]) << 8 | usize::from(bytes[1]);
+        match trie.form {
+            Trie::CONSTANT => trie.root as u16,
+            Trie::FLAT => {
+                let root = trie.root as usize * HALVES;
+                let mut entry = half(root + first);
+                for byte in rest {
+                    if entry & Trie::CHILD == 0 {
+                        break;
+                    }
+                    let child = usize::from(entry & !Trie::CHILD) * HALVES;
+                    entry = half(root + child + usize::from(byte));
+                }
+                entry
+            }
+            _ => {
+                let mut word = tables.words[trie.root as usize + first];
+                let mut wide = [0; 16];
+                wide[..rest.len()].copy_from_slice(&rest);
+                let wide = u128::from_be_bytes(wide);
+                let mut bits = Bits::v6((wide >> 64) as u64, wide as u64);
+                while word & Trie::LEAF == 0 {
+                    let node = &tables.nodes[(trie.nodes + word) as usize];
+                    word = match step(node, &mut bits) {
+                        Step::Word(index) => tables.words[index as usize],
+                        Step::Miss(word) => word,
+                    };
+                }
+                word as u16
+            }
+        }
+    }
+
+    fn expected<T: Address>(intervals: &Intervals<T>, address: u128) -> u16 {
+        let after = intervals.partition_point(|(start, _)| start.widen() <= address);
+        intervals[after - 1].1
+    }
+
+    fn check<T: Address>(intervals: &Intervals<T>, v6: bool) {
+        let mut tables = Tries::default();
+        let flat = build(intervals, &mut tables)
+            .map_err(|error| error.needed)
+            .unwrap();
+        let packed = Packed::build(&Space::new(intervals), &mut tables)
+            .map_err(|error| error.needed)
+            .unwrap();
+        let highest = if v6 { u128::MAX } else { u128::from(u32::MAX) };
+        for (start, _) in intervals {
+            let start = start.widen();
+            for address in [
+                start,
+                start.wrapping_sub(1) & highest,
+                start.wrapping_add(1) & highest,
+            ] {
+                for (name, trie) in [("first", flat), ("packed", packed)] {
+                    let found = look_up(trie, &tables, v6, address);
+                    assert_eq!(found, expected(intervals, address), "{name} {address:x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tries_give_the_class_of_their_intervals() {
+        check(&vec![(0_u32, 7)], false);
+        check(&vec![(0_u32, 0), (u32::MAX, 3)], false);
+        check(
+            &vec![
+                (0_u32, 0),
+                (0x0a00_0000, 1),
+                (0x0a01_0203, 2),
+                (0x0a01_0204, 1),
+                (0x0b00_0000, 0),
+            ],
+            false,
+        );
+        let host = 0x2001_0db8_0001_0002_0003_0004_0005_0006_u128;
+        check(&vec![(0_u128, 0), (host, 9), (host + 1, 0)], true);
+        check(
+            &vec![
+                (0_u128, 0),
+                (0x2001_0db8 << 96, 1),
+                (host, 2),
+                (host + 1, 1),
+                (host + (1 << 40), 4),
+                (host + (1 << 40) + 256, 1),
+                (0x2001_0db9 << 96, 0),
+                (u128::MAX, 5),
+            ],
+            true,
+        );
+    }
+
+    #[test]
+    fn many_intervals() {
+        let mut seed = 1_u64;
+        let mut next = || {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            seed >> 32
+        };
+        let mut v4: Vec<u32> = (0..3000)
+            .map(|_| next() as u32 & !(0xff << (next() % 3 * 8)))
+            .collect();
+        v4.extend([0]);
+        v4.sort_unstable();
+        v4.dedup();
+        let intervals = v4
+            .iter()
+            .map(|start| (*start, (start % 13) as u16))
+            .collect();
+        check::<u32>(&intervals, false);
+        let mut v6: Vec<u128> = (0..800)
+            .map(|_| {
+                (u128::from(next() & 3) << 125 | u128::from(next())) & !(0xff << (next() % 14 * 8))
+            })
+            .collect();
+        v6.extend([0]);
+        v6.sort_unstable();
+        v6.dedup();
+        let intervals = v6
+            .iter()
+            .map(|start| (*start, (start % 11) as u16))
+            .collect();
+        check::<u128>(&intervals, true);
+    }
+}

@@ -1,0 +1,169 @@
+//! Putting a policy's tables into the kernel.
+
+use std::io;
+
+use aya::maps::{Array, Map, MapError};
+use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
+use portguard_common::abi::{
+    self, Cell, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting, Settings, WORDS, counter,
+    interface_entry, symbol,
+};
+use portguard_common::limits;
+use portguard_policy::Tables;
+
+use super::generation::{LoadError, LoadOptions};
+
+/// The programs, compiled for the kernel.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
+
+/// Makes the maps and fills them; no program is loaded yet.
+pub(super) fn load(
+    tables: &Tables,
+    settings: &Settings,
+    options: &LoadOptions,
+) -> Result<Ebpf, LoadError> {
+    let mut settings = *settings;
+    let (multiplier, interface_classes) = interfaces(tables, options)?;
+    settings[Setting::InterfaceMultiplier as usize] = multiplier;
+    let mut cells = vec![Cell::NO_RULE; limits::CELLS];
+    let meaning = &tables.meaning;
+    cells[..meaning.cells.len()].copy_from_slice(&meaning.cells);
+    let has_limits = settings[Setting::Limits as usize] != 0;
+    let rule_buckets = if has_limits { limits::RULE_BUCKETS } else { 1 };
+    let source_buckets = if meaning
+        .limits
+        .iter()
+        .any(|limit| limit.has(abi::Limit::PER_SOURCE))
+    {
+        limits::SOURCE_BUCKET_SETS
+    } else {
+        1
+    };
+    let seed = [random()?, random()?];
+
+    let elements = |length: usize, per_element: usize| {
+        u32::try_from(length.div_ceil(per_element).max(1)).unwrap_or(u32::MAX)
+    };
+    let mut ebpf = EbpfLoader::new()
+        // Nothing here needs the kernel's own types, and reading them takes longer than the rest.
+        .btf(None)
+        .override_global(symbol::SETTINGS, &settings, true)
+        .override_global(symbol::STAGES, &tables.stages, true)
+        .override_global(symbol::TRIES, &tables.tries, true)
+        .override_global(symbol::SOURCE_PORTS, &tables.source_ports, true)
+        .override_global(symbol::SERVICES, tables.services.as_slice(), true)
+        .override_global(symbol::CELLS, cells.as_slice(), true)
+        .override_global(symbol::VLAN_CLASSES, tables.vlan_classes.as_slice(), true)
+        .override_global(symbol::INTERFACE_CLASSES, &interface_classes, true)
+        .override_global(symbol::BUCKET_SEED, &seed, true)
+        .map_max_entries(symbol::HALVES, elements(tables.halves.len(), HALVES))
+        .map_max_entries(symbol::WORDS, elements(tables.words.len(), WORDS))
+        .map_max_entries(symbol::ROWS, elements(tables.rows.len(), 1))
+        .map_max_entries(symbol::NODES, elements(tables.nodes.len(), PACKED_NODES))
+        .map_max_entries(symbol::LIMITS, elements(meaning.limits.len(), 1))
+        .map_max_entries(
+            symbol::COUNTERS,
+            elements(counter::pages(meaning.counters()), 1),
+        )
+        .map_max_entries(symbol::RULE_BUCKETS, elements(rule_buckets, 1))
+        .map_max_entries(symbol::SOURCE_BUCKETS, elements(source_buckets, 1))
+        .load(OBJECT)
+        .map_err(maps_error)?;
+
+    fill::<u16, HALVES>(&mut ebpf, symbol::HALVES, &tables.halves)?;
+    fill::<u32, WORDS>(&mut ebpf, symbol::WORDS, &tables.words)?;
+    fill::<PackedNode, PACKED_NODES>(&mut ebpf, symbol::NODES, &tables.nodes)?;
+    fill_each(&mut ebpf, symbol::ROWS, &tables.rows)?;
+    fill_each(&mut ebpf, symbol::LIMITS, &meaning.limits)?;
+    Ok(ebpf)
+}
+
+/// Fills a table of which one map element holds many entries.
+fn fill<T: Pod + Default, const PER_ELEMENT: usize>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    entries: &[T],
+) -> Result<(), LoadError>
+where
+    [T; PER_ELEMENT]: Pod,
+{
+    let error = |source| LoadError::Map { name, source };
+    let mut map = array::<[T; PER_ELEMENT]>(ebpf, name)?;
+    for (index, chunk) in (0..).zip(entries.chunks(PER_ELEMENT)) {
+        let mut element = [T::default(); PER_ELEMENT];
+        element[..chunk.len()].copy_from_slice(chunk);
+        map.set(index, element, 0).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// Fills a table of which each entry is a map element.
+fn fill_each<T: Pod>(ebpf: &mut Ebpf, name: &'static str, entries: &[T]) -> Result<(), LoadError> {
+    let mut map = array::<T>(ebpf, name)?;
+    for (index, entry) in (0..).zip(entries) {
+        map.set(index, entry, 0)
+            .map_err(|source| LoadError::Map { name, source })?;
+    }
+    Ok(())
+}
+
+fn array<'e, T: Pod>(
+    ebpf: &'e mut Ebpf,
+    name: &'static str,
+) -> Result<Array<&'e mut aya::maps::MapData, T>, LoadError> {
+    let map: &mut Map = ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
+    Array::try_from(map).map_err(|source| LoadError::Map { name, source })
+}
+
+/// The table of interfaces with a multiplier by which no two of different classes share an entry.
+fn interfaces(
+    tables: &Tables,
+    options: &LoadOptions,
+) -> Result<(u32, [u16; INTERFACES]), LoadError> {
+    /// Each try fails by chance, so with up to some hundred interfaces a few do.
+    const TRIES: u32 = 100_000;
+    let classes: Vec<(u32, u16)> = options
+        .interfaces
+        .iter()
+        .filter_map(|(ifindex, name)| {
+            let class = tables.interface_classes.iter().find(|(own, _)| own == name);
+            class.map(|(_, class)| (*ifindex, *class))
+        })
+        .collect();
+    for number in 0..TRIES {
+        // Odd multiples of the golden ratio's fraction (Knuth, The Art of Computer Programming 3, 6.4).
+        let multiplier = 0x9e37_79b1_u32.wrapping_mul(2 * number + 1);
+        let mut table = [None; INTERFACES];
+        let fits = classes.iter().all(|(ifindex, class)| {
+            let entry = &mut table[interface_entry(*ifindex, multiplier) as usize];
+            *entry.get_or_insert(*class) == *class
+        });
+        if fits {
+            return Ok((multiplier, table.map(Option::unwrap_or_default)));
+        }
+    }
+    Err(LoadError::TooManyInterfaces(classes.len()))
+}
+
+fn random() -> Result<u64, LoadError> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| LoadError::Random(error.into()))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn maps_error(error: EbpfError) -> LoadError {
+    match error {
+        EbpfError::MapError(MapError::CreateError { ref io_error, .. }) => {
+            match io_error.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => LoadError::Permission,
+                Some(libc::ENOSYS) => LoadError::NoBpf,
+                Some(libc::ENOMEM | libc::E2BIG) => LoadError::Memory(
+                    io::Error::from_raw_os_error(io_error.raw_os_error().unwrap_or(libc::ENOMEM)),
+                ),
+                _ => LoadError::Maps(error),
+            }
+        }
+        error => LoadError::Maps(error),
+    }
+}
