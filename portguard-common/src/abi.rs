@@ -165,6 +165,58 @@ pub const SOURCE_BUCKET_WAYS: usize = 8;
 /// One map element of the table of source buckets.
 pub type SourceBucketSet = [SourceBucket; SOURCE_BUCKET_WAYS];
 
+/// What tells flows apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FlowKey {
+    /// This side's address in network order; an IPv4 address in its last four bytes.
+    pub ours: [u64; 2],
+    /// The other side's.
+    pub theirs: [u64; 2],
+    /// This side's port, or the identifier of an echo.
+    pub our_port: u16,
+    /// The other side's port; 0 for an echo.
+    pub their_port: u16,
+    /// The IP protocol.
+    pub protocol: u8,
+    /// The IP version.
+    pub version: u8,
+    /// 0.
+    pub reserved: u16,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 40);
+
+/// A flow that this side started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Flow {
+    /// When a packet of it last left, in nanoseconds of the kernel's monotonic clock.
+    pub last_ns: u64,
+    /// 1 once this side has sent its FIN.
+    pub closing: u64,
+}
+
+const _: () = assert!(size_of::<Flow>() == 16);
+
+/// Times in one map element of the tables of ports.
+pub const TIMES: usize = 256;
+
+/// One map element of the tables of ports, in nanoseconds of the kernel's monotonic clock; 0 for never.
+pub type TimePage = [u64; TIMES];
+
+/// Indices of the table that tells when a packet last left, by its own port.
+pub mod local_port {
+    /// TCP by source port.
+    pub const TCP: u32 = 0;
+    /// UDP by source port.
+    pub const UDP: u32 = 1 << 16;
+    /// Echo requests of ICMP and ICMPv6 by identifier.
+    pub const ECHO: u32 = 2 << 16;
+    /// All indices.
+    pub const LEN: u32 = 3 << 16;
+}
+
 /// The fields of a packet that conditions may look at, in the order in which they are combined.
 pub mod field {
     /// The interface on which it arrives.
@@ -535,6 +587,16 @@ pub mod symbol {
     pub const FRAGMENT_BUCKET: &str = "FRAGMENT_BUCKET";
     /// The buckets of rules: a [`super::Bucket`] each.
     pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
+    /// TCP flows that this side started: a [`super::Flow`] by [`super::FlowKey`].
+    pub const TCP_FLOWS: &str = "TCP_FLOWS";
+    /// UDP flows and echoes likewise.
+    pub const DATAGRAM_FLOWS: &str = "DATAGRAM_FLOWS";
+    /// When a packet last left, by [`super::local_port`]: a [`super::TimePage`] an element.
+    pub const LAST_SENT: &str = "LAST_SENT";
+    /// When a UDP port closed, by port: a [`super::TimePage`] an element.
+    pub const CLOSED_PORTS: &str = "CLOSED_PORTS";
+    /// The program that sees what leaves.
+    pub const EGRESS: &str = "portguard_egress";
     /// Two random numbers, frozen: nobody can tell which sources share a bucket.
     pub const BUCKET_SEED: &str = "BUCKET_SEED";
     /// The buckets of sources: [`super::SourceBucketSet`]s.
@@ -559,6 +621,10 @@ mod pod {
     unsafe impl aya::Pod for super::Counter {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Limit {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::FlowKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Flow {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::SourceBucket {}
     // SAFETY: as above.

@@ -2,7 +2,7 @@
 //!
 //! The crate has neither `std` nor an allocator, since the kernel program is built from it: the layout
 //! of every map ([`abi`]), the capacities ([`limits`]), the parser ([`packet`]) and the classifier
-//! ([`classify`], with [`combine`], [`trie`] and [`bucket`]). Parser and classifier read through traits, so the
+//! ([`classify`], with [`combine`], [`trie`], [`bucket`] and [`flow`]). Parser and classifier read through traits, so the
 //! same source runs in the kernel and on the host.
 
 #![no_std]
@@ -12,6 +12,7 @@ pub mod abi;
 pub mod bucket;
 pub mod classify;
 pub mod combine;
+pub mod flow;
 pub mod limits;
 pub mod packet;
 pub mod trie;

@@ -50,5 +50,8 @@ pub const LIMITS: usize = 1 << 16;
 /// Buckets of rules with a limit.
 pub const RULE_BUCKETS: usize = 1 << 16;
 
+/// Flows of each table. A table that overflows forgets those that were looked up the longest time ago.
+pub const FLOWS: u32 = 1 << 17;
+
 /// Sets of [`crate::abi::SOURCE_BUCKET_WAYS`] buckets of sources: 4 MiB.
 pub const SOURCE_BUCKET_SETS: usize = 1 << 15;

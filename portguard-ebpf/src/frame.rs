@@ -4,30 +4,44 @@ use core::arch::asm;
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::programs::{TcContext, XdpContext};
 use portguard_common::packet::{Frame, OFFSET_MASK};
 
+use crate::tables::Device;
+
 /// The first buffer of a frame, read directly: all of it, but for the rare frame of several buffers.
-pub(crate) struct FirstBuffer {
-    ctx: *mut xdp_md,
+pub(crate) struct FirstBuffer<D> {
+    device: D,
     data: usize,
     data_end: usize,
 }
 
-impl FirstBuffer {
+impl FirstBuffer<*mut xdp_md> {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
         Self {
-            ctx: ctx.ctx,
+            device: ctx.ctx,
             data: ctx.data(),
             data_end: ctx.data_end(),
         }
     }
 }
 
-impl Frame for FirstBuffer {
+impl FirstBuffer<*mut __sk_buff> {
+    /// Of a packet that leaves.
+    #[inline(always)]
+    pub(crate) fn of_sent(ctx: &TcContext) -> Self {
+        Self {
+            device: ctx.skb.skb,
+            data: ctx.data(),
+            data_end: ctx.data_end(),
+        }
+    }
+}
+
+impl<D: Device> Frame for FirstBuffer<D> {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut start = self.data + offset as usize;
@@ -45,7 +59,7 @@ impl Frame for FirstBuffer {
 
     #[inline(always)]
     fn forget(&self, offset: u32) -> u32 {
-        forget(self.ctx, offset)
+        forget(self.device.ifindex(), offset)
     }
 }
 
@@ -73,18 +87,18 @@ impl Frame for AllBuffers {
 
     #[inline(always)]
     fn forget(&self, offset: u32) -> u32 {
-        forget(self.ctx, offset)
+        forget(self.ctx.ifindex(), offset)
     }
 }
 
 /// Mixes in and takes out again a number that the verifier does not know, and states the bound anew.
 #[inline(always)]
-fn forget(ctx: *mut xdp_md, offset: u32) -> u32 {
+pub(crate) fn forget(unknown: u32, offset: u32) -> u32 {
     let mut value = u64::from(offset);
-    // SAFETY: the context is the one that the kernel passed in; the instructions touch a register
-    // alone. They are written out, since the compiler would see that they cancel out.
+    // SAFETY: the instructions touch a register alone. They are written out, since the compiler would see that they
+    // cancel out.
     unsafe {
-        let unknown = u64::from((*ctx).ingress_ifindex);
+        let unknown = u64::from(unknown);
         asm!(
             "{value} ^= {unknown}",
             "{value} ^= {unknown}",

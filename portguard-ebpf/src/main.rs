@@ -7,6 +7,8 @@
 mod atomic;
 mod bucket;
 mod count;
+mod egress;
+mod flows;
 mod frame;
 mod tables;
 
@@ -84,7 +86,7 @@ fn act<F: Frame>(ctx: &XdpContext, frame: &F, parsed: &Result<Headers, Unparsed>
         first_buffer_len(ctx)
     };
     let tables = KernelTables {
-        ctx: ctx.ctx,
+        device: ctx.ctx,
         bytes,
     };
     let judgement = classify::judge(frame, parsed, &tables);

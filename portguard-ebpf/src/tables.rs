@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
@@ -13,12 +13,14 @@ use portguard_common::abi::{
     interface_entry, service,
 };
 use portguard_common::classify::{Source, Tables};
+use portguard_common::flow;
 use portguard_common::limits::{CELLS as CELL_COUNT, RULE_BUCKETS as RULE_BUCKET_COUNT};
 use portguard_common::packet::{Frame, Headers};
 use portguard_common::trie::{Bits, Step, step};
 
 use crate::bucket;
 use crate::count::count;
+use crate::flows::KernelFlows;
 
 /// Overwritten by the loader and frozen, so that the verifier knows every value.
 #[unsafe(no_mangle)]
@@ -91,10 +93,32 @@ static SOURCE_BUCKETS: Array<SourceBucketSet> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
 
+/// Where a frame passes an interface.
+pub(crate) trait Device {
+    /// The index of the interface.
+    fn ifindex(&self) -> u32;
+}
+
+impl Device for *mut xdp_md {
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the context is the one that the kernel passed in.
+        unsafe { (**self).ingress_ifindex }
+    }
+}
+
+impl Device for *mut __sk_buff {
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the context is the one that the kernel passed in.
+        unsafe { (**self).ifindex }
+    }
+}
+
 /// The tables, as one frame sees them.
-pub(crate) struct KernelTables {
+pub(crate) struct KernelTables<D> {
     /// Its context.
-    pub(crate) ctx: *mut xdp_md,
+    pub(crate) device: D,
     /// Its length.
     pub(crate) bytes: u64,
 }
@@ -125,17 +149,16 @@ pub(crate) fn now_ns() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// The interface on which a frame arrived, or the one that a test sets.
+/// The interface of a frame, or the one that a test sets.
 #[inline(always)]
-fn ifindex(ctx: *mut xdp_md) -> u32 {
+fn ifindex<D: Device>(device: &D) -> u32 {
     if setting(Setting::Trace) != 0
         && let Some(trace) = TRACE.get(0)
         && trace.ifindex != 0
     {
         return trace.ifindex;
     }
-    // SAFETY: the context is the one that the kernel passed in.
-    unsafe { (*ctx).ingress_ifindex }
+    device.ifindex()
 }
 
 /// The same number, which the compiler knows nothing of: it would leave out a comparison that its own
@@ -148,7 +171,7 @@ fn opaque(number: u64) -> u64 {
     number
 }
 
-impl Tables for KernelTables {
+impl<D: Device> Tables for KernelTables<D> {
     #[inline(always)]
     fn setting(&self, setting: Setting) -> u32 {
         self::setting(setting)
@@ -209,7 +232,7 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn interface_class(&self) -> u16 {
         let entry = interface_entry(
-            ifindex(self.ctx),
+            ifindex(&self.device),
             self.setting(Setting::InterfaceMultiplier),
         );
         // SAFETY: in range by the mask. Volatile for the same reason as the settings.
@@ -321,7 +344,7 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn is_reply<F: Frame>(&self, _frame: &F, _headers: &Headers) -> bool {
-        false
+    fn is_reply<F: Frame>(&self, frame: &F, headers: &Headers) -> bool {
+        flow::is_reply(frame, headers, &KernelFlows)
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 use aya::maps::{Array, Map, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use portguard_common::abi::{
-    self, Cell, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting, Settings, WORDS, counter,
-    interface_entry, symbol,
+    self, Cell, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting, Settings, TIMES, WORDS,
+    counter, interface_entry, local_port, symbol,
 };
 use portguard_common::limits;
 use portguard_policy::Tables;
@@ -39,6 +39,13 @@ pub(super) fn load(
     } else {
         1
     };
+    let has_replies = settings[Setting::Replies as usize] != 0;
+    let (flows, last_sent, closed_ports) = if has_replies {
+        let pages = |times: u32| times.div_ceil(TIMES as u32);
+        (limits::FLOWS, pages(local_port::LEN), pages(1 << 16))
+    } else {
+        (1, 1, 1)
+    };
     let seed = [random()?, random()?];
 
     let elements = |length: usize, per_element: usize| {
@@ -67,6 +74,10 @@ pub(super) fn load(
         )
         .map_max_entries(symbol::RULE_BUCKETS, elements(rule_buckets, 1))
         .map_max_entries(symbol::SOURCE_BUCKETS, elements(source_buckets, 1))
+        .map_max_entries(symbol::TCP_FLOWS, flows)
+        .map_max_entries(symbol::DATAGRAM_FLOWS, flows)
+        .map_max_entries(symbol::LAST_SENT, last_sent)
+        .map_max_entries(symbol::CLOSED_PORTS, closed_ports)
         .load(OBJECT)
         .map_err(maps_error)?;
 

@@ -1,0 +1,184 @@
+//! The program that sees what leaves, and remembers what this side started.
+
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::{__sk_buff, TC_ACT_UNSPEC};
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+use portguard_common::abi::{Action, Flow, FlowKey, Setting};
+use portguard_common::classify::{Tables as _, service};
+use portguard_common::combine::{Direction, find_cell};
+use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent};
+use portguard_common::packet::{Frame, Headers, Transport, Unparsed, parse, parse_plain};
+
+use crate::flows::{self, KernelFlows};
+use crate::frame::{FirstBuffer, forget};
+use crate::tables::{KernelTables, setting};
+
+/// Writing a time anew for every packet would make CPUs wait for each other: this is exact enough.
+const REFRESH_NS: u64 = 1_000_000_000;
+
+/// Entry point. It lets every packet go on to whatever else looks at what leaves.
+#[classifier]
+fn portguard_egress(ctx: TcContext) -> i32 {
+    let frame = FirstBuffer::of_sent(&ctx);
+    match parse_plain(&frame) {
+        Some(headers) => remember(&ctx, &frame, &headers),
+        None => remember_any(ctx.skb.skb),
+    };
+    TC_ACT_UNSPEC
+}
+
+/// The same for a packet that is not plain.
+#[inline(never)]
+fn remember_any(skb: *mut __sk_buff) -> u32 {
+    let ctx = &TcContext::new(skb);
+    let frame = FirstBuffer::of_sent(ctx);
+    match parse(&frame) {
+        Ok(headers) => remember(ctx, &frame, &headers),
+        // What looks cut short may go on where it cannot be read directly.
+        Err(Unparsed::Malformed(_)) => remember_in_parts(skb),
+        Err(Unparsed::NotIp { .. }) => 0,
+    }
+}
+
+/// The same for a packet that lies in several parts.
+#[inline(never)]
+fn remember_in_parts(skb: *mut __sk_buff) -> u32 {
+    let ctx = &TcContext::new(skb);
+    let frame = AllParts { skb };
+    match parse(&frame) {
+        Ok(headers) => remember(ctx, &frame, &headers),
+        Err(_) => 0,
+    }
+}
+
+/// Does to the flows what a packet that leaves does to them.
+#[inline(always)]
+fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
+    if headers.later_fragment {
+        return 0;
+    }
+    let now_ns = KernelFlows.now_ns();
+    match sent(frame, headers) {
+        Sent::Nothing => {}
+        Sent::Ends(key) => flows::remove(&key),
+        Sent::Starts(key, index) => start(&key, index, now_ns),
+        Sent::Continues(key, index) => go_on(&key, index, now_ns, false),
+        Sent::Closes(key, index) => go_on(&key, index, now_ns, true),
+        Sent::Datagram(key, index, port) => {
+            let closed_at = KernelFlows.closed_at(port);
+            let is_closed = closed_at != 0 && now_ns.saturating_sub(closed_at) <= CLOSED_NS;
+            if !is_closed && answer_is_dropped(ctx, frame, headers) {
+                start(&key, index, now_ns);
+            }
+        }
+    }
+    0
+}
+
+/// Starts a flow, or starts it anew.
+#[inline(always)]
+fn start(key: &FlowKey, index: u32, now_ns: u64) {
+    let flow = Flow {
+        last_ns: now_ns,
+        closing: 0,
+    };
+    // Changing it in place is much faster than inserting it again.
+    match flows::find(key) {
+        // SAFETY: the kernel returned a pointer to the value; CPUs that write at the same time write much the same.
+        Some(present) => unsafe {
+            let is_recent = now_ns.saturating_sub((*present).last_ns) < REFRESH_NS;
+            if !is_recent || (*present).closing != 0 {
+                *present = flow;
+            }
+        },
+        None => flows::add(key, &flow),
+    }
+    flows::set_last_sent(index, now_ns);
+}
+
+/// Goes on with a flow, if there is one.
+#[inline(always)]
+fn go_on(key: &FlowKey, index: u32, now_ns: u64, closes: bool) {
+    // A server's port, from which nothing was started, needs no look-up.
+    if KernelFlows.last_sent(index) == 0 {
+        return;
+    }
+    if let Some(flow) = flows::find(key) {
+        // SAFETY: as above.
+        unsafe {
+            if closes {
+                (*flow).closing = 1;
+            }
+            if closes || now_ns.saturating_sub((*flow).last_ns) >= REFRESH_NS {
+                (*flow).last_ns = now_ns;
+                flows::set_last_sent(index, now_ns);
+            }
+        }
+    }
+}
+
+/// Whether the policy would drop the answer to a packet, whatever else is going on.
+#[inline(always)]
+fn answer_is_dropped<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> bool {
+    let Transport::Ports { src, dst } = headers.transport else {
+        return false;
+    };
+    let answer = Headers {
+        vlan: vlan(ctx, headers),
+        transport: Transport::Ports { src: dst, dst: src },
+        ..*headers
+    };
+    let tables = KernelTables {
+        device: ctx.skb.skb,
+        bytes: 0,
+    };
+    let service = service(&answer, setting(Setting::Essential) != 0);
+    let cell = find_cell(frame, &answer, service, Direction::Leaving, &tables);
+    match tables.cell(cell).action() {
+        Action::Drop | Action::Reject => true,
+        Action::Pass | Action::Limit | Action::Trusted => false,
+        Action::Undecided => !service.essential && setting(Setting::DefaultDrop) != 0,
+    }
+}
+
+/// The VLAN of a packet whose tag may still be beside it, for the driver to write.
+#[inline(always)]
+fn vlan(ctx: &TcContext, headers: &Headers) -> u16 {
+    // SAFETY: the context is the one that the kernel passed in.
+    let (present, tag) = unsafe {
+        let skb = ctx.skb.skb;
+        ((*skb).vlan_present, (*skb).vlan_tci)
+    };
+    let id = tag as u16 & 0x0fff;
+    if present != 0 && id != 0 {
+        id
+    } else {
+        headers.vlan
+    }
+}
+
+/// A whole packet, read through the kernel.
+struct AllParts {
+    skb: *mut __sk_buff,
+}
+
+impl Frame for AllParts {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        let buffer = bytes.as_mut_ptr().cast::<c_void>();
+        // SAFETY: the context is the one that the kernel passed in, the buffer has `N` bytes.
+        let failed =
+            unsafe { bpf_skb_load_bytes(self.skb.cast::<c_void>(), offset, buffer, N as u32) };
+        (failed == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn forget(&self, offset: u32) -> u32 {
+        // SAFETY: the context is the one that the kernel passed in.
+        forget(unsafe { (*self.skb).ifindex }, offset)
+    }
+}

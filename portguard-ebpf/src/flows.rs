@@ -1,0 +1,117 @@
+//! The flows that this side started, in maps that outlive a generation.
+
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, LruHashMap};
+use portguard_common::abi::{Flow, FlowKey, Setting, TIMES, TimePage, local_port};
+use portguard_common::flow::Flows;
+
+use crate::tables::{TRACE, setting};
+
+// All are sized by the loader.
+
+#[map]
+static TCP_FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
+
+#[map]
+static DATAGRAM_FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
+
+#[map]
+static LAST_SENT: Array<TimePage> = Array::with_max_entries(1, 0);
+
+#[map]
+static CLOSED_PORTS: Array<TimePage> = Array::with_max_entries(1, 0);
+
+pub(crate) struct KernelFlows;
+
+impl Flows for KernelFlows {
+    /// Flows last seconds and more, so the clock of the last timer tick (kernel 5.11) will do.
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        if setting(Setting::Trace) != 0
+            && let Some(trace) = TRACE.get(0)
+            && trace.now_ns != 0
+        {
+            return trace.now_ns;
+        }
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn last_sent(&self, index: u32) -> u64 {
+        time(&LAST_SENT, index)
+    }
+
+    #[inline(always)]
+    fn closed_at(&self, port: u16) -> u64 {
+        time(&CLOSED_PORTS, port.into())
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey) -> Option<Flow> {
+        // SAFETY: the value is read at once; one that is overwritten meanwhile has either time.
+        unsafe { table(key).get(key).copied() }
+    }
+}
+
+/// Puts down that a packet left.
+#[inline(always)]
+pub(crate) fn set_last_sent(index: u32, now_ns: u64) {
+    if index >= local_port::LEN {
+        return;
+    }
+    if let Some(page) = LAST_SENT.get_ptr_mut(index / TIMES as u32) {
+        // SAFETY: the place is below the page's length by the remainder. CPUs that write at the same time write much the
+        // same time.
+        unsafe {
+            page.cast::<u64>()
+                .add((index % TIMES as u32) as usize)
+                .write_volatile(now_ns);
+        }
+    }
+}
+
+/// The flow, to change in place.
+#[inline(always)]
+pub(crate) fn find(key: &FlowKey) -> Option<*mut Flow> {
+    table(key).get_ptr_mut(key)
+}
+
+/// Adds a flow. A table that is full forgets another one for it.
+#[inline(always)]
+pub(crate) fn add(key: &FlowKey, flow: &Flow) {
+    // Where even that fails there is no flow, and its replies are dropped: nothing passes by a full table.
+    let _ = table(key).insert(key, flow, BPF_ANY.into());
+}
+
+/// Removes a flow.
+#[inline(always)]
+pub(crate) fn remove(key: &FlowKey) {
+    // One that is not there needs no removing.
+    let _ = table(key).remove(key);
+}
+
+#[inline(always)]
+fn table(key: &FlowKey) -> &'static LruHashMap<FlowKey, Flow> {
+    const TCP: u8 = 6;
+    if key.protocol == TCP {
+        &TCP_FLOWS
+    } else {
+        &DATAGRAM_FLOWS
+    }
+}
+
+#[inline(always)]
+fn time(pages: &Array<TimePage>, index: u32) -> u64 {
+    match pages.get_ptr(index / TIMES as u32) {
+        // SAFETY: the place is below the page's length by the remainder.
+        Some(page) => unsafe {
+            page.cast::<u64>()
+                .add((index % TIMES as u32) as usize)
+                .read_volatile()
+        },
+        None => 0,
+    }
+}
