@@ -1,17 +1,17 @@
 //! What random policies and frames reached: a comparison proves nothing about what never decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod reached;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::frame::{self, Frame, Malformed, Packet};
-use crate::model::{self, Judgement, Outcome};
-use crate::policy::{Action, Essential, Policy, Ports, Protocol, Rule};
+use crate::frame::Malformed;
+use crate::generate::Kind;
+use crate::model::Judgement;
+use crate::policy::Policy;
 
 /// How many rules count as the first few.
 const FIRST_RULES: usize = 3;
-
-/// More bytes than any first buffer of a frame holds: a page.
-const FIRST_BUFFER: usize = 4096;
 
 /// Something that can decide a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +71,62 @@ const BESIDE: [&str; 7] = [
     "malformed, passed",
 ];
 
+/// Of the whole language only.
+const MORE_OUTCOMES: [&str; 16] = [
+    "rule, reject, answered",
+    "rule, reject, silent",
+    "rule, limit per source, passed",
+    "rule, limit per source, limited",
+    "rule, limit per rule, passed",
+    "rule, limit per rule, limited",
+    "rule, limit, TCP that is no attempt",
+    "trusted",
+    "trusted on some interfaces",
+    "banned",
+    "reply, TCP",
+    "reply, UDP",
+    "reply, echo",
+    "reply, error",
+    "later-fragment, within the rate",
+    "later-fragment, beyond the rate",
+];
+
+/// Of the whole language only.
+const MORE_FIELDS: [&str; 22] = [
+    "ports by the host's own name",
+    "source ports by number",
+    "source ports by range",
+    "source ports by name",
+    "source ports any",
+    "source ports with suffix",
+    "ports and source ports",
+    "from by address",
+    "from by prefix",
+    "from by set",
+    "to by address",
+    "to by prefix",
+    "to by set",
+    "types by number",
+    "types by name",
+    "types with code",
+    "types of both families",
+    "interfaces by name",
+    "interfaces by glob",
+    "vlan by ID",
+    "vlan none",
+    "no protocol and no ports",
+];
+
+/// Of the whole language only.
+const MORE_BESIDE: [&str; 6] = [
+    "shadow of a limit",
+    "shadow of a reject",
+    "too late, TCP",
+    "too late, UDP",
+    "too late, echo",
+    "essential, by a rule on its type",
+];
+
 /// Counts of what decided.
 #[derive(Clone, Debug)]
 pub struct Coverage {
@@ -87,132 +143,65 @@ impl Default for Coverage {
 }
 
 impl Coverage {
-    /// Nothing yet: every item at 0.
+    /// Nothing yet: every item of the present language at 0.
     #[must_use]
     pub fn new() -> Self {
-        let items = OUTCOMES.into_iter().map(Item::Outcome);
-        let items = items.chain(FIELDS.into_iter().map(Item::Field));
-        let items = items.chain(BESIDE.into_iter().map(Item::Beside));
+        Self::of(Kind::Present)
+    }
+
+    /// Nothing yet: every item of this much of the language at 0.
+    #[must_use]
+    pub fn of(kind: Kind) -> Self {
+        let mut items: Vec<Item> = Vec::new();
+        items.extend(OUTCOMES.map(Item::Outcome));
+        items.extend(FIELDS.map(Item::Field));
+        items.extend(BESIDE.map(Item::Beside));
+        if kind == Kind::Full {
+            items.extend(MORE_OUTCOMES.map(Item::Outcome));
+            items.extend(MORE_FIELDS.map(Item::Field));
+            items.extend(MORE_BESIDE.map(Item::Beside));
+        }
         let reasons = Malformed::ALL
             .iter()
             .copied()
             // The kernel's test run takes no frame as short as that.
             .filter(|&reason| reason != Malformed::EthernetShort)
             .map(Item::Malformed);
+        items.extend(reasons);
         Self {
-            counts: items.chain(reasons).map(|item| (item, 0)).collect(),
+            counts: items.into_iter().map(|item| (item, 0)).collect(),
             frames: 0,
             by_rule: 0,
             by_later_rule: 0,
         }
     }
 
-    /// Counts one frame with the model's judgement of it.
+    /// Counts one frame that arrived at `eth0`, with the model's judgement of it.
     pub fn record(&mut self, policy: &Policy, frame: &[u8], judgement: &Judgement) {
+        self.record_at(policy, "eth0", frame, judgement);
+    }
+
+    /// Counts one frame that arrived at this interface, with the model's judgement of it.
+    pub fn record_at(
+        &mut self,
+        policy: &Policy,
+        interface: &str,
+        frame: &[u8],
+        judgement: &Judgement,
+    ) {
         self.frames += 1;
-        if !policy.enforce {
-            self.add(Item::Outcome("not enforced"));
-        }
-        let packet = match frame::read(frame) {
-            Ok(Frame::Packet(packet)) => packet,
-            Ok(Frame::NonIp { spared: true }) => return self.add(Item::Outcome("non-ip, spared")),
-            Ok(Frame::NonIp { spared: false }) => {
-                let dropped = judgement.dropped;
-                return self.add_either(dropped, "non-ip, drop", "non-ip, pass");
-            }
-            Err(reason) => {
-                if !judgement.dropped {
-                    self.add(Item::Beside("malformed, passed"));
-                }
-                return self.add(Item::Malformed(reason));
-            }
-        };
-        let decider = match &judgement.outcome {
-            Outcome::Rule(name) => policy.rules.iter().position(|rule| rule.name == *name),
-            _ => None,
-        };
-        let essential = model::essential(&packet).is_some();
-        if essential && judgement.outcome != Outcome::Essential {
-            let name = match (policy.essential, decider) {
-                (Essential::Pass, Some(_)) => "essential, by a rule that means it",
-                _ => "essential types, as ordinary traffic",
-            };
-            self.add(Item::Beside(name));
-        }
-        if !judgement.shadows.is_empty() {
-            let name = match decider {
-                Some(_) => "shadow, then a rule",
-                None => "shadow, then no rule",
-            };
-            self.add(Item::Beside(name));
-        }
-        match &judgement.outcome {
-            Outcome::Rule(_) => {
-                if let Some(index) = decider {
-                    self.record_rule(&policy.rules[index], index, &packet, frame.len());
-                }
-            }
-            Outcome::DefaultPass => self.add(Item::Outcome("default-pass")),
-            Outcome::DefaultDrop => self.add(Item::Outcome("default-drop")),
-            Outcome::Essential => self.add(Item::Outcome("essential")),
-            Outcome::LaterFragment => self.add_either(
-                judgement.dropped,
-                "later-fragment, drop",
-                "later-fragment, pass",
-            ),
-            Outcome::NonIp | Outcome::Malformed(_) => {}
-        }
-    }
-
-    fn record_rule(&mut self, rule: &Rule, index: usize, packet: &Packet, frame_length: usize) {
-        self.by_rule += 1;
-        if index >= FIRST_RULES {
-            self.by_later_rule += 1;
-        }
-        self.add(Item::Outcome(match rule.action {
-            Action::Pass => "rule, pass",
-            Action::Drop => "rule, drop",
-        }));
-        if frame_length > FIRST_BUFFER {
-            self.add(Item::Beside("beyond the first buffer, by a rule"));
-        }
-        if packet.is_later_fragment() {
-            self.add(Item::Beside("later fragment, by a rule"));
-        }
-        let mut fields = BTreeSet::new();
-        for &protocol in &rule.protocols {
-            if model::protocol_matches(protocol, packet) {
-                fields.insert(match protocol {
-                    Protocol::Name(_) => "protocol by name",
-                    Protocol::Number(_) => "protocol by number",
-                    Protocol::Any => "protocol any",
-                });
+        if let Some(index) = reached::decider(policy, judgement) {
+            self.by_rule += 1;
+            if index >= FIRST_RULES {
+                self.by_later_rule += 1;
             }
         }
-        for &entry in &rule.ports {
-            if model::port_matches(rule, entry, packet) {
-                fields.insert(match entry.ports {
-                    Ports::Number(_) => "ports by number",
-                    Ports::Range(..) => "ports by range",
-                    Ports::Service(_) => "ports by name",
-                    Ports::Any => "ports any",
-                });
-                if entry.suffix.is_some() {
-                    fields.insert("ports with suffix");
-                }
+        for item in reached::items(policy, interface, frame, judgement) {
+            // What is not of this much of the language is not counted.
+            if let Some(count) = self.counts.get_mut(&item) {
+                *count += 1;
             }
         }
-        for field in fields {
-            self.add(Item::Field(field));
-        }
-    }
-
-    fn add(&mut self, item: Item) {
-        *self.counts.entry(item).or_default() += 1;
-    }
-
-    fn add_either(&mut self, dropped: bool, drop: &'static str, pass: &'static str) {
-        self.add(Item::Outcome(if dropped { drop } else { pass }));
     }
 
     /// Frames counted.

@@ -3,7 +3,9 @@
 //! Headers are cut off the front of a slice one after the other, in the order in which they lie there; the slice's end
 //! is the frame's end, and from the IP header on the packet's end.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod ip;
+
+use std::net::IpAddr;
 
 /// Protocol number of TCP.
 pub const TCP: u8 = 6;
@@ -11,11 +13,23 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// Protocol number of SCTP.
 pub const SCTP: u8 = 132;
+/// Protocol number of ICMP.
+pub const ICMP: u8 = 1;
+/// Protocol number of ICMPv6.
+pub const ICMPV6: u8 = 58;
+
+/// TCP flag.
+pub const FIN: u8 = 0x01;
+/// TCP flag.
+pub const SYN: u8 = 0x02;
+/// TCP flag.
+pub const RST: u8 = 0x04;
+/// TCP flag.
+pub const ACK: u8 = 0x10;
 
 /// EtherTypes of a VLAN tag.
 const VLAN_TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 const MAX_VLAN_TAGS: usize = 4;
-const MAX_EXTENSIONS: usize = 8;
 
 /// A frame that could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +60,21 @@ pub struct Packet {
     pub protocol: u8,
     /// What the header of that protocol says.
     pub segment: Segment,
+    /// From the header of that protocol to the packet's end.
+    pub payload: Vec<u8>,
+    /// Where headers lie.
+    pub layout: Layout,
+}
+
+/// Where the headers of a packet lie in its frame, for those who answer it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes before the IP header.
+    pub link_length: usize,
+    /// Bytes of the IP header, extension headers included.
+    pub ip_length: usize,
+    /// Whether it says that it is part of a packet, or has an IPv6 fragment header.
+    pub is_fragment: bool,
 }
 
 impl Packet {
@@ -53,6 +82,22 @@ impl Packet {
     #[must_use]
     pub fn is_ipv6(&self) -> bool {
         self.source.is_ipv6()
+    }
+
+    /// The flags of a TCP header, if one was read.
+    #[must_use]
+    pub fn tcp_flags(&self) -> Option<u8> {
+        match self.segment {
+            Segment::Ports { .. } if self.protocol == TCP => self.payload.get(13).copied(),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks for a TCP connection: SYN without ACK.
+    #[must_use]
+    pub fn is_attempt(&self) -> bool {
+        self.tcp_flags()
+            .is_some_and(|flags| flags & (SYN | ACK) == SYN)
     }
 
     /// Whether it is a later fragment.
@@ -160,10 +205,14 @@ pub fn read(frame: &[u8]) -> Result<Frame, Malformed> {
         ether_type = be16(tag, 2);
         rest = after;
     }
+    let link = Link {
+        vlan,
+        length: frame.len() - rest.len(),
+    };
     match ether_type {
-        0x0800 => ipv4(rest, vlan).map(Frame::Packet),
-        0x86dd => ipv6(rest, vlan).map(Frame::Packet),
-        0x8864 => pppoe(rest, vlan),
+        0x0800 => ip::ipv4(rest, link).map(Frame::Packet),
+        0x86dd => ip::ipv6(rest, link).map(Frame::Packet),
+        0x8864 => pppoe(rest, link),
         // ARP, EAPOL, PPPoE discovery.
         0x0806 | 0x888e | 0x8863 => Ok(Frame::NonIp { spared: true }),
         // The slow protocols; subtype 1 is LACP.
@@ -174,8 +223,15 @@ pub fn read(frame: &[u8]) -> Result<Frame, Malformed> {
     }
 }
 
-fn pppoe(rest: &[u8], vlan: Option<u16>) -> Result<Frame, Malformed> {
-    let (_, rest) = cut(rest, 6, Malformed::PppoeShort)?;
+/// What lies before the IP header.
+#[derive(Clone, Copy)]
+struct Link {
+    vlan: Option<u16>,
+    length: usize,
+}
+
+fn pppoe(session: &[u8], link: Link) -> Result<Frame, Malformed> {
+    let (_, rest) = cut(session, 6, Malformed::PppoeShort)?;
     // RFC 1661, 2 and 6.5: the last byte of a protocol is odd, all others are even; a compressed one has one byte.
     let (first, _) = cut(rest, 1, Malformed::PppoeShort)?;
     let (protocol, rest) = if first[0] & 1 == 1 {
@@ -184,177 +240,18 @@ fn pppoe(rest: &[u8], vlan: Option<u16>) -> Result<Frame, Malformed> {
         let (field, rest) = cut(rest, 2, Malformed::PppoeShort)?;
         (be16(field, 0), rest)
     };
+    let link = Link {
+        length: link.length + session.len() - rest.len(),
+        ..link
+    };
     match protocol {
-        0x0021 => ipv4(rest, vlan).map(Frame::Packet),
-        0x0057 => ipv6(rest, vlan).map(Frame::Packet),
+        0x0021 => ip::ipv4(rest, link).map(Frame::Packet),
+        0x0057 => ip::ipv6(rest, link).map(Frame::Packet),
         // RFC 1661, 2: from 0x8000 on the control protocols of the network layers and of the link.
         protocol => Ok(Frame::NonIp {
             spared: protocol >= 0x8000,
         }),
     }
-}
-
-fn ipv4(rest: &[u8], vlan: Option<u16>) -> Result<Packet, Malformed> {
-    let (header, _) = cut(rest, 20, Malformed::Ipv4Short)?;
-    if header[0] >> 4 != 4 {
-        return Err(Malformed::Ipv4Version);
-    }
-    let header_length = usize::from(header[0] & 0x0f) * 4;
-    if header_length < 20 {
-        return Err(Malformed::Ipv4HeaderLength);
-    }
-    let total_length = usize::from(be16(header, 2));
-    if total_length != 0 && total_length < header_length {
-        return Err(Malformed::Ipv4TotalLength);
-    }
-    let packet = up_to(rest, total_length);
-    let (_, payload) = cut(packet, header_length, Malformed::Ipv4Short)?;
-
-    let flags = be16(header, 6);
-    let offset = flags & 0x1fff;
-    let more = flags & 0x2000 != 0;
-    let fragment = match (offset, more) {
-        (0, false) => Fragment::Whole,
-        (0, true) => Fragment::First,
-        _ => Fragment::Later,
-    };
-    let protocol = header[9];
-    let segment = match fragment {
-        Fragment::Later => later(protocol, offset)?,
-        Fragment::Whole | Fragment::First if protocol == 1 => {
-            message(payload, Malformed::IcmpShort)?
-        }
-        Fragment::Whole | Fragment::First => transport(protocol, payload)?,
-    };
-    Ok(Packet {
-        vlan,
-        source: IpAddr::V4(Ipv4Addr::from(array::<4>(header, 12))),
-        destination: IpAddr::V4(Ipv4Addr::from(array::<4>(header, 16))),
-        hop_limit: header[8],
-        fragment,
-        protocol,
-        segment,
-    })
-}
-
-fn ipv6(rest: &[u8], vlan: Option<u16>) -> Result<Packet, Malformed> {
-    let (header, _) = cut(rest, 40, Malformed::Ipv6Short)?;
-    if header[0] >> 4 != 6 {
-        return Err(Malformed::Ipv6Version);
-    }
-    let mut payload = up_to(&rest[40..], usize::from(be16(header, 4)));
-
-    let mut protocol = header[6];
-    let mut fragment = Fragment::Whole;
-    let mut offset = 0;
-    let mut extensions = 0;
-    while let Some(unit) = extension(protocol) {
-        // As with VLAN tags.
-        extensions += 1;
-        if extensions > MAX_EXTENSIONS {
-            return Err(Malformed::ExtensionDepth);
-        }
-        let (start, _) = cut(payload, 8, Malformed::ExtensionShort)?;
-        let length = match unit {
-            Unit::Eight => (usize::from(start[1]) + 1) * 8,
-            Unit::Four => (usize::from(start[1]) + 2) * 4,
-            Unit::Fragment => 8,
-        };
-        let (extension, after) = cut(payload, length, Malformed::ExtensionShort)?;
-        payload = after;
-        protocol = extension[0];
-        if unit == Unit::Fragment {
-            let field = be16(extension, 2);
-            offset = field >> 3;
-            if offset != 0 {
-                fragment = Fragment::Later;
-                // What follows is the middle of something.
-                break;
-            }
-            if field & 1 == 1 {
-                fragment = Fragment::First;
-            }
-        }
-    }
-    let segment = match fragment {
-        Fragment::Later => later(protocol, offset)?,
-        Fragment::Whole | Fragment::First if protocol == 58 => {
-            message(payload, Malformed::Icmpv6Short)?
-        }
-        Fragment::Whole | Fragment::First => transport(protocol, payload)?,
-    };
-    Ok(Packet {
-        vlan,
-        source: IpAddr::V6(Ipv6Addr::from(array::<16>(header, 8))),
-        destination: IpAddr::V6(Ipv6Addr::from(array::<16>(header, 24))),
-        hop_limit: header[7],
-        fragment,
-        protocol,
-        segment,
-    })
-}
-
-/// How an extension header tells its length.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    /// In units of 8 bytes beyond the first (RFC 8200).
-    Eight,
-    /// In units of 4 bytes beyond the first two (AH, RFC 4302).
-    Four,
-    /// Not at all: always 8 bytes.
-    Fragment,
-}
-
-/// Whether this next-header value is an extension header that is walked.
-fn extension(next_header: u8) -> Option<Unit> {
-    match next_header {
-        // Hop-by-hop, routing, destination options, mobility, HIP, shim6.
-        0 | 43 | 60 | 135 | 139 | 140 => Some(Unit::Eight),
-        44 => Some(Unit::Fragment),
-        51 => Some(Unit::Four),
-        _ => None,
-    }
-}
-
-/// A later fragment, whose offset is in units of 8 bytes.
-fn later(protocol: u8, offset: u16) -> Result<Segment, Malformed> {
-    if protocol == TCP && offset == 1 {
-        return Err(Malformed::TcpFragmentOffset);
-    }
-    Ok(Segment::Other)
-}
-
-fn message(payload: &[u8], short: Malformed) -> Result<Segment, Malformed> {
-    let (header, _) = cut(payload, 8, short)?;
-    Ok(Segment::Message {
-        kind: header[0],
-        code: header[1],
-    })
-}
-
-fn transport(protocol: u8, payload: &[u8]) -> Result<Segment, Malformed> {
-    let header = match protocol {
-        TCP => {
-            let (header, _) = cut(payload, 20, Malformed::TcpShort)?;
-            if usize::from(header[12] >> 4) * 4 < 20 {
-                return Err(Malformed::TcpDataOffset);
-            }
-            header
-        }
-        UDP => {
-            let (header, _) = cut(payload, 8, Malformed::UdpShort)?;
-            if be16(header, 4) < 8 {
-                return Err(Malformed::UdpLength);
-            }
-            header
-        }
-        SCTP => cut(payload, 12, Malformed::SctpShort)?.0,
-        _ => return Ok(Segment::Other),
-    };
-    Ok(Segment::Ports {
-        source: be16(header, 0),
-        destination: be16(header, 2),
-    })
 }
 
 /// Cuts `length` bytes off the front.

@@ -10,6 +10,7 @@
 pub mod coverage;
 pub mod frame;
 pub mod generate;
+pub mod matching;
 pub mod model;
 pub mod policy;
 pub mod random;

@@ -1,9 +1,24 @@
 //! The order of judgement (`docs/policy.md`, under that heading).
 
-use crate::frame::{self, Frame, Malformed, Packet, Segment, UDP};
+mod answers;
+mod buckets;
+mod closing;
+mod counters;
+mod flows;
+
+use std::net::IpAddr;
+
+use crate::frame::{self, Frame, Malformed, Packet, TCP};
+use crate::matching::{EssentialKind, essential, matches, means, trusts};
 use crate::policy::{
-    Action, Essential, Policy, PortEntry, Ports, Protocol, ProtocolName, Rule, Transport, Verdict,
+    Action, Essential, Fragments, Policy, Prefix, Replies, Rule, Verdict, names_interface,
 };
+
+use answers::AnswerBudget;
+use buckets::{Buckets, Key};
+pub use counters::{Counter, Counters};
+pub use flows::{Ends, Flow, Reply};
+use flows::{Flows, Lookup};
 
 /// What becomes of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,17 +29,29 @@ pub struct Judgement {
     pub outcome: Outcome,
     /// Names of the rules that would have dropped it but only count, in file order.
     pub shadows: Vec<String>,
+    /// Whether its sender gets an answer.
+    pub answered: bool,
+    /// As what it would have been a reply, were its flow not over.
+    pub late: Option<Reply>,
 }
 
 /// What decided a frame (`docs/policy.md`, "Counters").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The rule of this name.
+    /// The rule of this name; of a limit, what it let pass.
     Rule(String),
+    /// The limit of this name, for what was beyond it.
+    Limited(String),
     /// `default: pass`.
     DefaultPass,
     /// `default: drop`.
     DefaultDrop,
+    /// Its source is trusted.
+    Trusted,
+    /// Its source is banned.
+    Banned,
+    /// A reply, which something would have dropped.
+    Reply(Reply),
     /// Essential traffic that no rule decided.
     Essential,
     /// `non_ip`.
@@ -35,189 +62,293 @@ pub enum Outcome {
     Malformed(Malformed),
 }
 
-/// Judges one frame, beginning with its Ethernet header.
+impl Outcome {
+    /// The rule that decided.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Rule(name) | Self::Limited(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Name of the one counter that this adds to.
+    #[must_use]
+    pub fn counter(&self) -> String {
+        match self {
+            Self::Rule(name) => format!("rule {name}"),
+            Self::Limited(name) => format!("rule {name}, limited"),
+            Self::DefaultPass => "default-pass".to_owned(),
+            Self::DefaultDrop => "default-drop".to_owned(),
+            Self::Trusted => "trusted".to_owned(),
+            Self::Banned => "banned".to_owned(),
+            Self::Reply(_) => "reply".to_owned(),
+            Self::Essential => "essential".to_owned(),
+            Self::NonIp => "non-ip".to_owned(),
+            Self::LaterFragment => "later-fragment".to_owned(),
+            Self::Malformed(reason) => format!("malformed:{}", reason.name()),
+        }
+    }
+}
+
+/// Judges one frame that arrives at the interface `eth0` of a host on which nothing has happened yet.
 #[must_use]
 pub fn judge(policy: &Policy, frame: &[u8]) -> Judgement {
-    let mut shadows = Vec::new();
-    let (outcome, verdict) = decide(policy, frame, &mut shadows);
-    Judgement {
+    Model::new(policy.clone()).arrives("eth0", frame, 0)
+}
+
+/// A host with a policy in force, and all that it remembers.
+#[derive(Clone, Debug)]
+pub struct Model {
+    policy: Policy,
+    interfaces: Vec<String>,
+    flows: Flows,
+    buckets: Buckets,
+    budget: AnswerBudget,
+    bans: Vec<(Prefix, u64)>,
+    counters: Counters,
+}
+
+impl Model {
+    /// A host with this policy and the interface `eth0`.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self::on(policy, &["eth0"])
+    }
+
+    /// A host with this policy and these interfaces.
+    #[must_use]
+    pub fn on(policy: Policy, interfaces: &[&str]) -> Self {
+        Self {
+            policy,
+            interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
+            flows: Flows::default(),
+            buckets: Buckets::default(),
+            budget: AnswerBudget::default(),
+            bans: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// A flow that was open before portguard started.
+    pub fn started(&mut self, flow: Flow, now_ns: u64) {
+        self.flows.start(flow, now_ns);
+    }
+
+    /// Drops everything from here, until that time.
+    pub fn ban(&mut self, source: Prefix, until_ns: u64) {
+        self.unban(source);
+        self.bans.push((source, until_ns));
+    }
+
+    /// Takes a ban back.
+    pub fn unban(&mut self, source: Prefix) {
+        self.bans.retain(|&(banned, _)| banned != source);
+    }
+
+    /// Another policy takes effect.
+    pub fn take_effect(&mut self, policy: Policy, now_ns: u64) {
+        let guarded: Vec<&str> = self
+            .interfaces
+            .iter()
+            .map(String::as_str)
+            .filter(|name| names_interface(&policy.interfaces, name))
+            .filter(|name| names_interface(&self.policy.interfaces, name))
+            .collect();
+        let closed = closing::closing(&self.policy, &policy, &guarded);
+        self.flows.close(closed, now_ns);
+        self.policy = policy;
+        self.buckets = Buckets::default();
+    }
+
+    /// A frame leaves, made here or forwarded, beginning with its Ethernet header.
+    pub fn leaves(&mut self, interface: &str, frame: &[u8], now_ns: u64) {
+        if let Ok(Frame::Packet(packet)) = frame::read(frame) {
+            self.flows.sent(&self.policy, interface, &packet, now_ns);
+        }
+    }
+
+    /// A frame arrives, beginning with its Ethernet header.
+    pub fn arrives(&mut self, interface: &str, frame: &[u8], now_ns: u64) -> Judgement {
+        let read = frame::read(frame);
+        let mut judgement = match &read {
+            Ok(Frame::NonIp { spared }) => {
+                let spared = *spared || self.policy.non_ip == Verdict::Pass;
+                decided(!spared, Outcome::NonIp)
+            }
+            Err(reason) => decided(
+                self.policy.malformed == Verdict::Drop,
+                Outcome::Malformed(*reason),
+            ),
+            Ok(Frame::Packet(packet)) => self.packet(interface, packet, now_ns),
+        };
+        if let Ok(Frame::Packet(packet)) = &read {
+            judgement.answered = self.policy.enforce
+                && self.rejects(&judgement)
+                && answers::may_be_answered(packet, frame)
+                && self.budget.take(now_ns);
+        }
+        self.counters
+            .add(&judgement, read.as_ref().ok(), frame.len());
         // "Dry runs": everything is judged and counted as if enforced, then passed.
-        dropped: policy.enforce && verdict == Verdict::Drop,
+        judgement.dropped &= self.policy.enforce;
+        judgement
+    }
+
+    fn rejects(&self, judgement: &Judgement) -> bool {
+        judgement.dropped
+            && judgement.outcome.rule().is_some_and(|name| {
+                let is_reject = |rule: &Rule| rule.name == name && rule.action == Action::Reject;
+                self.policy.rules.iter().any(is_reject)
+            })
+    }
+
+    fn packet(&mut self, interface: &str, packet: &Packet, now_ns: u64) -> Judgement {
+        if is_trusted(&self.policy, packet.source, interface) {
+            return decided(false, Outcome::Trusted);
+        }
+        let is_banned =
+            |&(prefix, until): &(Prefix, u64)| prefix.contains(packet.source) && now_ns < until;
+        if self.bans.iter().any(is_banned) {
+            return decided(true, Outcome::Banned);
+        }
+        let mut shadows = Vec::new();
+        let mut judgement = self.rules(interface, packet, now_ns, &mut shadows);
+        judgement.shadows = shadows;
+        let rescues = self.policy.replies == Replies::Pass
+            && judgement.dropped
+            && judgement.outcome != Outcome::LaterFragment;
+        if rescues {
+            match self.flows.reply(packet, now_ns) {
+                Lookup::Reply(reply) => {
+                    judgement.outcome = Outcome::Reply(reply);
+                    judgement.dropped = false;
+                }
+                Lookup::Late(reply) => judgement.late = Some(reply),
+                Lookup::Unknown => {}
+            }
+        }
+        judgement
+    }
+
+    /// From the rules on, without replies.
+    fn rules(
+        &mut self,
+        interface: &str,
+        packet: &Packet,
+        now_ns: u64,
+        shadows: &mut Vec<String>,
+    ) -> Judgement {
+        let exempt = exempt(&self.policy, packet);
+        for (index, rule) in self.policy.rules.iter().enumerate() {
+            if !applies(&self.policy, rule, packet, interface, exempt) {
+                continue;
+            }
+            let drops = match rule.action {
+                Action::Pass => false,
+                Action::Drop | Action::Reject => true,
+                // Of TCP only attempts count. A later fragment is none.
+                Action::Limit(_) if packet.protocol == TCP && !packet.is_attempt() => false,
+                Action::Limit(limit) => {
+                    let key = Key::of(index, limit.per, packet.source);
+                    !self.buckets.take(key, limit.rate, limit.burst(), now_ns)
+                }
+            };
+            if !rule.enforce {
+                if drops {
+                    shadows.push(rule.name.clone());
+                }
+                continue;
+            }
+            let name = rule.name.clone();
+            let outcome = match rule.action {
+                Action::Limit(_) if drops => Outcome::Limited(name),
+                _ => Outcome::Rule(name),
+            };
+            return decided(drops, outcome);
+        }
+        if exempt.is_some() {
+            return decided(false, Outcome::Essential);
+        }
+        if packet.is_later_fragment() {
+            let drops = match self.policy.fragments {
+                Fragments::Pass => false,
+                Fragments::Drop => true,
+                Fragments::Rate(rate) => {
+                    let burst = rate.usual_burst();
+                    !self.buckets.take(Key::Fragments, rate, burst, now_ns)
+                }
+            };
+            return decided(drops, Outcome::LaterFragment);
+        }
+        match self.policy.default {
+            Verdict::Pass => decided(false, Outcome::DefaultPass),
+            Verdict::Drop => decided(true, Outcome::DefaultDrop),
+        }
+    }
+}
+
+fn decided(dropped: bool, outcome: Outcome) -> Judgement {
+    Judgement {
+        dropped,
         outcome,
-        shadows,
+        shadows: Vec::new(),
+        answered: false,
+        late: None,
     }
 }
 
-fn decide(policy: &Policy, frame: &[u8], shadows: &mut Vec<String>) -> (Outcome, Verdict) {
-    // 1 and 2.
-    let packet = match frame::read(frame) {
-        Ok(Frame::NonIp { spared: true }) => return (Outcome::NonIp, Verdict::Pass),
-        Ok(Frame::NonIp { spared: false }) => return (Outcome::NonIp, policy.non_ip),
-        Err(reason) => return (Outcome::Malformed(reason), policy.malformed),
-        Ok(Frame::Packet(packet)) => packet,
-    };
-    let essential = match policy.essential {
-        Essential::Pass => essential(&packet),
+/// As what a packet is exempt from rules that do not mean it.
+fn exempt(policy: &Policy, packet: &Packet) -> Option<EssentialKind> {
+    match policy.essential {
+        Essential::Pass => essential(packet),
         Essential::Rules => None,
-    };
-    // 3.
-    for rule in &policy.rules {
-        if !matches(rule, &packet) || essential.is_some_and(|kind| !means(rule, kind)) {
-            continue;
-        }
-        match (rule.enforce, rule.action) {
-            (true, Action::Pass) => return (Outcome::Rule(rule.name.clone()), Verdict::Pass),
-            (true, Action::Drop) => return (Outcome::Rule(rule.name.clone()), Verdict::Drop),
-            (false, Action::Drop) => shadows.push(rule.name.clone()),
-            // It would drop nothing, so there is nothing to count.
-            (false, Action::Pass) => {}
-        }
-    }
-    // 4.
-    if essential.is_some() {
-        return (Outcome::Essential, Verdict::Pass);
-    }
-    // 5.
-    if packet.is_later_fragment() {
-        return (Outcome::LaterFragment, policy.fragments);
-    }
-    // 6.
-    match policy.default {
-        Verdict::Pass => (Outcome::DefaultPass, Verdict::Pass),
-        Verdict::Drop => (Outcome::DefaultDrop, Verdict::Drop),
     }
 }
 
-/// Whether all fields of a rule match.
-#[must_use]
-pub fn matches(rule: &Rule, packet: &Packet) -> bool {
-    let protocol = rule.protocols.is_empty()
-        || rule
-            .protocols
-            .iter()
-            .any(|&protocol| protocol_matches(protocol, packet));
-    let ports = rule.ports.is_empty()
-        || rule
-            .ports
-            .iter()
-            .any(|&entry| port_matches(rule, entry, packet));
-    protocol && ports
+fn applies(
+    policy: &Policy,
+    rule: &Rule,
+    packet: &Packet,
+    interface: &str,
+    exempt: Option<EssentialKind>,
+) -> bool {
+    matches(policy, rule, packet, interface)
+        && exempt.is_none_or(|kind| means(rule, kind, packet.is_ipv6()))
 }
 
-/// Whether an entry of `protocol` matches.
-#[must_use]
-pub fn protocol_matches(protocol: Protocol, packet: &Packet) -> bool {
-    match protocol {
-        Protocol::Any => true,
-        Protocol::Number(number) => packet.protocol == number,
-        Protocol::Name(ProtocolName::Icmp) => packet.protocol == 1 && !packet.is_ipv6(),
-        Protocol::Name(ProtocolName::Icmpv6) => packet.protocol == 58 && packet.is_ipv6(),
-        // Walked in IPv6, so the name never matches there. A later fragment, where the walk ends, can have the number.
-        Protocol::Name(ProtocolName::Ah) => packet.protocol == 51 && !packet.is_ipv6(),
-        Protocol::Name(name) => packet.protocol == name.number(),
-    }
+fn is_trusted(policy: &Policy, source: IpAddr, interface: &str) -> bool {
+    policy
+        .trusted
+        .iter()
+        .any(|entry| trusts(entry, source, interface))
 }
 
-/// Whether an entry of `ports` matches, protocol included.
-#[must_use]
-pub fn port_matches(rule: &Rule, entry: PortEntry, packet: &Packet) -> bool {
-    let transport = Transport::ALL
-        .into_iter()
-        .find(|transport| transport.protocol().number() == packet.protocol);
-    let Some(transport) = transport else {
-        return false;
-    };
-    if !transports(rule, entry).contains(&transport) {
+/// Whether a whole packet that arrives would be dropped by something other than a limit or a ban, replies aside.
+fn is_refused(policy: &Policy, packet: &Packet, interface: &str) -> bool {
+    if is_trusted(policy, packet.source, interface) {
         return false;
     }
-    let port = match packet.segment {
-        Segment::Ports { destination, .. } => Some(destination),
-        // A later fragment: no port to compare, but `any` asks for none.
-        Segment::Message { .. } | Segment::Other => None,
-    };
-    match entry.ports {
-        Ports::Any => true,
-        Ports::Number(number) => port == Some(number),
-        Ports::Range(low, high) => port.is_some_and(|port| low <= port && port <= high),
-        Ports::Service(service) => port == Some(service.port()),
-    }
-}
-
-/// The protocols that an entry of `ports` means. Where `protocol` is given as well, it has to match besides.
-fn transports(rule: &Rule, entry: PortEntry) -> Vec<Transport> {
-    if let Some(suffix) = entry.suffix {
-        return vec![suffix];
-    }
-    if let Ports::Service(service) = entry.ports {
-        return service.transports().to_vec();
-    }
-    if rule.protocols.is_empty() {
-        return vec![Transport::Tcp, Transport::Udp];
-    }
-    Transport::ALL.to_vec()
-}
-
-/// Essential traffic, by what a rule must say to mean it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EssentialKind {
-    /// An ICMP or ICMPv6 type: no rule can mean it yet.
-    Type,
-    /// An answer to a DHCP client: `68/udp`.
-    Dhcpv4,
-    /// An answer to a DHCPv6 client: `546/udp`.
-    Dhcpv6,
-    /// `protocol: igmp`.
-    Igmp,
-}
-
-/// Whether a packet is essential traffic (`docs/policy.md`, "Essential traffic").
-#[must_use]
-pub fn essential(packet: &Packet) -> Option<EssentialKind> {
-    let hop_limit = packet.hop_limit;
-    match (packet.is_ipv6(), packet.protocol, packet.segment) {
-        (true, 58, Segment::Message { kind, .. }) => match kind {
-            1..=4 => Some(EssentialKind::Type),
-            133..=137 if hop_limit == 255 => Some(EssentialKind::Type),
-            130..=132 | 143 if hop_limit == 1 => Some(EssentialKind::Type),
-            _ => None,
-        },
-        (false, 1, Segment::Message { kind, .. }) => {
-            matches!(kind, 3 | 11 | 12).then_some(EssentialKind::Type)
-        }
-        // It has a TTL in IPv4 only, where alone it is spoken; no header is read, so later fragments count.
-        (false, 2, _) => (hop_limit == 1).then_some(EssentialKind::Igmp),
-        (
-            ipv6,
-            UDP,
-            Segment::Ports {
-                source,
-                destination,
-            },
-        ) => match (ipv6, source, destination) {
-            (false, 67, 68) => Some(EssentialKind::Dhcpv4),
-            (true, 547, 546) => Some(EssentialKind::Dhcpv6),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Whether a rule means this essential traffic expressly.
-#[must_use]
-pub fn means(rule: &Rule, kind: EssentialKind) -> bool {
-    let holds = |port| {
-        rule.ports.contains(&PortEntry {
-            ports: Ports::Number(port),
-            suffix: Some(Transport::Udp),
-        })
-    };
-    match kind {
-        EssentialKind::Type => false,
-        EssentialKind::Dhcpv4 => holds(68),
-        EssentialKind::Dhcpv6 => holds(546),
-        EssentialKind::Igmp => {
-            rule.protocols.contains(&Protocol::Name(ProtocolName::Igmp))
-                || rule.protocols.contains(&Protocol::Number(2))
-        }
+    let exempt = exempt(policy, packet);
+    let decider = policy
+        .rules
+        .iter()
+        .find(|rule| rule.enforce && applies(policy, rule, packet, interface, exempt));
+    match decider.map(|rule| rule.action) {
+        Some(Action::Drop | Action::Reject) => true,
+        Some(Action::Pass | Action::Limit(_)) => false,
+        None => exempt.is_none() && policy.default == Verdict::Drop,
     }
 }

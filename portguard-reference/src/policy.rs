@@ -1,12 +1,23 @@
 //! A policy as it is written (`docs/policy.md`, "Keys" and "Rules").
 
-use crate::frame::{SCTP, TCP, UDP};
+mod addresses;
+mod protocols;
+mod types;
+
+pub use addresses::{AddressEntry, Prefix, Set, SetPlace};
+pub(crate) use addresses::{address_of, width};
+pub use protocols::{PortEntry, Ports, Protocol, ProtocolName, Service, Transport};
+pub use types::{TypeEntry, TypeKind, TypeName};
 
 /// A whole policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Names and globs of what is guarded.
+    pub interfaces: Vec<String>,
     /// Fate of a packet that no rule decides.
     pub default: Verdict,
+    /// Whether replies to what was started from this side pass.
+    pub replies: Replies,
     /// Whether essential traffic passes that no rule means.
     pub essential: Essential,
     /// Frames that are not IP.
@@ -14,9 +25,15 @@ pub struct Policy {
     /// IP packets that cannot be read.
     pub malformed: Verdict,
     /// Later fragments that no rule decides.
-    pub fragments: Verdict,
+    pub fragments: Fragments,
     /// Whether anything is dropped at all.
     pub enforce: bool,
+    /// Sources that nothing stops.
+    pub trusted: Vec<Trusted>,
+    /// The host's own port names.
+    pub services: Vec<Service>,
+    /// Named lists of addresses.
+    pub sets: Vec<Set>,
     /// In file order.
     pub rules: Vec<Rule>,
 }
@@ -24,12 +41,17 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            interfaces: vec!["eth0".to_owned()],
             default: Verdict::Pass,
+            replies: Replies::Pass,
             essential: Essential::Pass,
             non_ip: Verdict::Pass,
             malformed: Verdict::Drop,
-            fragments: Verdict::Pass,
+            fragments: Fragments::Pass,
             enforce: true,
+            trusted: Vec::new(),
+            services: Vec::new(),
+            sets: Vec::new(),
             rules: Vec::new(),
         }
     }
@@ -44,6 +66,15 @@ pub enum Verdict {
     Drop,
 }
 
+/// The key `replies`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// They pass whatever the rules say.
+    Pass,
+    /// They are judged like everything else.
+    Rules,
+}
+
 /// The key `essential`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Essential {
@@ -51,6 +82,26 @@ pub enum Essential {
     Pass,
     /// It is judged like everything else.
     Rules,
+}
+
+/// The key `fragments`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragments {
+    /// They pass.
+    Pass,
+    /// They are discarded.
+    Drop,
+    /// They pass within this rate.
+    Rate(Rate),
+}
+
+/// One entry of `trusted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trusted {
+    /// The sources.
+    pub from: Vec<Prefix>,
+    /// Names and globs; none stands for every interface.
+    pub interfaces: Vec<String>,
 }
 
 /// One rule. An empty list stands for a field that is not given.
@@ -64,8 +115,40 @@ pub struct Rule {
     pub protocols: Vec<Protocol>,
     /// Field `ports`.
     pub ports: Vec<PortEntry>,
+    /// Field `source_ports`.
+    pub source_ports: Vec<PortEntry>,
+    /// Field `from`.
+    pub from: Vec<AddressEntry>,
+    /// Field `to`.
+    pub to: Vec<AddressEntry>,
+    /// Field `types`.
+    pub types: Vec<TypeEntry>,
+    /// Field `interfaces`: names and globs.
+    pub interfaces: Vec<String>,
+    /// Field `vlan`.
+    pub vlans: Vec<Vlan>,
     /// `false`: it only counts.
     pub enforce: bool,
+}
+
+impl Rule {
+    /// An enforced rule without any field.
+    #[must_use]
+    pub fn new(name: &str, action: Action) -> Self {
+        Self {
+            name: name.to_owned(),
+            action,
+            protocols: Vec::new(),
+            ports: Vec::new(),
+            source_ports: Vec::new(),
+            from: Vec::new(),
+            to: Vec::new(),
+            types: Vec::new(),
+            interfaces: Vec::new(),
+            vlans: Vec::new(),
+            enforce: true,
+        }
+    }
 }
 
 /// What a rule does.
@@ -75,180 +158,123 @@ pub enum Action {
     Pass,
     /// Discard it.
     Drop,
+    /// Discard it and answer.
+    Reject,
+    /// Let it pass up to a rate.
+    Limit(Limit),
 }
 
-/// One entry of `protocol`.
+/// The fields `rate`, `burst` and `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// By name.
-    Name(ProtocolName),
-    /// By number, in both families.
-    Number(u8),
-    /// Every protocol.
-    Any,
+pub struct Limit {
+    /// Field `rate`.
+    pub rate: Rate,
+    /// Field `burst`, if given.
+    pub burst: Option<u32>,
+    /// Field `per`.
+    pub per: Per,
 }
 
-/// The names that `protocol` knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtocolName {
-    /// 6.
-    Tcp,
-    /// 17.
-    Udp,
-    /// 132.
-    Sctp,
-    /// 1, in IPv4 only.
-    Icmp,
-    /// 58, in IPv6 only.
-    Icmpv6,
-    /// 2.
-    Igmp,
-    /// 47.
-    Gre,
-    /// 50.
-    Esp,
-    /// 51.
-    Ah,
-    /// 4.
-    Ipip,
-}
-
-impl ProtocolName {
-    /// Those without ports.
-    pub const PORTLESS: [Self; 7] = [
-        Self::Icmp,
-        Self::Icmpv6,
-        Self::Igmp,
-        Self::Gre,
-        Self::Esp,
-        Self::Ah,
-        Self::Ipip,
-    ];
-
-    /// As it is written.
+impl Limit {
+    /// Packets that a full bucket lets pass.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
-            Self::Icmp => "icmp",
-            Self::Icmpv6 => "icmpv6",
-            Self::Igmp => "igmp",
-            Self::Gre => "gre",
-            Self::Esp => "esp",
-            Self::Ah => "ah",
-            Self::Ipip => "ipip",
-        }
+    pub fn burst(&self) -> u32 {
+        self.burst.unwrap_or_else(|| self.rate.usual_burst())
     }
+}
 
-    /// Its number in the IANA registry.
+/// Packets in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub packets: u32,
+    /// In which time.
+    pub per: Period,
+}
+
+impl Rate {
+    /// One second's worth, at least 1.
     #[must_use]
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Tcp => TCP,
-            Self::Udp => UDP,
-            Self::Sctp => SCTP,
-            Self::Icmp => 1,
-            Self::Icmpv6 => 58,
-            Self::Igmp => 2,
-            Self::Gre => 47,
-            Self::Esp => 50,
-            Self::Ah => 51,
-            Self::Ipip => 4,
+    pub fn usual_burst(&self) -> u32 {
+        match self.per {
+            Period::Second => self.packets.max(1),
+            Period::Minute => (self.packets / 60).max(1),
         }
     }
 }
 
-/// A protocol that has ports.
+/// The time of a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
+pub enum Period {
+    /// `/s`.
+    Second,
+    /// `/m`.
+    Minute,
 }
 
-impl Transport {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
-
-    /// Its name in the field `protocol`.
+impl Period {
+    /// Its length.
     #[must_use]
-    pub fn protocol(self) -> ProtocolName {
+    pub fn nanoseconds(self) -> u64 {
         match self {
-            Self::Tcp => ProtocolName::Tcp,
-            Self::Udp => ProtocolName::Udp,
-            Self::Sctp => ProtocolName::Sctp,
+            Self::Second => 1_000_000_000,
+            Self::Minute => 60_000_000_000,
         }
     }
 }
 
-/// One entry of `ports`.
+/// What shares a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortEntry {
-    /// The ports.
-    pub ports: Ports,
-    /// What stands behind the `/`.
-    pub suffix: Option<Transport>,
+pub enum Per {
+    /// The packets of one source: an IPv4 address, an IPv6 /64.
+    Source,
+    /// All packets of the rule.
+    Rule,
 }
 
-/// The ports of one entry.
+/// One entry of `vlan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ports {
-    /// One.
-    Number(u16),
-    /// Low and high, both included.
-    Range(u16, u16),
-    /// A name from the catalogue.
-    Service(Service),
-    /// No condition.
-    Any,
+pub enum Vlan {
+    /// No tag whose ID is not 0.
+    None,
+    /// The first tag whose ID is not 0.
+    Id(u16),
 }
 
-/// The few names of the catalogue that are used here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// 22/tcp.
-    Ssh,
-    /// 53/tcp and 53/udp.
-    Domain,
-    /// 80/tcp.
-    Http,
+/// Whether a name is one of these names and globs.
+#[must_use]
+pub fn names_interface(patterns: &[String], name: &str) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| glob(pattern.as_bytes(), name.as_bytes()))
 }
 
-impl Service {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ssh, Self::Domain, Self::Http];
-
-    /// As it is written.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ssh => "ssh",
-            Self::Domain => "domain",
-            Self::Http => "http",
+/// `*`, `?` and `[...]` with single characters and ranges.
+fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern {
+        [] => name.is_empty(),
+        [b'*', rest @ ..] => (0..=name.len()).any(|skipped| glob(rest, &name[skipped..])),
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|&byte| byte == b']') else {
+                return false;
+            };
+            let (members, rest) = (&rest[..end], &rest[end + 1..]);
+            match name {
+                [first, name @ ..] => in_brackets(members, *first) && glob(rest, name),
+                [] => false,
+            }
         }
+        [wanted, rest @ ..] => match name {
+            [first, name @ ..] => (*wanted == b'?' || wanted == first) && glob(rest, name),
+            [] => false,
+        },
     }
+}
 
-    /// Its port.
-    #[must_use]
-    pub fn port(self) -> u16 {
-        match self {
-            Self::Ssh => 22,
-            Self::Domain => 53,
-            Self::Http => 80,
-        }
-    }
-
-    /// The protocols that it has.
-    #[must_use]
-    pub fn transports(self) -> &'static [Transport] {
-        match self {
-            Self::Ssh | Self::Http => &[Transport::Tcp],
-            Self::Domain => &[Transport::Tcp, Transport::Udp],
-        }
+fn in_brackets(members: &[u8], byte: u8) -> bool {
+    match members {
+        [low, b'-', high, rest @ ..] => (*low <= byte && byte <= *high) || in_brackets(rest, byte),
+        [member, rest @ ..] => *member == byte || in_brackets(rest, byte),
+        [] => false,
     }
 }

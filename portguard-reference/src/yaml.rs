@@ -1,16 +1,28 @@
 //! A policy as text, in one of the many ways to write it.
 
-use std::fmt::Display;
+mod rules;
+mod values;
 
-use crate::policy::{Action, Essential, Policy, Ports, Protocol, Rule, Verdict};
+use crate::generate::Kind;
+use crate::policy::{Essential, Fragments, Policy, Replies, Set, SetPlace, Verdict};
 use crate::random::Random;
+use values::{list, pattern, prefix, prefix_line, rate};
+
+/// A policy in writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The YAML document.
+    pub text: String,
+    /// Files that it names: path relative to the document, and content.
+    pub files: Vec<(String, String)>,
+}
 
 /// Writes a policy. Where the language leaves a choice, `random` makes it.
-pub(crate) fn write(policy: &Policy, random: &mut Random) -> String {
+pub(crate) fn write(policy: &Policy, kind: Kind, random: &mut Random) -> Written {
     let usual = Policy::default();
     let mut lines = vec!["version: 1".to_owned()];
     // What is not said keeps its default; saying the default must mean the same.
-    let mut key = |name: &str, value: &str, is_usual: bool| {
+    let mut key = |name: &str, value: &str, is_usual: bool, random: &mut Random| {
         if !is_usual || random.one_in(2) {
             lines.push(format!("{name}: {value}"));
         }
@@ -19,19 +31,47 @@ pub(crate) fn write(policy: &Policy, random: &mut Random) -> String {
         ("default", policy.default, usual.default),
         ("non_ip", policy.non_ip, usual.non_ip),
         ("malformed", policy.malformed, usual.malformed),
-        ("fragments", policy.fragments, usual.fragments),
     ];
     for (name, value, default) in verdicts {
-        key(name, verdict(value), value == default);
+        key(name, verdict(value), value == default, random);
     }
+    let fragments = match policy.fragments {
+        Fragments::Pass => "pass".to_owned(),
+        Fragments::Drop => "drop".to_owned(),
+        Fragments::Rate(fragments) => format!("{{ rate: {} }}", rate(fragments)),
+    };
+    let is_usual = policy.fragments == usual.fragments;
+    key("fragments", &fragments, is_usual, random);
     let essential = match policy.essential {
         Essential::Pass => "pass",
         Essential::Rules => "rules",
     };
-    key("essential", essential, policy.essential == usual.essential);
+    let is_usual = policy.essential == usual.essential;
+    key("essential", essential, is_usual, random);
     let enforce = policy.enforce.to_string();
-    key("enforce", &enforce, policy.enforce == usual.enforce);
-    key("interfaces", "[eth0]", false);
+    key("enforce", &enforce, policy.enforce == usual.enforce, random);
+    let interfaces: Vec<String> = policy
+        .interfaces
+        .iter()
+        .map(|name| pattern(name, random))
+        .collect();
+    let interfaces = format!("[{}]", interfaces.join(", "));
+    key("interfaces", &interfaces, false, random);
+
+    let mut files = Vec::new();
+    if kind == Kind::Full {
+        let replies = match policy.replies {
+            Replies::Pass => "pass",
+            Replies::Rules => "rules",
+        };
+        key("replies", replies, policy.replies == usual.replies, random);
+        if random.one_in(4) {
+            key("events", "{ rate: 50/s, snap: 96 }", false, random);
+        }
+        write_trusted(policy, random, &mut lines);
+        write_services(policy, random, &mut lines);
+        files = write_sets(&policy.sets, random, &mut lines);
+    }
 
     if policy.rules.is_empty() {
         lines.push("rules: []".to_owned());
@@ -39,76 +79,99 @@ pub(crate) fn write(policy: &Policy, random: &mut Random) -> String {
         lines.push("rules:".to_owned());
     }
     for rule in &policy.rules {
-        write_rule(rule, random, &mut lines);
+        rules::write(rule, kind, random, &mut lines);
     }
-    lines.join("\n") + "\n"
+    Written {
+        text: lines.join("\n") + "\n",
+        files,
+    }
 }
 
-fn write_rule(rule: &Rule, random: &mut Random, lines: &mut Vec<String>) {
-    let action = match rule.action {
-        Action::Pass => "pass",
-        Action::Drop => "drop",
-    };
-    let mut fields = vec![
-        format!("name: {}", quoted(&rule.name, random)),
-        format!("action: {action}"),
-    ];
-    if !rule.protocols.is_empty() {
-        let entries: Vec<String> = rule.protocols.iter().map(protocol).collect();
-        fields.push(format!("protocol: {}", list(&entries, random)));
+fn write_trusted(policy: &Policy, random: &mut Random, lines: &mut Vec<String>) {
+    if policy.trusted.is_empty() {
+        return;
     }
-    if !rule.ports.is_empty() {
-        let mut entries = Vec::new();
-        for entry in &rule.ports {
-            let ports = match entry.ports {
-                Ports::Number(number) => number.to_string(),
-                Ports::Range(low, high) => format!("{low}-{high}"),
-                Ports::Service(service) => service.name().to_owned(),
-                Ports::Any => "any".to_owned(),
-            };
-            let suffix = entry.suffix.map_or_else(String::new, |suffix| {
-                format!("/{}", suffix.protocol().name())
-            });
-            entries.push(quoted(&format!("{ports}{suffix}"), random));
+    lines.push("trusted:".to_owned());
+    for entry in &policy.trusted {
+        let from: Vec<String> = entry
+            .from
+            .iter()
+            .map(|&source| prefix(source, random))
+            .collect();
+        let text = match (from.as_slice(), entry.interfaces.is_empty()) {
+            ([single], true) if !random.one_in(3) => single.clone(),
+            (from, true) => format!("{{ from: {} }}", list(from, random)),
+            (from, false) => {
+                let from = list(from, random);
+                let names: Vec<String> = entry
+                    .interfaces
+                    .iter()
+                    .map(|name| pattern(name, random))
+                    .collect();
+                format!("{{ from: {from}, interfaces: {} }}", list(&names, random))
+            }
+        };
+        lines.push(format!("  - {text}"));
+    }
+}
+
+fn write_services(policy: &Policy, random: &mut Random, lines: &mut Vec<String>) {
+    let entries: Vec<String> = policy
+        .services
+        .iter()
+        .map(|service| {
+            let ports: Vec<String> = service
+                .transports()
+                .iter()
+                .map(|transport| format!("{}/{}", service.port(), transport.protocol().name()))
+                .collect();
+            format!("{}: {}", service.name(), list(&ports, random))
+        })
+        .collect();
+    if !entries.is_empty() {
+        lines.push(format!("services: {{ {} }}", entries.join(", ")));
+    }
+}
+
+/// The answer are the files of those sets that have one.
+fn write_sets(sets: &[Set], random: &mut Random, lines: &mut Vec<String>) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    if !sets.is_empty() {
+        lines.push("sets:".to_owned());
+    }
+    for set in sets {
+        let name = &set.name;
+        match set.place {
+            SetPlace::Inline => {
+                let entries: Vec<String> = set
+                    .prefixes
+                    .iter()
+                    .map(|&member| prefix(member, random))
+                    .collect();
+                lines.push(format!("  {name}: [{}]", entries.join(", ")));
+            }
+            SetPlace::File => {
+                let path = format!("{name}.txt");
+                let allow = match (set.prefixes.is_empty(), random.one_in(4)) {
+                    (true, _) => ", allow_empty: true",
+                    (false, true) => ", allow_empty: false",
+                    (false, false) => "",
+                };
+                lines.push(format!("  {name}: {{ file: {path}{allow} }}"));
+                let mut content = vec!["# members".to_owned()];
+                for &member in &set.prefixes {
+                    let comment = random.pick(&["", "", " # a comment", "  "]);
+                    content.push(prefix_line(member, random) + comment);
+                    if random.one_in(4) {
+                        content.push(random.pick(&["", "#", "# 192.0.2.77"]).to_owned());
+                    }
+                }
+                let end = random.pick(&["\n", "\n\n", ""]);
+                files.push((path, content.join("\n") + end));
+            }
         }
-        fields.push(format!("ports: {}", list(&entries, random)));
     }
-    if !rule.enforce || random.one_in(8) {
-        fields.push(format!("enforce: {}", rule.enforce));
-    }
-    if random.one_in(10) {
-        fields.push("comment: \"means: nothing\"".to_owned());
-    }
-    // The order of the fields has no meaning.
-    let first = random.below(fields.len());
-    fields.rotate_left(first);
-    if random.one_in(3) {
-        lines.push(format!("  - {{ {} }}", fields.join(", ")));
-    } else {
-        lines.push(format!("  - {}", fields.join("\n    ")));
-    }
-}
-
-/// A list, or a single entry without one.
-fn list(entries: &[String], random: &mut Random) -> String {
-    match entries {
-        [single] if random.one_in(2) => single.clone(),
-        entries => format!("[{}]", entries.join(", ")),
-    }
-}
-
-fn quoted(text: &str, random: &mut Random) -> String {
-    let quote = random.pick(&["", "", "\"", "'"]);
-    format!("{quote}{text}{quote}")
-}
-
-fn protocol(protocol: &Protocol) -> String {
-    let text: &dyn Display = match protocol {
-        Protocol::Name(name) => &name.name(),
-        Protocol::Number(number) => number,
-        Protocol::Any => &"any",
-    };
-    text.to_string()
+    files
 }
 
 fn verdict(verdict: Verdict) -> &'static str {

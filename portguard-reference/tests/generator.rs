@@ -1,7 +1,7 @@
 //! The generator: the same from the same seed, and reaching everything that a frame can come to.
 
 use portguard_reference::coverage::Coverage;
-use portguard_reference::generate;
+use portguard_reference::generate::{self, Kind, Step, play, sequence};
 use portguard_reference::model::judge;
 use portguard_reference::random::Random;
 
@@ -40,4 +40,32 @@ fn everything_decides() {
     assert_eq!(coverage.frames(), POLICIES * FRAMES);
     assert_eq!(coverage.below(POLICIES * FRAMES / RARE), []);
     assert!(coverage.past_third_rule() >= 0.5);
+}
+
+#[test]
+fn a_seed_fixes_a_sequence() {
+    let make = || sequence(200, &mut Random::new(7));
+    assert_eq!(make(), make());
+}
+
+#[test]
+fn everything_of_the_whole_language_decides() {
+    let mut random = Random::new(2);
+    let mut coverage = Coverage::of(Kind::Full);
+    for _ in 0..POLICIES {
+        let sequence = sequence(1000, &mut random);
+        let (mut model, mut now_ns) = (sequence.model(), 0);
+        for step in &sequence.steps {
+            let judgement = play(&mut model, &mut now_ns, step);
+            if let (Some(judgement), Step::Arrives(arrival)) = (judgement, step) {
+                let (interface, frame) = (&arrival.interface, &arrival.frame);
+                assert!(frame.len() >= 14);
+                coverage.record_at(model.policy(), interface, frame, &judgement);
+            }
+        }
+        assert!(model.counters().sum().packets >= 1000);
+    }
+    println!("{coverage}");
+    assert_eq!(coverage.below(coverage.frames() / RARE), []);
+    assert!(coverage.past_third_rule() >= 0.3);
 }

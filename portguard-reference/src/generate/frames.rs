@@ -1,7 +1,8 @@
 //! Frames: what lies before the IP header, and damage to the whole.
 
-use super::packets::{self, Built};
-use crate::policy::Policy;
+use super::INTERFACES;
+use super::packets::{self, Aim, Built};
+use crate::policy::{Policy, Vlan, names_interface};
 use crate::random::Random;
 
 /// The kernel's test run takes no frame below this.
@@ -18,25 +19,60 @@ const PPP: [u16; 12] = [
     0x0001, 0x0023, 0x0055, 0x0281, 0x7ffe, 0x7fff, 0x8000, 0x8021, 0x8057, 0xc021, 0xc023, 0xc223,
 ];
 
+/// A frame that arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Name of one of the guarded interfaces.
+    pub interface: String,
+    /// Of at least 14 bytes.
+    pub frame: Vec<u8>,
+}
+
 /// A random frame of at least 14 bytes, often aimed at a rule of the policy.
 #[must_use]
 pub fn frame(policy: &Policy, random: &mut Random) -> Vec<u8> {
+    arrival(policy, random).frame
+}
+
+/// A random frame and the interface at which it arrives, often aimed at a rule of the policy.
+#[must_use]
+pub fn arrival(policy: &Policy, random: &mut Random) -> Arrival {
+    let aim = packets::aim(policy, random);
     let mut frame = Built {
         bytes: random.bytes(12),
         starts: Vec::new(),
     };
-    vlan_tags(&mut frame, random);
+    match aim.vlan {
+        Some(vlan) => aimed_tags(&mut frame, vlan, random),
+        None => vlan_tags(&mut frame, random),
+    }
     match random.below(100) {
         0..=6 => non_ip(&mut frame, random),
-        7..=13 => pppoe(&mut frame, policy, random),
+        7..=13 => pppoe(&mut frame, &aim, random),
         _ => {
-            let (ipv6, packet) = packets::packet(policy, random);
-            let ether_type: u16 = if ipv6 { 0x86dd } else { 0x0800 };
+            let packet = packets::packet(&aim, random);
+            let ether_type: u16 = if aim.ipv6 { 0x86dd } else { 0x0800 };
             frame.bytes.extend(ether_type.to_be_bytes());
             frame.append(packet);
         }
     }
-    damage(frame, random)
+    Arrival {
+        interface: interface(policy, &aim.interfaces, random),
+        frame: damage(frame, random),
+    }
+}
+
+/// One of the guarded interfaces, mostly one of these names and globs.
+pub(super) fn interface(policy: &Policy, wanted: &[String], random: &mut Random) -> String {
+    let guarded = INTERFACES
+        .into_iter()
+        .filter(|name| names_interface(&policy.interfaces, name));
+    let (mut names, others): (Vec<&str>, Vec<&str>) =
+        guarded.partition(|name| names_interface(wanted, name));
+    if names.is_empty() || random.one_in(5) {
+        names.extend(others);
+    }
+    random.pick(&names).to_owned()
 }
 
 fn vlan_tags(frame: &mut Built, random: &mut Random) {
@@ -50,17 +86,44 @@ fn vlan_tags(frame: &mut Built, random: &mut Random) {
         _ => random.below(5),
     };
     for _ in 0..tags {
-        let tag_type = random.pick(&[0x8100_u16, 0x8100, 0x88a8, 0x9100]);
         let id = match random.below(4) {
             0 => 0,
             1 => random.pick(&[1, 10, 4094, 4095]),
             _ => random.word() & 0x0fff,
         };
-        let priority = u16::from(random.byte() >> 4) << 12;
-        frame.bytes.extend(tag_type.to_be_bytes());
-        frame.starts.push(frame.bytes.len());
-        frame.bytes.extend((priority | id).to_be_bytes());
+        vlan_tag(frame, id, random);
     }
+}
+
+/// Tags that mean this, or nearly so.
+fn aimed_tags(frame: &mut Built, vlan: Vlan, random: &mut Random) {
+    if random.one_in(6) {
+        vlan_tag(frame, 0, random);
+    }
+    let Vlan::Id(id) = vlan else {
+        if random.one_in(12) {
+            vlan_tag(frame, 1, random);
+        }
+        return;
+    };
+    let id = match random.below(12) {
+        0 => id - 1,
+        1 => id + 1,
+        _ => id,
+    };
+    vlan_tag(frame, id, random);
+    if random.one_in(6) {
+        let id = random.word() & 0x0fff;
+        vlan_tag(frame, id, random);
+    }
+}
+
+fn vlan_tag(frame: &mut Built, id: u16, random: &mut Random) {
+    let tag_type = random.pick(&[0x8100_u16, 0x8100, 0x88a8, 0x9100]);
+    let priority = u16::from(random.byte() >> 4) << 12;
+    frame.bytes.extend(tag_type.to_be_bytes());
+    frame.starts.push(frame.bytes.len());
+    frame.bytes.extend((priority | id).to_be_bytes());
 }
 
 fn non_ip(frame: &mut Built, random: &mut Random) {
@@ -83,7 +146,7 @@ fn non_ip(frame: &mut Built, random: &mut Random) {
     frame.bytes.extend(random.bytes(length));
 }
 
-fn pppoe(frame: &mut Built, policy: &Policy, random: &mut Random) {
+fn pppoe(frame: &mut Built, aim: &Aim, random: &mut Random) {
     frame.bytes.extend(0x8864_u16.to_be_bytes());
     frame.starts.push(frame.bytes.len());
     let (protocol, packet) = if random.one_in(4) {
@@ -97,8 +160,8 @@ fn pppoe(frame: &mut Built, policy: &Policy, random: &mut Random) {
         };
         (protocol, Built { bytes, starts })
     } else {
-        let (ipv6, packet) = packets::packet(policy, random);
-        (if ipv6 { 0x0057 } else { 0x0021 }, packet)
+        let packet = packets::packet(aim, random);
+        (if aim.ipv6 { 0x0057 } else { 0x0021 }, packet)
     };
     let [high, low] = protocol.to_be_bytes();
     let field = if high == 0 && low & 1 == 1 && random.one_in(2) {

@@ -1,21 +1,16 @@
 //! IP packets.
 
-use crate::frame::{SCTP, TCP, UDP};
-use crate::policy::{Policy, Ports, Protocol, Rule, Transport};
-use crate::random::Random;
+mod aim;
 
-const ICMP: u8 = 1;
+use std::net::IpAddr;
+
+use crate::frame::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use crate::random::Random;
+pub(super) use aim::{Aim, aim, at_rule};
+
 const IGMP: u8 = 2;
 const FRAGMENT: u8 = 44;
 const AH: u8 = 51;
-const ICMPV6: u8 = 58;
-
-/// Protocols of packets aimed at nothing: with ports, ESP, AH, no next header, tunnels, each other's ICMP, extension
-/// headers (which IPv4 does not have), and neighbours of all of these.
-const PROTOCOLS: [u8; 30] = [
-    TCP, TCP, TCP, UDP, UDP, UDP, SCTP, SCTP, ICMP, ICMPV6, IGMP, 50, AH, 59, 4, 41, 47, 33, 136,
-    88, 89, 0, 43, FRAGMENT, 60, 135, 139, 140, 131, 255,
-];
 
 /// Extension headers other than the fragment header, by next-header value.
 const EXTENSIONS: [u8; 7] = [0, 43, AH, 60, 135, 139, 140];
@@ -36,154 +31,14 @@ impl Built {
     }
 }
 
-/// What a packet is to look like.
-struct Aim {
-    ipv6: bool,
-    protocol: u8,
-    hop_limit: u8,
-    source: u16,
-    destination: u16,
-    /// ICMP type.
-    kind: u8,
-}
-
-/// A random IP packet, and whether it is IPv6.
-pub(super) fn packet(policy: &Policy, random: &mut Random) -> (bool, Built) {
-    let aim = match random.below(20) {
-        0..=11 if !policy.rules.is_empty() => {
-            let rule = &policy.rules[random.below(policy.rules.len())];
-            at_rule(rule, random)
-        }
-        12..=15 => at_essential(random),
-        _ => anywhere(random),
-    };
-    let segment = segment(&aim, random);
-    let packet = if aim.ipv6 {
-        ipv6(&aim, segment, random)
+/// A random IP packet that looks like this.
+pub(super) fn packet(aim: &Aim, random: &mut Random) -> Built {
+    let segment = segment(aim, random);
+    if aim.ipv6 {
+        ipv6(aim, segment, random)
     } else {
-        ipv4(&aim, segment, random)
-    };
-    (aim.ipv6, packet)
-}
-
-fn anywhere(random: &mut Random) -> Aim {
-    let protocol = if random.one_in(12) {
-        random.byte()
-    } else {
-        random.pick(&PROTOCOLS)
-    };
-    let any_kind = random.byte();
-    Aim {
-        ipv6: random.one_in(2),
-        protocol,
-        hop_limit: random.pick(&[0, 1, 2, 64, 64, 64, 254, 255]),
-        source: port(random),
-        destination: port(random),
-        kind: random.pick(&[0, 3, 5, 8, 11, 128, 129, any_kind]),
+        ipv4(aim, segment, random)
     }
-}
-
-fn port(random: &mut Random) -> u16 {
-    match random.below(3) {
-        0 => random.pick(&[0, 1, 65534, 65535]),
-        1 => random.pick(&[22, 53, 67, 68, 80, 546, 547]),
-        _ => random.word(),
-    }
-}
-
-/// On the edge of an entry of this rule, or just beside it.
-fn at_rule(rule: &Rule, random: &mut Random) -> Aim {
-    let mut aim = anywhere(random);
-    if let Some(protocol) = any_of(&rule.protocols, random) {
-        match protocol {
-            Protocol::Name(name) => aim.protocol = name.number(),
-            Protocol::Number(number) => aim.protocol = number,
-            Protocol::Any => {}
-        }
-        match aim.protocol {
-            // Each in its own family, mostly.
-            ICMP => aim.ipv6 = random.one_in(8),
-            ICMPV6 => aim.ipv6 = !random.one_in(8),
-            _ => {}
-        }
-    }
-    if let Some(entry) = any_of(&rule.ports, random) {
-        if let Some(suffix) = entry.suffix {
-            aim.protocol = suffix.protocol().number();
-        } else if rule.protocols.is_empty() {
-            aim.protocol = random.pick(&[TCP, UDP]);
-        }
-        if random.one_in(16) {
-            aim.protocol = random.pick(&Transport::ALL).protocol().number();
-        }
-        let (low, high) = match entry.ports {
-            Ports::Number(number) => (number, number),
-            Ports::Range(low, high) => (low, high),
-            Ports::Service(service) => (service.port(), service.port()),
-            Ports::Any => (0, u16::MAX),
-        };
-        let width = usize::from(high - low) + 1;
-        let within = low.saturating_add(u16::try_from(random.below(width)).unwrap_or(0));
-        aim.destination = match random.below(8) {
-            0 => low.saturating_sub(1),
-            1 | 2 => low,
-            3 | 4 => high,
-            5 => high.saturating_add(1),
-            _ => within,
-        };
-    }
-    aim
-}
-
-fn any_of<T: Copy>(entries: &[T], random: &mut Random) -> Option<T> {
-    (!entries.is_empty()).then(|| random.pick(entries))
-}
-
-/// Essential traffic, or nearly so.
-fn at_essential(random: &mut Random) -> Aim {
-    let mut aim = anywhere(random);
-    match random.below(5) {
-        0 => {
-            aim.ipv6 = false;
-            aim.protocol = ICMP;
-            aim.kind = random.pick(&[2, 3, 4, 10, 11, 12, 13]);
-        }
-        1 => {
-            aim.ipv6 = true;
-            aim.protocol = ICMPV6;
-            aim.kind = random.pick(&[
-                0, 1, 2, 3, 4, 5, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 142, 143, 144,
-            ]);
-            aim.hop_limit = random.pick(&[255, 255, 255, 254, 1, 1, 1, 0, 2, 64]);
-        }
-        2 => {
-            aim.ipv6 = random.one_in(8);
-            aim.protocol = IGMP;
-            aim.hop_limit = random.pick(&[1, 1, 1, 2, 0, 255]);
-        }
-        3 => {
-            aim.ipv6 = random.one_in(8);
-            aim.protocol = UDP;
-            (aim.source, aim.destination) =
-                random.pick(&[(67, 68), (67, 68), (67, 68), (68, 67), (67, 67), (66, 68)]);
-        }
-        _ => {
-            aim.ipv6 = !random.one_in(8);
-            aim.protocol = UDP;
-            (aim.source, aim.destination) = random.pick(&[
-                (547, 546),
-                (547, 546),
-                (547, 546),
-                (546, 547),
-                (547, 547),
-                (548, 546),
-            ]);
-        }
-    }
-    if aim.protocol == UDP && random.one_in(20) {
-        aim.protocol = random.pick(&[TCP, SCTP]);
-    }
-    aim
 }
 
 fn segment(aim: &Aim, random: &mut Random) -> Vec<u8> {
@@ -229,6 +84,9 @@ fn segment(aim: &Aim, random: &mut Random) -> Vec<u8> {
         ICMP | ICMPV6 => {
             let mut bytes = random.bytes(8 + data);
             bytes[0] = aim.kind;
+            if let Some(code) = aim.code {
+                bytes[1] = code;
+            }
             (bytes, 8)
         }
         _ => (random.bytes(data), 0),
@@ -297,6 +155,11 @@ fn ipv4(aim: &Aim, segment: Vec<u8>, random: &mut Random) -> Built {
     bytes[6..8].copy_from_slice(&flags.to_be_bytes());
     bytes[8] = aim.hop_limit;
     bytes[9] = aim.protocol;
+    for (address, at) in [(aim.from, 12), (aim.to, 16)] {
+        if let Some(IpAddr::V4(address)) = address {
+            bytes[at..at + 4].copy_from_slice(&address.octets());
+        }
+    }
     bytes.extend(segment);
     Built {
         bytes,
@@ -307,7 +170,7 @@ fn ipv4(aim: &Aim, segment: Vec<u8>, random: &mut Random) -> Built {
 fn ipv6(aim: &Aim, segment: Vec<u8>, random: &mut Random) -> Built {
     let kinds = extensions(random);
     // Long headers push what follows them out of the first buffer of the frame.
-    let long = random.one_in(25);
+    let long = random.one_in(12);
     let mut payload = Built {
         bytes: Vec::new(),
         starts: Vec::new(),
@@ -328,6 +191,11 @@ fn ipv6(aim: &Aim, segment: Vec<u8>, random: &mut Random) -> Built {
     bytes[4..6].copy_from_slice(&length(payload.bytes.len(), 40, random));
     bytes[6] = kinds.first().map_or(aim.protocol, |&(kind, _)| kind);
     bytes[7] = aim.hop_limit;
+    for (address, at) in [(aim.from, 8), (aim.to, 24)] {
+        if let Some(IpAddr::V6(address)) = address {
+            bytes[at..at + 16].copy_from_slice(&address.octets());
+        }
+    }
     let mut packet = Built {
         bytes,
         starts: Vec::new(),

@@ -2,7 +2,7 @@
 
 use portguard_reference::model::{Judgement, Outcome, judge};
 use portguard_reference::policy::{
-    Action, Essential, Policy, Ports, Protocol, ProtocolName, Rule, Transport, Verdict,
+    Action, Essential, Fragments, Policy, Ports, Protocol, ProtocolName, Rule, Transport, Verdict,
 };
 
 use crate::bytes::{IPV4_TCP, TCP_22, frame, ipv4, ipv6};
@@ -13,7 +13,7 @@ fn all_dropped() -> Policy {
         default: Verdict::Drop,
         non_ip: Verdict::Drop,
         malformed: Verdict::Drop,
-        fragments: Verdict::Drop,
+        fragments: Fragments::Drop,
         ..Policy::default()
     }
 }
@@ -23,6 +23,8 @@ fn decided(dropped: bool, outcome: Outcome) -> Judgement {
         dropped,
         outcome,
         shadows: vec![],
+        answered: false,
+        late: None,
     }
 }
 
@@ -152,7 +154,7 @@ fn later_fragments() {
         decided(true, Outcome::LaterFragment)
     );
     let mut passing = all_dropped();
-    passing.fragments = Verdict::Pass;
+    passing.fragments = Fragments::Pass;
     assert_eq!(
         judge(&passing, &later),
         decided(false, Outcome::LaterFragment)

@@ -10,11 +10,9 @@ use crate::bytes::{ipv4, ipv6};
 /// A rule that drops.
 pub(crate) fn rule(name: &str, protocols: &[Protocol], ports: &[PortEntry]) -> Rule {
     Rule {
-        name: name.to_owned(),
-        action: Action::Drop,
         protocols: protocols.to_vec(),
         ports: ports.to_vec(),
-        enforce: true,
+        ..Rule::new(name, Action::Drop)
     }
 }
 

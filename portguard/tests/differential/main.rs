@@ -105,16 +105,11 @@ fn compare(seed: u64, coverage: &mut Coverage) -> anyhow::Result<Vec<String>> {
 }
 
 fn expectation(judgement: &Judgement) -> String {
-    let outcome = match &judgement.outcome {
-        model::Outcome::Rule(name) => format!("rule {name}"),
-        model::Outcome::DefaultPass => "default-pass".to_owned(),
-        model::Outcome::DefaultDrop => "default-drop".to_owned(),
-        model::Outcome::Essential => "essential".to_owned(),
-        model::Outcome::NonIp => "non-ip".to_owned(),
-        model::Outcome::LaterFragment => "later-fragment".to_owned(),
-        model::Outcome::Malformed(reason) => format!("malformed:{}", reason.name()),
-    };
-    line(judgement.dropped, &outcome, &judgement.shadows)
+    line(
+        judgement.dropped,
+        &judgement.outcome.counter(),
+        &judgement.shadows,
+    )
 }
 
 fn finding(run: &Run, policy: &Policy) -> String {
