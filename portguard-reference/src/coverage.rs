@@ -118,11 +118,14 @@ const MORE_FIELDS: [&str; 22] = [
 ];
 
 /// Of the whole language only.
-const MORE_BESIDE: [&str; 6] = [
+const MORE_BESIDE: [&str; 9] = [
     "shadow of a limit",
     "shadow of a reject",
-    "too late, TCP",
-    "too late, UDP",
+    "too late, TCP, idle",
+    "too late, TCP, finished",
+    "too late, TCP, reset",
+    "too late, UDP, idle",
+    "too late, UDP, port closed",
     "too late, echo",
     "essential, by a rule on its type",
 ];

@@ -17,7 +17,7 @@ use crate::policy::{
 use answers::AnswerBudget;
 use buckets::{Buckets, Key};
 pub use counters::{Counter, Counters};
-pub use flows::{Ends, Flow, Reply};
+pub use flows::{End, Ends, Flow, Reply};
 use flows::{Flows, Lookup};
 
 /// What becomes of a frame.
@@ -31,8 +31,8 @@ pub struct Judgement {
     pub shadows: Vec<String>,
     /// Whether its sender gets an answer.
     pub answered: bool,
-    /// As what it would have been a reply, were its flow not over.
-    pub late: Option<Reply>,
+    /// As what it would have been a reply, were its flow not over, and how that ended.
+    pub late: Option<(Reply, End)>,
 }
 
 /// What decided a frame (`docs/policy.md`, "Counters").
@@ -236,7 +236,7 @@ impl Model {
                     judgement.outcome = Outcome::Reply(reply);
                     judgement.dropped = false;
                 }
-                Lookup::Late(reply) => judgement.late = Some(reply),
+                Lookup::Late(reply, end) => judgement.late = Some((reply, end)),
                 Lookup::Unknown => {}
             }
         }

@@ -8,7 +8,7 @@ use crate::frame::{self, Frame, Packet, Segment, TCP};
 use crate::matching::{
     EssentialKind, address_matches, essential, port_matches, protocol_matches, trusts, type_matches,
 };
-use crate::model::{Judgement, Outcome, Reply};
+use crate::model::{End, Judgement, Outcome, Reply};
 use crate::policy::{
     Action, AddressEntry, Essential, Fragments, Per, Policy, PortEntry, Ports, Protocol, Rule,
     Service, TypeKind, Vlan, names_interface,
@@ -164,10 +164,13 @@ fn beside(policy: &Policy, packet: &Packet, judgement: &Judgement, items: &mut B
         items.insert(Item::Beside("later fragment, by a rule"));
     }
     match judgement.late {
-        Some(Reply::Tcp) => items.insert(Item::Beside("too late, TCP")),
-        Some(Reply::Udp) => items.insert(Item::Beside("too late, UDP")),
-        Some(Reply::Echo) => items.insert(Item::Beside("too late, echo")),
-        Some(Reply::Error) | None => false,
+        Some((Reply::Tcp, End::Idle)) => items.insert(Item::Beside("too late, TCP, idle")),
+        Some((Reply::Tcp, End::Finished)) => items.insert(Item::Beside("too late, TCP, finished")),
+        Some((Reply::Tcp, End::Cut)) => items.insert(Item::Beside("too late, TCP, reset")),
+        Some((Reply::Udp, End::Cut)) => items.insert(Item::Beside("too late, UDP, port closed")),
+        Some((Reply::Udp, _)) => items.insert(Item::Beside("too late, UDP, idle")),
+        Some((Reply::Echo, _)) => items.insert(Item::Beside("too late, echo")),
+        Some((Reply::Error, _)) | None => false,
     };
 }
 

@@ -133,7 +133,8 @@ impl Story {
             520..=709 => self.send(random),
             710..=849 => self.exchange(random),
             850..=909 => self.repeat(random),
-            910..=959 => self.advance(random),
+            910..=944 => self.advance(random),
+            945..=959 => self.outlive(random),
             960..=969 => self.ban(random),
             970..=978 if self.policies < MAX_POLICIES => self.take_effect(random),
             _ => self.talk(random),
@@ -208,8 +209,39 @@ impl Story {
         }
     }
 
+    /// A talk begins, perhaps ends, and the other side speaks when that is nearly over or just over.
+    fn outlive(&mut self, random: &mut Random) {
+        let among = self.talks.len().max(1);
+        let tcp: Vec<usize> = (0..self.talks.len())
+            .filter(|&index| self.talks[index].is_tcp())
+            .collect();
+        let index = if tcp.is_empty() || random.one_in(4) {
+            random.below(among)
+        } else {
+            random.pick(&tcp)
+        };
+        let Some(talk) = self.talks.get(index).cloned() else {
+            return self.talk(random);
+        };
+        self.steps.push(Step::Leaves(talk.opening(random)));
+        let lifetime = if !talk.is_tcp() {
+            LIFETIMES[1]
+        } else if random.one_in(2) {
+            self.steps.push(Step::Leaves(talk.closing(random)));
+            LIFETIMES[0]
+        } else {
+            LIFETIMES[2]
+        };
+        let end = self.now_ns + lifetime;
+        self.advance_to(random.pick(&[end - SECOND / 2, end + SECOND / 2, end + SECOND / 2]));
+        for _ in 0..=random.below(3) {
+            let arriving = talk.arriving(&self.policy, random);
+            self.arrive(arriving);
+        }
+    }
+
     fn advance(&mut self, random: &mut Random) {
-        let mut now_ns = if random.one_in(3) {
+        let now_ns = if random.one_in(3) {
             // Just before or just after something is over.
             let since = self.times[self.times.len().saturating_sub(1 + random.below(3))];
             let lifetime = random.pick(&[LIFETIMES[0], LIFETIMES[1], LIFETIMES[1]]);
@@ -219,10 +251,11 @@ impl Story {
             let seconds = random.pick(&[1, 1, 1, 1, 2, 2, 5, 30, 61, 100]);
             self.now_ns + random.pick(&[seconds * SECOND, SECOND / 2])
         };
-        if random.one_in(60) {
-            let days = LIFETIMES[2];
-            now_ns = self.now_ns + random.pick(&[days - SECOND, days + SECOND]);
-        }
+        self.advance_to(now_ns);
+    }
+
+    /// To this time or a little later.
+    fn advance_to(&mut self, now_ns: u64) {
         let is_near = |now_ns: u64| {
             self.times.iter().any(|&time| {
                 LIFETIMES
@@ -230,7 +263,7 @@ impl Story {
                     .any(|lifetime| now_ns.abs_diff(time + lifetime) < CLEARANCE)
             })
         };
-        now_ns = now_ns.max(self.now_ns + SECOND / 2);
+        let mut now_ns = now_ns.max(self.now_ns + SECOND / 2);
         while is_near(now_ns) {
             now_ns += SECOND / 2;
         }

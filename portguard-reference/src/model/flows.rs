@@ -57,11 +57,22 @@ pub enum Reply {
     Error,
 }
 
+/// How a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Nothing was sent for long.
+    Idle,
+    /// Nothing was sent for a while after a FIN.
+    Finished,
+    /// At once: by a reset, or by a port that closed.
+    Cut,
+}
+
 /// What flows say about a packet that arrives.
 pub(super) enum Lookup {
     Reply(Reply),
     /// It would be one, were the flow not over.
-    Late(Reply),
+    Late(Reply, End),
     Unknown,
 }
 
@@ -76,6 +87,15 @@ impl Life {
     fn is_valid(self, now_ns: u64) -> bool {
         self.lifetime_ns
             .is_some_and(|lifetime| now_ns - self.last_ns <= lifetime)
+    }
+
+    /// Of one that is not valid.
+    fn end(self) -> End {
+        match self.lifetime_ns {
+            None => End::Cut,
+            Some(CLOSING_LIFETIME) => End::Finished,
+            Some(_) => End::Idle,
+        }
     }
 }
 
@@ -160,7 +180,7 @@ impl Flows {
         };
         match self.flows.get(&flow) {
             Some(life) if life.is_valid(now_ns) => Lookup::Reply(reply),
-            Some(_) => Lookup::Late(reply),
+            Some(life) => Lookup::Late(reply, life.end()),
             None => Lookup::Unknown,
         }
     }

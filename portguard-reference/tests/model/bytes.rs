@@ -65,3 +65,26 @@ pub(crate) fn ipv4(fragment: u16, ttl: u8, protocol: u8, payload: &str) -> Vec<u
     frame.extend(payload);
     frame
 }
+
+/// The frame from its destination to its source, with the header behind IP (without options) as it is.
+pub(crate) fn turned(mut frame: Vec<u8>) -> Vec<u8> {
+    let (at, length) = if frame[12..14] == [0x08, 0x00] {
+        (26, 4)
+    } else {
+        (22, 16)
+    };
+    frame[at..at + 2 * length].rotate_left(length);
+    frame
+}
+
+/// A TCP header with these ports and flags.
+pub(crate) fn tcp(source: u16, destination: u16, flags: u8) -> String {
+    format!("{source:04x} {destination:04x} 00000001 00000000 50{flags:02x} 0400 0000 0000")
+}
+
+/// A UDP header with these ports, and data.
+pub(crate) fn udp(source: u16, destination: u16, data: usize) -> String {
+    let length = 8 + data;
+    let data = "00".repeat(data);
+    format!("{source:04x} {destination:04x} {length:04x} 0000 {data}")
+}

@@ -6,7 +6,14 @@
     reason = "helpers of tests may fail like tests"
 )]
 
+mod answers;
 mod bytes;
+mod closing;
+mod counting;
+mod fields;
 mod judgement;
+mod limits;
 mod reading;
+mod replies;
 mod rules;
+mod trust;

@@ -74,6 +74,10 @@ impl Talk {
         self.protocol != TCP && self.protocol != UDP
     }
 
+    pub(super) fn is_tcp(&self) -> bool {
+        self.protocol == TCP
+    }
+
     fn arrival(&self, draft: &Draft, random: &mut Random) -> Arrival {
         Arrival {
             interface: self.interface.clone(),
@@ -126,6 +130,11 @@ impl Talk {
     /// The first packet.
     pub(super) fn opening(&self, random: &mut Random) -> Arrival {
         self.arrival(&self.sent(SYN, 0), random)
+    }
+
+    /// The last one, of TCP.
+    pub(super) fn closing(&self, random: &mut Random) -> Arrival {
+        self.arrival(&self.sent(FIN | ACK, 0), random)
     }
 
     /// Any packet that this side sends.
