@@ -4,8 +4,9 @@
 //! the product, which gets nothing from here but YAML text and frame bytes; where the two disagree, one of them is
 //! wrong by that page.
 //!
-//! [`policy`] is a policy as it is written, [`frame`] reads a frame, [`model`] judges it. [`generate`] makes random
-//! policies and frames, and [`coverage`] tells what they reached.
+//! [`policy`] is a policy as it is written, [`frame`] reads a frame, [`matching`] tells whether a rule matches it,
+//! [`model`] judges it and remembers what a host remembers. [`generate`] makes random policies, frames and sequences
+//! of events, and [`coverage`] tells what they reached.
 
 pub mod coverage;
 pub mod frame;

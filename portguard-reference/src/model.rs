@@ -227,10 +227,8 @@ impl Model {
         let mut shadows = Vec::new();
         let mut judgement = self.rules(interface, packet, now_ns, &mut shadows);
         judgement.shadows = shadows;
-        let rescues = self.policy.replies == Replies::Pass
-            && judgement.dropped
-            && judgement.outcome != Outcome::LaterFragment;
-        if rescues {
+        // A later fragment has neither ports nor a type, and so is no reply to anything.
+        if self.policy.replies == Replies::Pass && judgement.dropped {
             match self.flows.reply(packet, now_ns) {
                 Lookup::Reply(reply) => {
                     judgement.outcome = Outcome::Reply(reply);

@@ -3,6 +3,9 @@
 //! Every condition of a policy holds over whole ranges, so it is enough to try one value of each. Field after field
 //! gets a value and the lists of what may still decide get shorter; lists that were tried before are not tried again.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::frame::UDP;
