@@ -585,6 +585,8 @@ pub mod symbol {
     pub const DROPS: &str = "DROPS";
     /// The bucket of later fragments: one [`super::Bucket`].
     pub const FRAGMENT_BUCKET: &str = "FRAGMENT_BUCKET";
+    /// The bucket of answers to rejected packets: one [`super::Bucket`].
+    pub const ANSWER_BUCKET: &str = "ANSWER_BUCKET";
     /// The buckets of rules: a [`super::Bucket`] each.
     pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
     /// TCP flows that this side started: a [`super::Flow`] by [`super::FlowKey`].

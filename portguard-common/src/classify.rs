@@ -5,6 +5,7 @@ use crate::abi::{
     counter, drops, service,
 };
 use crate::combine::{Direction, find_cell};
+use crate::flow::Candidate;
 use crate::limits::LIMITS_OF_A_PACKET;
 use crate::packet::{Family, Frame, Headers, Transport, Unparsed, protocol};
 use crate::trie::Bits;
@@ -44,7 +45,7 @@ pub trait Tables {
     /// Counts a packet that a rule which only counts would have dropped, being beyond its limit.
     fn count_beyond(&self, limit: &Limit);
     /// Whether a packet about to be dropped is a reply to what this side started.
-    fn is_reply<F: Frame>(&self, frame: &F, headers: &Headers) -> bool;
+    fn is_reply(&self, packet: &Candidate) -> bool;
 }
 
 /// What happens to a frame when verdicts are enforced.
@@ -54,7 +55,7 @@ pub enum Verdict {
     Pass,
     /// The packet is discarded.
     Drop,
-    /// The packet is discarded, and its sender gets an answer.
+    /// The packet is discarded, and its sender answered as [`crate::answer`] allows.
     Reject,
 }
 
@@ -146,7 +147,8 @@ pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -
     if judgement.verdict != Verdict::Pass {
         if tables.setting(Setting::Replies) != 0
             && !headers.later_fragment
-            && tables.is_reply(frame, headers)
+            && let Some(packet) = Candidate::new(headers)
+            && tables.is_reply(&packet)
         {
             judgement.verdict = Verdict::Pass;
             decided_otherwise(&mut judgement, cell, Builtin::Reply as u32);
@@ -177,7 +179,10 @@ fn ask_limits<F: Frame, T: Tables>(
     judgement: &mut Judgement,
 ) -> Option<u32> {
     // Of TCP only attempts to connect count.
-    if headers.protocol == protocol::TCP && !headers.later_fragment && !is_attempt(frame, headers) {
+    if headers.protocol == protocol::TCP
+        && !headers.later_fragment
+        && !is_attempt(frame, headers.transport_offset)
+    {
         return None;
     }
     let source = source(frame, headers);
@@ -203,10 +208,10 @@ fn ask_limits<F: Frame, T: Tables>(
 
 /// Whether a TCP segment is an attempt to connect: SYN without ACK (RFC 9293).
 #[inline(always)]
-pub fn is_attempt<F: Frame>(frame: &F, headers: &Headers) -> bool {
+pub fn is_attempt<F: Frame>(frame: &F, transport_offset: u32) -> bool {
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
-    match frame.load::<1>(headers.transport_offset + 13) {
+    match frame.load::<1>(transport_offset + 13) {
         Some([flags]) => flags & (SYN | ACK) == SYN,
         None => false,
     }

@@ -32,60 +32,85 @@ pub trait Flows {
     fn flow(&self, key: &FlowKey) -> Option<Flow>;
 }
 
+/// A packet that is no later fragment, by what tells whether it is a reply. The rest is in the frame: so little can
+/// be passed to a function of its own, which keeps the kernel's small stack free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// Its protocol.
+    pub protocol: u8,
+    /// Where its headers begin, as in [`Headers`].
+    pub network_offset: u32,
+    /// Likewise.
+    pub transport_offset: u32,
+}
+
+impl Candidate {
+    /// A packet by its headers; `None` if it cannot be a reply.
+    #[inline(always)]
+    pub fn new(headers: &Headers) -> Option<Self> {
+        let can_be = match headers.transport {
+            Transport::Ports { .. } => headers.protocol != protocol::SCTP,
+            Transport::Icmp { .. } => true,
+            Transport::Portless => false,
+        };
+        can_be.then_some(Self {
+            family: headers.family,
+            protocol: headers.protocol,
+            network_offset: headers.network_offset,
+            transport_offset: headers.transport_offset,
+        })
+    }
+}
+
 /// Whether a packet that arrives is a reply to a flow, or an error that quotes what one sent.
 #[inline(always)]
-pub fn is_reply<F: Frame, S: Flows>(frame: &F, headers: &Headers, flows: &S) -> bool {
-    match headers.transport {
-        Transport::Ports { src, dst } => {
-            let first = match headers.protocol {
-                protocol::TCP => local_port::TCP,
-                protocol::UDP => local_port::UDP,
-                _ => return false,
+pub fn is_reply<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) -> bool {
+    let Some([kind, second, third, fourth]) = frame.load::<4>(packet.transport_offset) else {
+        return false;
+    };
+    let (index, ports) = match packet.protocol {
+        protocol::TCP | protocol::UDP => {
+            let first = if packet.protocol == protocol::TCP {
+                local_port::TCP
+            } else {
+                local_port::UDP
             };
-            let index = first + u32::from(dst);
-            if flows.last_sent(index) == 0 {
-                return false;
-            }
-            if headers.protocol == protocol::TCP && is_attempt(frame, headers) {
-                return false;
-            }
-            let ports = Ends {
-                ours: dst,
-                theirs: src,
-            };
-            match key(frame, headers, Ours::Destination, ports) {
-                Some(key) => is_alive(&key, index, flows),
-                None => false,
-            }
+            let theirs = u16::from_be_bytes([kind, second]);
+            let ours = u16::from_be_bytes([third, fourth]);
+            (first + u32::from(ours), Ends { ours, theirs })
         }
-        Transport::Icmp { kind, .. } => {
-            let (echo_reply, is_error) = match headers.family {
+        _ => {
+            let (echo_reply, is_error) = match packet.family {
                 Family::V4 => (0, matches!(kind, 3 | 11 | 12)),
                 Family::V6 => (129, matches!(kind, 1..=4)),
             };
             if is_error {
-                return quotes_flow(frame, headers, flows);
+                return quotes_flow(frame, packet, flows);
             }
             if kind != echo_reply {
                 return false;
             }
-            let Some(identifier) = load_u16(frame, headers.transport_offset + 4) else {
+            let Some(identifier) = load_u16(frame, packet.transport_offset + 4) else {
                 return false;
             };
-            let index = local_port::ECHO + u32::from(identifier);
-            if flows.last_sent(index) == 0 {
-                return false;
-            }
             let ports = Ends {
                 ours: identifier,
                 theirs: 0,
             };
-            match key(frame, headers, Ours::Destination, ports) {
-                Some(key) => is_alive(&key, index, flows),
-                None => false,
-            }
+            (local_port::ECHO + u32::from(identifier), ports)
         }
-        Transport::Portless => false,
+    };
+    if flows.last_sent(index) == 0 {
+        return false;
+    }
+    if packet.protocol == protocol::TCP && is_attempt(frame, packet.transport_offset) {
+        return false;
+    }
+    match key(frame, packet, Ours::Destination, ports) {
+        Some(key) => is_alive(&key, index, flows),
+        None => false,
     }
 }
 
@@ -110,13 +135,16 @@ pub enum Sent {
 /// What a packet that leaves does to the flows. The second number of each is its index of [`local_port`].
 #[inline(always)]
 pub fn sent<F: Frame>(frame: &F, headers: &Headers) -> Sent {
+    let Some(packet) = Candidate::new(headers) else {
+        return Sent::Nothing;
+    };
     match headers.transport {
         Transport::Ports { src, dst } => {
             let ports = Ends {
                 ours: src,
                 theirs: dst,
             };
-            let Some(key) = key(frame, headers, Ours::Source, ports) else {
+            let Some(key) = key(frame, &packet, Ours::Source, ports) else {
                 return Sent::Nothing;
             };
             match headers.protocol {
@@ -158,7 +186,7 @@ pub fn sent<F: Frame>(frame: &F, headers: &Headers) -> Sent {
                 ours: identifier,
                 theirs: 0,
             };
-            match key(frame, headers, Ours::Source, ports) {
+            match key(frame, &packet, Ours::Source, ports) {
                 Some(key) => Sent::Starts(key, local_port::ECHO + u32::from(identifier)),
                 None => Sent::Nothing,
             }
@@ -182,9 +210,9 @@ struct Ends {
 }
 
 #[inline(always)]
-fn key<F: Frame>(frame: &F, headers: &Headers, ours: Ours, ports: Ends) -> Option<FlowKey> {
-    let offset = headers.network_offset;
-    let (source, destination, version) = match headers.family {
+fn key<F: Frame>(frame: &F, packet: &Candidate, ours: Ours, ports: Ends) -> Option<FlowKey> {
+    let offset = packet.network_offset;
+    let (source, destination, version) = match packet.family {
         Family::V4 => (
             widen(frame.load::<4>(offset + 12)?),
             widen(frame.load::<4>(offset + 16)?),
@@ -205,7 +233,7 @@ fn key<F: Frame>(frame: &F, headers: &Headers, ours: Ours, ports: Ends) -> Optio
         theirs: [u64::from_ne_bytes(theirs.0), u64::from_ne_bytes(theirs.1)],
         our_port: ports.ours,
         their_port: ports.theirs,
-        protocol: headers.protocol,
+        protocol: packet.protocol,
         version,
         reserved: 0,
     })
@@ -248,12 +276,12 @@ fn is_alive<S: Flows>(key: &FlowKey, index: u32, flows: &S) -> bool {
 /// Whether an ICMP error quotes a packet that a flow of this side sent. The quoted header is the first one alone: what
 /// follows extension headers may not have been quoted.
 #[inline(always)]
-fn quotes_flow<F: Frame, S: Flows>(frame: &F, headers: &Headers, flows: &S) -> bool {
-    let Some(end) = packet_end(frame, headers) else {
+fn quotes_flow<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) -> bool {
+    let Some(end) = packet_end(frame, packet) else {
         return false;
     };
-    let quote = frame.forget(headers.transport_offset) + 8;
-    let Some((quoted_protocol, transport, addresses)) = quoted(frame, headers.family, quote) else {
+    let quote = frame.forget(packet.transport_offset) + 8;
+    let Some((quoted_protocol, transport, addresses)) = quoted(frame, packet.family, quote) else {
         return false;
     };
     if transport + 8 > end {
@@ -275,7 +303,7 @@ fn quotes_flow<F: Frame, S: Flows>(frame: &F, headers: &Headers, flows: &S) -> b
             (first + u32::from(ours), Ends { ours, theirs })
         }
         protocol::ICMP | protocol::ICMPV6 => {
-            let echo_request = match headers.family {
+            let echo_request = match packet.family {
                 Family::V4 => (protocol::ICMP, 8),
                 Family::V6 => (protocol::ICMPV6, 128),
             };
@@ -297,7 +325,7 @@ fn quotes_flow<F: Frame, S: Flows>(frame: &F, headers: &Headers, flows: &S) -> b
         our_port: ports.ours,
         their_port: ports.theirs,
         protocol: quoted_protocol,
-        version: match headers.family {
+        version: match packet.family {
             Family::V4 => 4,
             Family::V6 => 6,
         },
@@ -345,9 +373,9 @@ fn quoted<F: Frame>(frame: &F, family: Family, offset: u32) -> Option<(u8, u32, 
 
 /// Where the packet ends by its own length: padding is no part of it. The frame may end before.
 #[inline(always)]
-fn packet_end<F: Frame>(frame: &F, headers: &Headers) -> Option<u32> {
-    let offset = headers.network_offset;
-    let (start, length) = match headers.family {
+fn packet_end<F: Frame>(frame: &F, packet: &Candidate) -> Option<u32> {
+    let offset = packet.network_offset;
+    let (start, length) = match packet.family {
         Family::V4 => (offset, load_u16(frame, offset + 2)?),
         Family::V6 => (offset + 40, load_u16(frame, offset + 4)?),
     };

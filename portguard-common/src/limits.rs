@@ -53,5 +53,12 @@ pub const RULE_BUCKETS: usize = 1 << 16;
 /// Flows of each table. A table that overflows forgets those that were looked up the longest time ago.
 pub const FLOWS: u32 = 1 << 17;
 
+/// Answers to rejected packets that the host sends in a second, and at once.
+pub const ANSWERS_PER_SECOND: u64 = 100;
+
+/// Bytes of a rejected packet that an ICMP or ICMPv6 answer quotes at most, from its IP header on; a
+/// multiple of 4. Far below what RFC 1812 (576 bytes with headers) and RFC 4443 (1,280) allow.
+pub const QUOTE_BYTES: u32 = 256;
+
 /// Sets of [`crate::abi::SOURCE_BUCKET_WAYS`] buckets of sources: 4 MiB.
 pub const SOURCE_BUCKET_SETS: usize = 1 << 15;

@@ -125,6 +125,8 @@ pub struct Headers {
     pub protocol: u8,
     /// A fragment other than the first: its payload begins in the middle of the packet.
     pub later_fragment: bool,
+    /// Part of a fragmented packet, the first included, or behind an IPv6 fragment header of any kind.
+    pub fragmented: bool,
     /// What follows.
     pub transport: Transport,
     /// Where the network header begins, in bytes from the frame's start.
@@ -327,6 +329,7 @@ pub fn parse_plain<F: Frame>(frame: &F) -> Option<Headers> {
         hop_limit,
         protocol,
         later_fragment: false,
+        fragmented: false,
         transport,
         network_offset: 14,
         transport_offset,
@@ -394,7 +397,8 @@ fn ipv4<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         offset + total_len
     };
     let protocol = header[9];
-    let fragment_units = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
+    let fragmentation = u16::from_be_bytes([header[6], header[7]]);
+    let fragment_units = fragmentation & 0x1fff;
     let transport = if fragment_units == 0 {
         transport(frame, Family::V4, protocol, transport_offset, end)?
     } else {
@@ -406,6 +410,8 @@ fn ipv4<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         hop_limit: header[8],
         protocol,
         later_fragment: fragment_units != 0,
+        // More fragments, or an offset.
+        fragmented: fragmentation & 0x3fff != 0,
         transport,
         network_offset: offset,
         transport_offset,
@@ -430,6 +436,7 @@ fn ipv6<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         transport_offset + payload_len
     };
     let mut fragment_units = 0;
+    let mut fragmented = false;
 
     let mut walked = 0;
     while is_extension(protocol) {
@@ -453,6 +460,7 @@ fn ipv6<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         let is_fragment = protocol == protocol::FRAGMENT;
         protocol = next;
         if is_fragment {
+            fragmented = true;
             fragment_units = u16::from_be_bytes([high, low]) >> 3;
             if fragment_units != 0 {
                 break;
@@ -471,6 +479,7 @@ fn ipv6<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         hop_limit,
         protocol,
         later_fragment: fragment_units != 0,
+        fragmented,
         transport,
         network_offset: offset,
         transport_offset,

@@ -101,6 +101,7 @@ fn headers_are_those_of_the_frame() {
         hop_limit: 7,
         protocol: 17,
         later_fragment: false,
+        fragmented: false,
         transport: Transport::Ports { src: 5353, dst: 53 },
         network_offset: 22,
         transport_offset: 50,

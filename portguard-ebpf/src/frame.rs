@@ -1,4 +1,4 @@
-//! Reading a frame from an XDP context.
+//! Reading and writing a frame in the kernel.
 
 use core::arch::asm;
 use core::ffi::c_void;
@@ -18,7 +18,10 @@ pub(crate) struct FirstBuffer<D> {
     data_end: usize,
 }
 
-impl FirstBuffer<*mut xdp_md> {
+/// The first buffer of a frame that arrives.
+pub(crate) type Received = FirstBuffer<*mut xdp_md>;
+
+impl Received {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
         Self {
@@ -41,19 +44,34 @@ impl FirstBuffer<*mut __sk_buff> {
     }
 }
 
-impl<D: Device> Frame for FirstBuffer<D> {
+impl<D> FirstBuffer<D> {
+    /// Writes bytes at `offset`, or `None` where the buffer ends before.
     #[inline(always)]
-    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+    pub(crate) fn store<const N: usize>(&self, offset: u32, bytes: [u8; N]) -> Option<()> {
+        let start = self.start::<N>(offset)?;
+        // SAFETY: `start` gave the place of `N` bytes in the buffer, which a program may write to.
+        unsafe { (start as *mut [u8; N]).write(bytes) };
+        Some(())
+    }
+
+    /// The address of `N` bytes at `offset`, or `None` where the buffer ends before.
+    #[inline(always)]
+    fn start<const N: usize>(&self, offset: u32) -> Option<usize> {
         let mut start = self.data + offset as usize;
         // The verifier knows that the bytes are there only of the very register that was compared: keep
         // the compiler from computing the address a second time.
         // SAFETY: the instruction moves a register onto itself.
         unsafe { asm!("{0} = {0}", inout(reg) start, options(pure, nomem, nostack)) };
-        if start + N > self.data_end {
-            return None;
-        }
-        // SAFETY: the comparison above, which the verifier checks too, shows that these bytes lie in
-        // the first buffer; an array of bytes has no alignment.
+        (start + N <= self.data_end).then_some(start)
+    }
+}
+
+impl<D: Device> Frame for FirstBuffer<D> {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let start = self.start::<N>(offset)?;
+        // SAFETY: `start` compared, which the verifier checks too, so these bytes lie in the first
+        // buffer; an array of bytes has no alignment.
         Some(unsafe { (start as *const [u8; N]).read() })
     }
 

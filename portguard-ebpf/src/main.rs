@@ -4,12 +4,14 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod answer;
 mod atomic;
 mod bucket;
 mod count;
 mod egress;
 mod flows;
 mod frame;
+mod reply;
 mod tables;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
@@ -21,74 +23,103 @@ use portguard_common::classify::{self, Verdict};
 use portguard_common::packet::{Frame, Headers, Unparsed, parse, parse_plain};
 
 use crate::count::{count, count_drop};
-use crate::frame::{AllBuffers, FirstBuffer, first_buffer_len, frame_len};
-use crate::tables::{KernelTables, TRACE, setting};
+use crate::frame::{AllBuffers, Received, first_buffer_len, frame_len};
+use crate::tables::{Device, KernelTables, SeveralBuffers, TRACE, setting};
 
 /// Entry point where the kernel knows frames of several buffers (5.18 and later). The flag is part of
 /// the program's identity: a link refuses a replacement that differs in it.
 #[xdp(frags)]
 fn portguard(ctx: XdpContext) -> u32 {
-    judge(&ctx)
+    run(&ctx)
 }
 
 /// Entry point for older kernels, which refuse to load the other one.
 #[xdp]
 fn portguard_linear(ctx: XdpContext) -> u32 {
-    judge(&ctx)
+    run(&ctx)
 }
 
+/// Stands for an XDP action where the frame is rejected.
+const REJECT: u32 = u32::MAX;
+/// Likewise where the frame is not plain.
+const NOT_PLAIN: u32 = u32::MAX - 1;
+/// Likewise where what looks cut short may go on in the next buffer.
+const GOES_ON: u32 = u32::MAX - 2;
+
+/// Judges in the cheapest way that does, and answers. Each way is a function of its own, called from here: the
+/// kernel's stack of 512 bytes is for all functions that are at work at the same time. Answers are made in this one
+/// place, since the verifier checks the making anew for each.
 #[inline(always)]
-fn judge(ctx: &XdpContext) -> u32 {
-    let frame = FirstBuffer::new(ctx);
-    match parse_plain(&frame) {
-        Some(headers) => act(ctx, &frame, &Ok(headers)),
-        None => judge_any(ctx.ctx),
+fn run(ctx: &XdpContext) -> u32 {
+    let mut action = judge_plain(ctx.ctx);
+    if action == NOT_PLAIN {
+        action = judge_any(ctx.ctx);
+        // The setting is asked here, so that the verifier removes what the kernel does not know.
+        if action == GOES_ON && setting(Setting::MultiBuffer) != 0 {
+            action = judge_all_buffers(ctx.ctx);
+        }
+    }
+    match action {
+        // Likewise where no rule rejects.
+        REJECT if setting(Setting::Reject) != 0 => answer::reject(ctx.ctx),
+        XDP_PASS => XDP_PASS,
+        _ => XDP_DROP,
     }
 }
 
-/// Judges a frame that is not plain. A function of its own, so that the code of plain frames stays
-/// small.
+/// Judges a plain frame.
+#[inline(never)]
+fn judge_plain(ctx: *mut xdp_md) -> u32 {
+    let ctx = &XdpContext::new(ctx);
+    let frame = Received::new(ctx);
+    match parse_plain(&frame) {
+        Some(headers) => act(ctx, ctx.ctx, &frame, &Ok(headers)),
+        None => NOT_PLAIN,
+    }
+}
+
+/// Judges a frame that is not plain.
 #[inline(never)]
 fn judge_any(ctx: *mut xdp_md) -> u32 {
     let ctx = &XdpContext::new(ctx);
-    let frame = FirstBuffer::new(ctx);
+    let frame = Received::new(ctx);
     // The two ways stay apart: what is known of the one is not even initialised in the other.
     match parse(&frame) {
-        Ok(headers) => act(ctx, &frame, &Ok(headers)),
+        Ok(headers) => act(ctx, ctx.ctx, &frame, &Ok(headers)),
         Err(Unparsed::Malformed(_))
             if setting(Setting::MultiBuffer) != 0 && frame_len(ctx) > first_buffer_len(ctx) =>
         {
-            // What looks cut short may go on in the next buffer.
-            judge_all_buffers(ctx.ctx)
+            GOES_ON
         }
-        Err(unparsed) => act(ctx, &frame, &Err(unparsed)),
+        Err(unparsed) => act(ctx, ctx.ctx, &frame, &Err(unparsed)),
     }
 }
 
-/// Judges a frame of several buffers. A function of its own, since the loads through the kernel would
-/// otherwise stand in the way of every frame.
+/// Judges a frame of several buffers.
 #[inline(never)]
 fn judge_all_buffers(ctx: *mut xdp_md) -> u32 {
     let ctx = &XdpContext::new(ctx);
     let frame = AllBuffers::new(ctx.ctx);
     match parse(&frame) {
-        Ok(headers) => act(ctx, &frame, &Ok(headers)),
-        Err(unparsed) => act(ctx, &frame, &Err(unparsed)),
+        Ok(headers) => act(ctx, SeveralBuffers(ctx.ctx), &frame, &Ok(headers)),
+        Err(unparsed) => act(ctx, SeveralBuffers(ctx.ctx), &frame, &Err(unparsed)),
     }
 }
 
 /// Decides, counts, and says what the kernel shall do.
 #[inline(always)]
-fn act<F: Frame>(ctx: &XdpContext, frame: &F, parsed: &Result<Headers, Unparsed>) -> u32 {
+fn act<F: Frame, D: Device>(
+    ctx: &XdpContext,
+    device: D,
+    frame: &F,
+    parsed: &Result<Headers, Unparsed>,
+) -> u32 {
     let bytes = if setting(Setting::CountAllBuffers) != 0 {
         frame_len(ctx)
     } else {
         first_buffer_len(ctx)
     };
-    let tables = KernelTables {
-        device: ctx.ctx,
-        bytes,
-    };
+    let tables = KernelTables { device, bytes };
     let judgement = classify::judge(frame, parsed, &tables);
 
     if judgement.shadow != counter::NONE {
@@ -110,7 +141,8 @@ fn act<F: Frame>(ctx: &XdpContext, frame: &F, parsed: &Result<Headers, Unparsed>
         }
     }
     match judgement.verdict {
-        Verdict::Drop | Verdict::Reject if setting(Setting::Enforce) != 0 => XDP_DROP,
+        Verdict::Drop if setting(Setting::Enforce) != 0 => XDP_DROP,
+        Verdict::Reject if setting(Setting::Enforce) != 0 => REJECT,
         Verdict::Drop | Verdict::Reject | Verdict::Pass => XDP_PASS,
     }
 }

@@ -13,14 +13,13 @@ use portguard_common::abi::{
     interface_entry, service,
 };
 use portguard_common::classify::{Source, Tables};
-use portguard_common::flow;
+use portguard_common::flow::Candidate;
 use portguard_common::limits::{CELLS as CELL_COUNT, RULE_BUCKETS as RULE_BUCKET_COUNT};
-use portguard_common::packet::{Frame, Headers};
 use portguard_common::trie::{Bits, Step, step};
 
 use crate::bucket;
 use crate::count::count;
-use crate::flows::KernelFlows;
+use crate::reply;
 
 /// Overwritten by the loader and frozen, so that the verifier knows every value.
 #[unsafe(no_mangle)]
@@ -97,6 +96,9 @@ pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
 pub(crate) trait Device {
     /// The index of the interface.
     fn ifindex(&self) -> u32;
+
+    /// Whether a packet about to be dropped is a reply.
+    fn is_reply(&self, packet: &Candidate) -> bool;
 }
 
 impl Device for *mut xdp_md {
@@ -105,6 +107,26 @@ impl Device for *mut xdp_md {
         // SAFETY: the context is the one that the kernel passed in.
         unsafe { (**self).ingress_ifindex }
     }
+
+    #[inline(always)]
+    fn is_reply(&self, packet: &Candidate) -> bool {
+        reply::in_first_buffer(*self, packet)
+    }
+}
+
+/// A frame that arrives in several buffers.
+pub(crate) struct SeveralBuffers(pub(crate) *mut xdp_md);
+
+impl Device for SeveralBuffers {
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        self.0.ifindex()
+    }
+
+    #[inline(always)]
+    fn is_reply(&self, packet: &Candidate) -> bool {
+        reply::in_all_buffers(self.0, packet)
+    }
 }
 
 impl Device for *mut __sk_buff {
@@ -112,6 +134,12 @@ impl Device for *mut __sk_buff {
     fn ifindex(&self) -> u32 {
         // SAFETY: the context is the one that the kernel passed in.
         unsafe { (**self).ifindex }
+    }
+
+    // What leaves is no reply.
+    #[inline(always)]
+    fn is_reply(&self, _packet: &Candidate) -> bool {
+        false
     }
 }
 
@@ -344,7 +372,7 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn is_reply<F: Frame>(&self, frame: &F, headers: &Headers) -> bool {
-        flow::is_reply(frame, headers, &KernelFlows)
+    fn is_reply(&self, packet: &Candidate) -> bool {
+        self.device.is_reply(packet)
     }
 }

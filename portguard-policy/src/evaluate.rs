@@ -2,7 +2,8 @@
 
 use portguard_common::abi::{Cell, Limit, Row, Setting, Stage, Trie};
 use portguard_common::classify::{self, Judgement, Source};
-use portguard_common::packet::{Frame, Headers, parse};
+use portguard_common::flow::Candidate;
+use portguard_common::packet::parse;
 use portguard_common::trie::{Bits, Step, step};
 
 use crate::compile::{Outcome, Tables};
@@ -14,7 +15,7 @@ pub trait State {
     /// Takes a token for a later fragment.
     fn take_fragment_token(&self) -> bool;
     /// Whether a packet is a reply to what this side started.
-    fn is_reply<F: Frame>(&self, frame: &F, headers: &Headers) -> bool;
+    fn is_reply(&self, frame: &[u8], packet: &Candidate) -> bool;
 }
 
 /// No state: every rate lasts, and nothing was started from this side.
@@ -30,7 +31,7 @@ impl State for Stateless {
         true
     }
 
-    fn is_reply<F: Frame>(&self, _frame: &F, _headers: &Headers) -> bool {
+    fn is_reply(&self, _frame: &[u8], _packet: &Candidate) -> bool {
         false
     }
 }
@@ -68,7 +69,11 @@ impl<'t, S: State> Evaluator<'t, S> {
 
     /// Judges a frame; `None` only if the tables are broken.
     pub fn frame(&self, frame: &[u8]) -> Option<Evaluation> {
-        let judgement = classify::judge(&frame, &parse(&frame), self);
+        let look = Look {
+            evaluator: self,
+            frame,
+        };
+        let judgement = classify::judge(&frame, &parse(&frame), &look);
         let meaning = &self.tables.meaning;
         Some(Evaluation {
             judgement,
@@ -87,74 +92,83 @@ fn at<T: Copy + Default>(table: &[T], index: u32) -> T {
     table.get(index as usize).copied().unwrap_or_default()
 }
 
-impl<S: State> classify::Tables for Evaluator<'_, S> {
+/// The tables as one frame sees them.
+struct Look<'e, 't, S> {
+    evaluator: &'e Evaluator<'t, S>,
+    frame: &'e [u8],
+}
+
+impl<S: State> classify::Tables for Look<'_, '_, S> {
     fn setting(&self, setting: Setting) -> u32 {
-        self.tables.settings[setting as usize]
+        self.evaluator.tables.settings[setting as usize]
     }
 
     fn stage(&self, field: usize) -> Stage {
-        self.tables.stages[field]
+        self.evaluator.tables.stages[field]
     }
 
     fn trie(&self, index: usize) -> Trie {
-        self.tables.tries[index]
+        self.evaluator.tables.tries[index]
     }
 
     fn service_class(&self, index: u32) -> u16 {
-        at(&self.tables.services, index)
+        at(&self.evaluator.tables.services, index)
     }
 
     fn source_port_class(&self, index: u32) -> u16 {
-        at(&self.tables.halves, self.tables.source_ports + index)
+        at(
+            &self.evaluator.tables.halves,
+            self.evaluator.tables.source_ports + index,
+        )
     }
 
     fn vlan_class(&self, vlan: u16) -> u16 {
-        at(&self.tables.vlan_classes, vlan.into())
+        at(&self.evaluator.tables.vlan_classes, vlan.into())
     }
 
     fn interface_class(&self) -> u16 {
-        self.interface
+        self.evaluator.interface
     }
 
     fn half(&self, index: u32) -> u16 {
-        at(&self.tables.halves, index)
+        at(&self.evaluator.tables.halves, index)
     }
 
     fn word(&self, index: u32) -> u32 {
-        at(&self.tables.words, index)
+        at(&self.evaluator.tables.words, index)
     }
 
     fn row(&self, index: u32) -> Row {
-        at(&self.tables.rows, index)
+        at(&self.evaluator.tables.rows, index)
     }
 
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
-        match step(&at(&self.tables.nodes, node), bits) {
+        match step(&at(&self.evaluator.tables.nodes, node), bits) {
             Step::Word(index) => self.word(index),
             Step::Miss(word) => word,
         }
     }
 
     fn cell(&self, cell: u16) -> Cell {
-        at(&self.tables.meaning.cells, cell.into())
+        at(&self.evaluator.tables.meaning.cells, cell.into())
     }
 
     fn limit(&self, index: u32) -> Limit {
-        at(&self.tables.meaning.limits, index)
+        at(&self.evaluator.tables.meaning.limits, index)
     }
 
     fn take_limit_token(&self, limit: &Limit, source: Source) -> bool {
-        self.state.take_limit_token(limit, source)
+        self.evaluator.state.take_limit_token(limit, source)
     }
 
     fn take_fragment_token(&self) -> bool {
-        self.state.take_fragment_token()
+        self.evaluator.state.take_fragment_token()
     }
 
     // What is counted is in the judgement.
     fn count_beyond(&self, _limit: &Limit) {}
 
-    fn is_reply<F: Frame>(&self, frame: &F, headers: &Headers) -> bool {
-        self.state.is_reply(frame, headers)
+    fn is_reply(&self, packet: &Candidate) -> bool {
+        self.evaluator.state.is_reply(self.frame, packet)
     }
 }

@@ -17,7 +17,7 @@ const UNSAFE: [(&str, &str); 4] = [
     ),
     (
         "portguard/src/dataplane/",
-        "system calls of BPF that aya does not wrap",
+        "system calls of BPF and of network devices that no library wraps",
     ),
     (
         "portguard-testbed/src/",

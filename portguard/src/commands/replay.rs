@@ -48,6 +48,7 @@ pub fn replay(arguments: &Replay) -> Outcome {
 fn too_short(policy: &Policy) -> Run {
     Run {
         dropped: policy.malformed == Fate::Drop && policy.enforce,
+        answer: None,
         outcome: Decided::Malformed(Malformed::EthernetShort),
         shadows: Vec::new(),
     }

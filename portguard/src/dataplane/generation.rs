@@ -13,9 +13,14 @@ use portguard_policy::{Meaning, Outcome, Tables};
 use super::counters::{self, Counts};
 use super::{fill, kernel};
 
-/// `XDP_DROP` and `XDP_PASS`, what a program returns.
+/// `XDP_DROP`, `XDP_PASS` and `XDP_TX`, what a program returns.
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
+
+/// Room for an answer beyond the length of its request. The program makes none that is longer; a test must
+/// be able to see it if it did.
+const ANSWER_ROOM: usize = 256;
 
 /// How often to try again when a signal interrupts the verifier.
 const LOAD_RETRIES: usize = 20;
@@ -75,8 +80,10 @@ pub enum LoadError {
 /// What the program did with one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Whether the frame was dropped.
+    /// Whether the frame was dropped; a rejected one was, too.
     pub dropped: bool,
+    /// The frame that was sent in answer to one that was rejected.
+    pub answer: Option<Vec<u8>>,
     /// What decided.
     pub outcome: Outcome,
     /// Indices of the rules that only counted it.
@@ -177,19 +184,24 @@ impl Generation {
     /// [`LoadError`] when the kernel refuses to run it.
     pub fn run_as(&self, frame: &[u8], arrival: Arrival) -> Result<Run, LoadError> {
         self.set_arrival(arrival)?;
+        let mut after = vec![0; frame.len() + ANSWER_ROOM];
         let options = TestRunOptions {
             data_in: Some(frame),
+            data_out: Some(&mut after),
             ..TestRunOptions::default()
         };
         let result = self.xdp()?.test_run(options).map_err(program_error)?;
         let trace = self.last_trace()?;
-        let dropped = match result.return_value {
-            XDP_DROP => true,
-            XDP_PASS => false,
+        let (dropped, answered) = match result.return_value {
+            XDP_DROP => (true, false),
+            XDP_PASS => (false, false),
+            XDP_TX => (true, true),
             _ => return Err(LoadError::Missing("action other than XDP_ABORTED")),
         };
+        after.truncate(result.data_size_out as usize);
         Ok(Run {
             dropped,
+            answer: answered.then_some(after),
             outcome: self
                 .meaning
                 .outcome(trace.counter)

@@ -2,6 +2,7 @@
 //! outside of this module uses aya.
 
 pub mod counters;
+pub mod features;
 mod fill;
 pub mod floor;
 mod foreign;

@@ -4,9 +4,11 @@
 
 mod bad_input;
 mod capabilities;
+mod features;
 mod interfaces;
 mod lifecycle;
 mod live_reload;
+mod reject;
 mod reload;
 mod replay;
 mod traffic;

@@ -8,12 +8,15 @@ use portguard::dataplane::counters::{DropKey, add};
 use portguard::dataplane::generation::Run;
 use portguard::dataplane::{Counts, Generation, LoadOptions};
 use portguard_common::abi::Counter;
-use portguard_policy::Outcome;
-use portguard_policy::{Tables, check, compile};
+use portguard_policy::{Outcome, Policy, RuleAction, Tables, check, compile};
 
 /// The tables of a policy and the names of its rules. `settings` are lines of the policy, `rules` are
 /// rules as flow mappings.
 pub(crate) fn tables(settings: &str, rules: &[&str]) -> (Tables, Vec<String>) {
+    compiled(&policy(settings, rules))
+}
+
+fn policy(settings: &str, rules: &[&str]) -> Policy {
     let mut text = format!("version: 1\n{settings}\nrules:");
     if rules.is_empty() {
         text.push_str(" []");
@@ -23,11 +26,25 @@ pub(crate) fn tables(settings: &str, rules: &[&str]) -> (Tables, Vec<String>) {
     }
     text.push('\n');
     let checked = check(&text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
-    let names = checked.policy.rules.iter().map(|rule| rule.name.clone());
-    let names = names.collect();
-    let interfaces = checked.policy.example_interfaces();
+    checked.policy
+}
+
+fn compiled(policy: &Policy) -> (Tables, Vec<String>) {
+    let names = policy.rules.iter().map(|rule| rule.name.clone());
+    let interfaces = policy.example_interfaces();
     let interfaces: Vec<&str> = interfaces.iter().map(String::as_str).collect();
-    (compile(&checked.policy, &interfaces).unwrap(), names)
+    (compile(policy, &interfaces).unwrap(), names.collect())
+}
+
+/// As [`tables`], with every rule that drops made one that rejects.
+pub(crate) fn rejecting_tables(settings: &str, rules: &[&str]) -> (Tables, Vec<String>) {
+    let mut policy = policy(settings, rules);
+    for rule in &mut policy.rules {
+        if rule.action == RuleAction::Drop {
+            rule.action = RuleAction::Reject;
+        }
+    }
+    compiled(&policy)
 }
 
 /// Loads tables as the tests need them.
@@ -61,7 +78,15 @@ pub(crate) struct Filter {
 impl Filter {
     /// Loads a policy of these settings and rules, see [`tables`].
     pub(crate) fn new(settings: &str, rules: &[&str]) -> Self {
-        let (tables, rules) = tables(settings, rules);
+        Self::of(tables(settings, rules))
+    }
+
+    /// As [`Filter::new`], with every rule that drops made one that rejects.
+    pub(crate) fn rejecting(settings: &str, rules: &[&str]) -> Self {
+        Self::of(rejecting_tables(settings, rules))
+    }
+
+    fn of((tables, rules): (Tables, Vec<String>)) -> Self {
         Self {
             generation: load(&tables),
             rules,
@@ -73,7 +98,7 @@ impl Filter {
     /// Sends a frame and notes a failure unless it fares as expected:
     /// `VERDICT OUTCOME[ DROPPED][ +RULE]...`.
     ///
-    /// The verdict is `pass` or `drop`; the outcome is the only one whose counters move, by one packet and
+    /// The verdict is `pass`, `drop`, or `reject` where an answer is sent; the outcome is the only one whose counters move, by one packet and
     /// the frame's bytes. Then comes what the table of drops counts: `tcp/22`, or the name or number of a
     /// protocol where there is no port. Then the rules that only count, by one packet and its bytes, too.
     pub(crate) fn expect(&mut self, case: &str, frame: &[u8], expected: &str) {
@@ -101,10 +126,23 @@ impl Filter {
         let found = self.run(frame);
         let words: Vec<&str> = found.split(' ').collect();
         self.enter(&words, frame.len());
-        if let Some(key) = key.filter(|_| words[0] == "drop") {
+        if let Some(key) = key.filter(|_| words[0] != "pass") {
             *self.ledger.drops.entry(key.to_owned()).or_default() += 1;
         }
         found
+    }
+
+    /// Sends a frame that the first rule rejects, and returns the answer to it. `key` is what the table of
+    /// drops counts.
+    pub(crate) fn answer(&mut self, frame: &[u8], key: &str) -> Option<Vec<u8>> {
+        let run = self.generation.run(frame).unwrap();
+        assert!(run.dropped, "{frame:02x?}");
+        assert_eq!(run.outcome, Outcome::Rule(0), "{frame:02x?}");
+        let words = self.describe(&run);
+        let words: Vec<&str> = words.split(' ').collect();
+        self.enter(&words, frame.len());
+        *self.ledger.drops.entry(key.to_owned()).or_default() += 1;
+        run.answer
     }
 
     /// The counters as they are now.
@@ -121,7 +159,12 @@ impl Filter {
     }
 
     fn describe(&self, run: &Run) -> String {
-        let mut words = String::from(if run.dropped { "drop " } else { "pass " });
+        let mut words = String::from(match (run.dropped, &run.answer) {
+            (true, None) => "drop ",
+            (true, Some(_)) => "reject ",
+            (false, None) => "pass ",
+            (false, Some(_)) => "pass-and-answer ",
+        });
         match run.outcome {
             Outcome::Rule(index) => words.push_str(&self.rules[index]),
             Outcome::Limited(index) => write!(words, "{}:limited", self.rules[index]).unwrap(),

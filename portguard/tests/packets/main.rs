@@ -30,5 +30,6 @@ mod malformed;
 mod non_ip;
 mod ports;
 mod protocols;
+mod reject;
 mod truncation;
 mod types;

@@ -1,0 +1,61 @@
+//! Looking up whether a packet that is about to be dropped is a reply.
+//!
+//! Functions of their own: only what is about to be dropped comes here, so that the calls do not matter, but the
+//! kernel's stack of 512 bytes does. What they are told fits a few numbers; the rest they read from the frame.
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::programs::XdpContext;
+use portguard_common::flow::{Candidate, is_reply};
+use portguard_common::packet::{Family, Frame};
+
+use crate::flows::KernelFlows;
+use crate::frame::{AllBuffers, Received};
+
+#[inline(always)]
+pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
+    let (kind, offsets) = pack(packet);
+    ask_first_buffer(ctx, kind, offsets) != 0
+}
+
+#[inline(always)]
+pub(crate) fn in_all_buffers(ctx: *mut xdp_md, packet: &Candidate) -> bool {
+    let (kind, offsets) = pack(packet);
+    ask_all_buffers(ctx, kind, offsets) != 0
+}
+
+#[inline(never)]
+fn ask_first_buffer(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
+    let frame = Received::new(&XdpContext::new(ctx));
+    let packet = unpack(&frame, kind, offsets);
+    is_reply(&frame, &packet, &KernelFlows).into()
+}
+
+#[inline(never)]
+fn ask_all_buffers(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
+    let frame = AllBuffers::new(ctx);
+    let packet = unpack(&frame, kind, offsets);
+    is_reply(&frame, &packet, &KernelFlows).into()
+}
+
+#[inline(always)]
+fn pack(packet: &Candidate) -> (u32, u32) {
+    let is_v6 = u32::from(packet.family == Family::V6);
+    (
+        u32::from(packet.protocol) << 1 | is_v6,
+        packet.network_offset << 16 | packet.transport_offset,
+    )
+}
+
+#[inline(always)]
+fn unpack<F: Frame>(frame: &F, kind: u32, offsets: u32) -> Candidate {
+    Candidate {
+        family: if kind & 1 == 0 {
+            Family::V4
+        } else {
+            Family::V6
+        },
+        protocol: (kind >> 1) as u8,
+        network_offset: frame.forget(offsets >> 16),
+        transport_offset: frame.forget(offsets & 0xffff),
+    }
+}
