@@ -20,6 +20,13 @@ pub const SHADOWS: usize = 4_000_000;
 /// Bytes of one policy file.
 pub const POLICY_BYTES: usize = 16 * 1024 * 1024;
 
+/// Bytes of all files of addresses that one policy names, together: some three million lines.
+pub const SET_FILES_BYTES: usize = 64 * 1024 * 1024;
+
+/// Ranges of addresses that the lists of a policy's rules copy from sets, summed over all rules: 32 bytes
+/// each in IPv6.
+pub const COPIED_RANGES: usize = 4_000_000;
+
 /// Classes of one field, or of fields combined: named by a `u16`, and one more than it by another.
 pub const CLASSES: usize = (1 << 16) - 1;
 

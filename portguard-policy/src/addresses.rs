@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::prefix::Prefix;
+
 /// Addresses of both families, as ranges from low to high, both included, in ascending order; no two of a
 /// family overlap or touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,12 +36,52 @@ impl Addresses {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// Number of ranges of both families.
+    pub(crate) fn ranges(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
     /// Whether it holds an address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => holds(&self.v4, u32::from(address)),
             IpAddr::V6(address) => holds(&self.v6, u128::from(address)),
         }
+    }
+}
+
+/// Addresses as they are gathered, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Ranges {
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl Ranges {
+    pub(crate) fn push(&mut self, prefix: Prefix) {
+        match prefix.first() {
+            IpAddr::V4(first) => {
+                let first = u32::from(first);
+                self.v4.push((first, first | prefix.host_v4()));
+            }
+            IpAddr::V6(first) => {
+                let first = u128::from(first);
+                self.v6.push((first, first | prefix.host_v6()));
+            }
+        }
+    }
+
+    pub(crate) fn extend(&mut self, addresses: &Addresses) {
+        self.v4.extend_from_slice(&addresses.v4);
+        self.v6.extend_from_slice(&addresses.v6);
+    }
+
+    pub(crate) fn join(self) -> Addresses {
+        let mut addresses = Addresses::new(self.v4, self.v6);
+        // A list of a million neighbours may be one range.
+        addresses.v4.shrink_to_fit();
+        addresses.v6.shrink_to_fit();
+        addresses
     }
 }
 

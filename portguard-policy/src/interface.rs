@@ -55,6 +55,47 @@ impl InterfacePattern {
     }
 }
 
+impl InterfacePattern {
+    /// Whether some name can match both. Of two sets of characters that is assumed where one is negated.
+    /// [`Self::DefaultRoute`] may be any interface.
+    pub fn may_meet(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::DefaultRoute, _) | (_, Self::DefaultRoute) => true,
+            (Self::Name(name), pattern) | (pattern, Self::Name(name)) => pattern.matches(name),
+            (Self::Glob(one), Self::Glob(two)) => meet(&one.parts, &two.parts),
+        }
+    }
+}
+
+/// Whether some text matches both.
+fn meet(one: &[Part], two: &[Part]) -> bool {
+    // By how much of each is behind: few parts, so a table is enough.
+    let mut reached = vec![vec![false; two.len() + 1]; one.len() + 1];
+    reached[0][0] = true;
+    for first in 0..=one.len() {
+        for second in 0..=two.len() {
+            if !reached[first][second] {
+                continue;
+            }
+            let (a, b) = (one.get(first), two.get(second));
+            if a == Some(&Part::Many) {
+                reached[first + 1][second] = true;
+            }
+            if b == Some(&Part::Many) {
+                reached[first][second + 1] = true;
+            }
+            match (a, b) {
+                (Some(Part::Many), Some(Part::Many)) | (None, _) | (_, None) => {}
+                (Some(Part::Many), Some(_)) => reached[first][second + 1] = true,
+                (Some(_), Some(Part::Many)) => reached[first + 1][second] = true,
+                (Some(a), Some(b)) if a.meets(b) => reached[first + 1][second + 1] = true,
+                _ => {}
+            }
+        }
+    }
+    reached[one.len()][two.len()]
+}
+
 impl fmt::Display for InterfacePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -196,6 +237,29 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Whether some character is accepted by both.
+    fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(own), other) | (other, Self::Literal(own)) => other.accepts(*own),
+            (
+                Self::Set {
+                    negated: false,
+                    ranges: own,
+                },
+                Self::Set {
+                    negated: false,
+                    ranges: others,
+                },
+            ) => own.iter().any(|(low, high)| {
+                let overlaps = |(first, last): &(char, char)| first <= high && low <= last;
+                others.iter().any(overlaps)
+            }),
+            _ => true,
+        }
+    }
+}
+
 /// The rest of a set, behind its `[`.
 fn set(rest: &mut std::str::Chars<'_>) -> Result<Part, &'static str> {
     const OPEN: &str = "a `[` without its `]`";
@@ -261,6 +325,29 @@ mod tests {
         ];
         for text in long.into_iter().chain(odd) {
             assert!(InterfacePattern::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_meet_where_a_name_matches_both() {
+        for (one, two, meet) in [
+            ("eth0", "eth0", true),
+            ("eth0", "eth1", false),
+            ("eth0", "eth*", true),
+            ("wan0", "eth*", false),
+            ("eth*", "*0", true),
+            ("eth*", "e*h1", true),
+            ("eth*", "wan*", false),
+            ("eth?", "eth", false),
+            ("eth[0-3]", "eth[2-9]", true),
+            ("eth[0-3]", "eth[4-9]", false),
+            ("eth[0-3]", "eth?", true),
+            ("a*b*c", "*bx*", true),
+            ("a*", "*a", true),
+            ("default-route", "eth0", true),
+        ] {
+            assert_eq!(pattern(one).may_meet(&pattern(two)), meet, "{one} {two}");
+            assert_eq!(pattern(two).may_meet(&pattern(one)), meet, "{two} {one}");
         }
     }
 

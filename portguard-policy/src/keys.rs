@@ -25,37 +25,72 @@ pub(crate) const POLICY: Keys = Keys {
         "interfaces",
         "attach",
         "default",
+        "replies",
         "essential",
         "non_ip",
         "malformed",
         "fragments",
         "enforce",
+        "trusted",
         "services",
+        "sets",
         "rules",
+        "assert",
     ],
-    later: &[
-        "replies", "trusted", "sets", "assert", "events", "metrics", "on_stop",
-    ],
+    later: &["events", "metrics", "on_stop"],
 };
 
 /// The keys of a rule.
 pub(crate) const RULE: Keys = Keys {
     place: "a rule",
     known: &[
-        "name", "action", "protocol", "ports", "types", "enforce", "comment",
-    ],
-    later: &[
-        "profile",
+        "name",
+        "action",
+        "protocol",
+        "ports",
         "source_ports",
         "from",
         "to",
+        "types",
         "interfaces",
         "vlan",
         "rate",
         "burst",
         "per",
-        "events",
+        "enforce",
+        "comment",
+        // An entry that has it is no rule, but what is nearly it is told so.
+        "profile",
     ],
+    later: &["events"],
+};
+
+/// The keys of an entry of `rules` that stands for the rules of a profile.
+pub(crate) const PROFILE: Keys = Keys {
+    place: "an entry with `profile`",
+    known: &["profile", "enforce"],
+    later: &[],
+};
+
+/// The keys of a set that is no list.
+pub(crate) const SET: Keys = Keys {
+    place: "a set",
+    known: &["file", "allow_empty"],
+    later: &[],
+};
+
+/// The keys of an entry of `trusted` that is no address.
+pub(crate) const TRUSTED: Keys = Keys {
+    place: "an entry of `trusted`",
+    known: &["from", "interfaces"],
+    later: &[],
+};
+
+/// The keys of an assertion: it has one of them.
+pub(crate) const ASSERTION: Keys = Keys {
+    place: "an assertion",
+    known: &["pass", "drop"],
+    later: &[],
 };
 
 /// The keys of `fragments: { rate: 1000/s }`.
@@ -164,6 +199,14 @@ fn refuse(span: Span, found: &str, keys: &Keys) -> Problem {
     let all = keys.known.iter().chain(keys.later).copied();
     if let Some(near) = nearest(found, all).first() {
         return problem.hint(format!("did you mean `{near}`?"));
+    }
+    if keys.place == PROFILE.place && RULE.known.contains(&found) {
+        return problem
+            .hint("its rules are those of the catalogue: write a rule of your own instead");
+    }
+    if keys.place == ASSERTION.place {
+        return problem
+            .hint("write `pass` or `drop`: a `limit` counts as pass, a `reject` as drop");
     }
     let elsewhere = [&POLICY, &RULE]
         .into_iter()

@@ -6,27 +6,39 @@
 //!
 //! [`check`] is the first two arrows and reports every problem of a text at once, each with its place;
 //! [`compile`] is the third. Nothing here does input or output, or looks at a clock or at the host: the
-//! same text means the same everywhere.
+//! same text means the same everywhere. What the files hold that a policy names comes from the caller,
+//! through [`Files`].
 
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod assertions;
 mod compile;
+mod conditions;
 mod dead;
 mod document;
 mod evaluate;
+mod files;
 mod host_services;
 mod interface;
 mod keys;
+mod limit;
+mod matching;
 mod policy;
 mod ports;
+mod prefix;
 mod problem;
+mod profiles;
 mod protocols;
 mod relation;
 mod rules;
+mod schema;
 mod services;
+mod set_file;
+mod sets;
 mod suggest;
-
+mod traffic;
+mod trusted;
 mod types;
 mod validate;
 mod values;
@@ -35,12 +47,17 @@ pub use addresses::Addresses;
 pub use compile::{Attribution, CompileError, Limited, Meaning, Outcome, Tables, compile};
 pub use dead::shadowed_rules;
 pub use evaluate::{Evaluation, Evaluator, State, Stateless};
+pub use files::{Files, NoFiles};
 pub use interface::{Glob, InterfacePattern};
 pub use policy::{
-    AttachMode, Fate, Fragments, Limit, Per, Policy, PortRange, Rate, RatePeriod, Rule, RuleAction,
-    ServiceMatch, SourceMatch, Transport, Trusted,
+    Assertion, AttachMode, Fate, Fragments, Limit, Per, Policy, PortRange, Rate, RatePeriod, Rule,
+    RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
 };
-pub use problem::{Lines, Position, Problem, Related, Severity, Span};
+pub use prefix::Prefix;
+pub use problem::{Excerpt, Lines, Position, Problem, Related, Severity, Span};
+pub use profiles::{ProfileRule, find as find_profile, names as profile_names};
 pub use protocols::protocol_name;
+pub use schema::schema;
 pub use services::{Service, find as find_service};
+pub use traffic::{Traffic, TrafficError, TrafficProtocol};
 pub use validate::{Checked, check};

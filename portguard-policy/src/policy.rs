@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::addresses::Addresses;
 use crate::interface::InterfacePattern;
 use crate::problem::Span;
+use crate::traffic::Traffic;
 
 /// A whole policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,23 @@ pub struct Policy {
     pub trusted: Vec<Trusted>,
     /// The rules, in the order in which they are tried.
     pub rules: Vec<Rule>,
+    /// What the policy promises to do. Whether it does is not a matter of its text.
+    pub assertions: Vec<Assertion>,
+}
+
+/// A promise: all of this traffic meets this fate. A `limit` counts as pass, a `reject` as drop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assertion {
+    /// What must become of it.
+    pub expected: Fate,
+    /// The packets.
+    pub traffic: Traffic,
+    /// The traffic as it was written.
+    pub text: String,
+    /// The line of `text` in the policy, from 1.
+    pub line: usize,
+    /// Where `text` stands in the policy.
+    pub span: Span,
 }
 
 impl Policy {

@@ -1,4 +1,4 @@
-//! `ports` of a rule: numbers, ranges, services by name, `any`, each with its protocol.
+//! `ports` and `source_ports` of a rule: numbers, ranges, services by name, `any`, each with its protocol.
 
 use crate::document::{Document, Kind, Node};
 use crate::host_services::HostServices;
@@ -12,16 +12,19 @@ use crate::values::{decimal, list, text};
 /// The word for every port.
 pub(crate) const ANY: &str = "any";
 
-/// Reads `ports` and adds what it matches to `services`. `given` holds what `protocol` says, if anything.
+/// Reads `ports` or `source_ports`, as `key` says, and adds what it matches to `services`. `given` holds
+/// what `protocol` says, if anything.
 pub(crate) fn read(
     document: &Document<'_>,
     field: Field<'_, '_>,
+    key: &str,
     given: Option<&[Transport]>,
     host: &HostServices,
     services: &mut Vec<ServiceMatch>,
     problems: &mut Problems,
 ) {
-    for node in list(document, field, "ports", "`ports: any`", problems) {
+    let instead = format!("`{key}: any`");
+    for node in list(document, field, key, &instead, problems) {
         if problems.is_full() {
             break;
         }

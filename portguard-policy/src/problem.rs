@@ -29,20 +29,35 @@ pub struct Related {
     pub text: String,
 }
 
+/// A line of a file that the policy names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The file, as the policy names it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The line itself, cut if it is long.
+    pub text: String,
+    /// Where the policy names the file.
+    pub named: Span,
+}
+
 /// One thing to tell the author of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
-    /// Where; `None` if the text as a whole is meant.
+    /// Where; `None` if the text as a whole is meant. Within the line of `excerpt` if there is one.
     pub span: Option<Span>,
+    /// The line of another file that is meant.
+    pub excerpt: Option<Box<Excerpt>>,
     /// What is wrong, with what was found in backticks.
     pub message: String,
     /// A few words that stand at the place itself.
     pub label: Option<String>,
     /// What to do instead.
     pub hint: Option<String>,
-    /// Other places involved.
+    /// Other places involved, in the same text.
     pub related: Vec<Related>,
 }
 
@@ -68,10 +83,25 @@ impl Problem {
         Self {
             severity,
             span,
+            excerpt: None,
             message,
             label: None,
             hint: None,
             related: Vec::new(),
+        }
+    }
+
+    /// Places the problem in a line of another file, where its span then belongs.
+    pub(crate) fn within(mut self, excerpt: Excerpt) -> Self {
+        self.excerpt = Some(Box::new(excerpt));
+        self
+    }
+
+    /// Where it stands among others: what is wrong in another file stands where that is named.
+    fn order(&self) -> (Option<Span>, usize, Option<Span>) {
+        match &self.excerpt {
+            None => (self.span, 0, None),
+            Some(excerpt) => (Some(excerpt.named), excerpt.line, self.span),
         }
     }
 
@@ -129,7 +159,7 @@ impl Problems {
 
     /// All of them in the order of the text, each once: an alias leads to the same place repeatedly.
     pub(crate) fn finish(mut self) -> Vec<Problem> {
-        self.list.sort_by_key(|problem| problem.span);
+        self.list.sort_by_key(Problem::order);
         self.list.dedup();
         let rest = match self.omitted {
             0 => return self.list,
@@ -172,6 +202,20 @@ impl<'a> Lines<'a> {
     /// The line of a byte offset, from 1.
     pub fn line(&self, offset: usize) -> usize {
         self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The place of a part of a scalar, whose value is `value`; that of the whole scalar if it is not
+    /// written as it reads (an escape, a folded line).
+    pub(crate) fn within(&self, scalar: Span, value: &str, part: Span) -> Span {
+        let written = self.text.get(scalar.start..scalar.end).unwrap_or_default();
+        let quote = usize::from(written.starts_with(['"', '\'']));
+        if written.get(quote..written.len() - quote) != Some(value) {
+            return scalar;
+        }
+        Span {
+            start: scalar.start + quote + part.start,
+            end: scalar.start + quote + part.end,
+        }
     }
 
     /// The position of a byte offset. One past the end of the text is behind its last character; a byte

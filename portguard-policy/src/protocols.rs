@@ -8,7 +8,7 @@ use crate::suggest::nearest;
 use crate::values::{decimal, list, text};
 
 /// What `protocol` may say beside a number.
-const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 11] = [
     "tcp", "udp", "sctp", "icmp", "icmpv6", "igmp", "gre", "esp", "ah", "ipip", "any",
 ];
 
@@ -30,6 +30,11 @@ pub fn protocol_name(number: u8) -> Option<&'static str> {
         132 => "sctp",
         _ => return None,
     })
+}
+
+/// The number of a protocol that has a name and no family of its own.
+pub(crate) fn number_of(name: &str) -> Option<u8> {
+    (0..=u8::MAX).find(|number| !matches!(number, 1 | 58) && protocol_name(*number) == Some(name))
 }
 
 /// What `protocol` of a rule says.

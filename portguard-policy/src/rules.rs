@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::document::Kind;
 use crate::keys::{self, Field, Fields};
+use crate::limit;
 use crate::policy::{Rule, RuleAction, ServiceMatch, Transport};
-use crate::ports;
-use crate::problem::{Problem, Span, quoted};
-use crate::protocols::{self, Protocols};
-use crate::types;
-use crate::validate::Validator;
-use crate::values::{text, word};
+use crate::problem::{Problem, Span, all_of};
+use crate::profiles::{self, ProfileRule};
+use crate::suggest::nearest;
+use crate::validate::{Settings, Validator};
+use crate::values::{LONGEST_NAME, is_name, text, word};
 
 impl<'d, 'a> Validator<'d, 'a, '_> {
-    pub(crate) fn rules(&mut self, fields: &Fields<'d, 'a>, essential: bool) -> Vec<Rule> {
+    pub(crate) fn rules(&mut self, fields: &Fields<'d, 'a>, settings: Settings) -> Vec<Rule> {
         const HINT: &str = "a policy that has no rules on purpose says `rules: []`";
         let Some(field) = fields.get("rules") else {
             if !fields.refused {
@@ -37,6 +37,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         };
         let mut rules = Vec::with_capacity(items.len());
         let mut names: BTreeMap<&'d str, Span> = BTreeMap::new();
+        let mut profiles: BTreeMap<&'d str, Span> = BTreeMap::new();
         for id in items {
             if self.problems.is_full() {
                 break;
@@ -52,10 +53,86 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 );
                 continue;
             };
+            let is_profile = pairs
+                .iter()
+                .any(|(key, _)| text(self.document.get(*key)) == Some("profile"));
+            if is_profile {
+                let keys = &keys::PROFILE;
+                let fields = Fields::read(self.document, node, pairs, keys, self.problems);
+                rules.extend(self.profile(&fields, &mut profiles, &mut names));
+                continue;
+            }
             let fields = Fields::read(self.document, node, pairs, &keys::RULE, self.problems);
-            rules.extend(self.rule(&fields, &mut names, essential));
+            rules.extend(self.rule(&fields, &mut names, settings));
         }
         rules
+    }
+
+    /// The rules of a profile, which stand in its place.
+    fn profile(
+        &mut self,
+        fields: &Fields<'d, 'a>,
+        profiles: &mut BTreeMap<&'d str, Span>,
+        names: &mut BTreeMap<&'d str, Span>,
+    ) -> Vec<Rule> {
+        let enforce = self.boolean(fields, "enforce", true);
+        let Some(field) = fields.get("profile") else {
+            return Vec::new();
+        };
+        let span = field.value.span;
+        let found = text(field.value);
+        let Some((name, rules)) = found.and_then(|name| Some((name, profiles::find(name)?))) else {
+            let near = found.map(|found| nearest(found, profiles::names()));
+            let hint = match near.as_deref() {
+                Some([near, ..]) => format!("did you mean `{near}`?"),
+                _ => format!("there are {}", all_of(profiles::names())),
+            };
+            let found = field.value.describe();
+            self.problems
+                .push(Problem::error(span, format!("no profile is called {found}")).hint(hint));
+            return Vec::new();
+        };
+        if let Some(before) = profiles.insert(name, span) {
+            self.problems.push(
+                Problem::error(span, format!("the profile `{name}` stands twice"))
+                    .label("again here")
+                    .hint("its rules are in force once: remove one of the two")
+                    .related(before, "first here"),
+            );
+            return Vec::new();
+        }
+        for rule in rules {
+            self.claim(&rule.name, span, names);
+        }
+        let rule = |rule: &ProfileRule| Rule {
+            name: rule.name.clone(),
+            action: RuleAction::Drop,
+            services: rule.services(),
+            source_ports: None,
+            from: None,
+            to: None,
+            interfaces: None,
+            vlans: None,
+            enforce,
+            comment: Some(rule.comment.to_owned()),
+            line: self.lines.line(span.start),
+            span,
+        };
+        rules.iter().map(rule).collect()
+    }
+
+    /// Takes a name for a rule, which no other may have.
+    fn claim(&mut self, name: &'d str, span: Span, names: &mut BTreeMap<&'d str, Span>) {
+        if let Some(before) = names.get(name) {
+            self.problems.push(
+                Problem::error(span, format!("two rules are called `{name}`"))
+                    .label("again here")
+                    .hint("the name is the identity of a rule's counters: give each its own")
+                    .related(*before, "first here"),
+            );
+        } else {
+            names.insert(name, span);
+        }
     }
 
     /// A rule; `None` if it cannot be told what it does.
@@ -63,14 +140,16 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         &mut self,
         fields: &Fields<'d, 'a>,
         names: &mut BTreeMap<&'d str, Span>,
-        essential: bool,
+        settings: Settings,
     ) -> Option<Rule> {
         let errors = self.problems.errors();
         let name = self.name(fields, names);
         let action = self.action(fields);
         let enforce = self.boolean(fields, "enforce", true);
         let comment = fields.get("comment").and_then(|field| self.comment(field));
-        let services = self.services(fields, essential);
+        let conditions = self.conditions(fields);
+        let matching = self.matching(fields, settings.essential);
+        let services = matching.services;
         let (name, span) = name?;
         let action = action?;
         if action == RuleAction::Pass && !enforce {
@@ -82,18 +161,23 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 .hint("`enforce: false` counts what a rule would drop; remove it or the rule"),
             );
         }
-        if action == RuleAction::Drop && enforce && self.problems.errors() == errors {
-            self.warn_of_replies(&services, span);
+        if self.problems.errors() == errors {
+            self.warn_of_families(fields, &conditions, &services);
+            let drops = matches!(action, RuleAction::Drop | RuleAction::Reject);
+            let wide = matching.source_ports.is_none() && conditions.is_empty();
+            if drops && enforce && wide && !settings.replies {
+                self.warn_of_replies(&services, span);
+            }
         }
         Some(Rule {
             name,
             action,
             services,
-            source_ports: None,
-            from: None,
-            to: None,
-            interfaces: None,
-            vlans: None,
+            source_ports: matching.source_ports,
+            from: conditions.from,
+            to: conditions.to,
+            interfaces: conditions.interfaces,
+            vlans: conditions.vlans,
             enforce,
             comment,
             line: self.lines.line(span.start),
@@ -125,10 +209,10 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                     span,
                     "this rule also drops the replies to what this host asks",
                 )
-                .label("replies are not exempt yet")
+                .label("`replies: rules` takes their exemption away")
                 .hint(
-                    "they arrive at ports from 32768 up; this version does not know replies: put a \
-                     rule before it that passes them",
+                    "they arrive at ports from 32768 up: put a rule before it that passes them, or \
+                     remove `replies: rules`",
                 ),
             );
         }
@@ -139,7 +223,6 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         fields: &Fields<'d, 'a>,
         names: &mut BTreeMap<&'d str, Span>,
     ) -> Option<(String, Span)> {
-        const LONGEST: usize = 128;
         let Some(field) = fields.get("name") else {
             if !fields.refused {
                 self.problems.push(
@@ -150,31 +233,19 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             return None;
         };
         let span = field.value.span;
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let Some(name) = text(field.value)
-            .filter(|name| (1..=LONGEST).contains(&name.len()) && name.bytes().all(allowed))
-        else {
+        let Some(name) = text(field.value).filter(|name| is_name(name)) else {
             self.problems.push(
                 Problem::error(
                     span,
                     format!("{} is no name of a rule", field.value.describe()),
                 )
                 .hint(format!(
-                    "a name has letters, digits, `.`, `_` and `-`, at most {LONGEST}"
+                    "a name has letters, digits, `.`, `_` and `-`, at most {LONGEST_NAME}"
                 )),
             );
             return None;
         };
-        if let Some(before) = names.get(name) {
-            self.problems.push(
-                Problem::error(span, format!("two rules are called `{name}`"))
-                    .label("again here")
-                    .hint("the name is the identity of a rule's counters: give each its own")
-                    .related(*before, "first here"),
-            );
-        } else {
-            names.insert(name, span);
-        }
+        self.claim(name, span, names);
         Some((name.to_owned(), span))
     }
 
@@ -183,24 +254,27 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             if !fields.refused {
                 self.problems.push(
                     Problem::error(fields.head, "a rule has no `action`")
-                        .hint("write `action: pass` or `action: drop`"),
+                        .hint("write `action: pass`, `drop`, `reject` or `limit`"),
                 );
             }
             return None;
         };
-        if let Some(later @ ("reject" | "limit")) = text(field.value) {
-            self.problems.push(
-                Problem::error(
-                    field.value.span,
-                    format!("`action: {later}` is not supported yet by this version"),
-                )
-                .label("not supported yet")
-                .hint("write `pass` or `drop`"),
-            );
-            return None;
+        let words = [
+            ("pass", Word::Pass),
+            ("drop", Word::Drop),
+            ("reject", Word::Reject),
+            ("limit", Word::Limit),
+        ];
+        let word = word(field.value, "action", &words, self.problems)?;
+        if word != Word::Limit {
+            limit::refuse_without(fields, word.name(), self.problems);
         }
-        let words = [("pass", RuleAction::Pass), ("drop", RuleAction::Drop)];
-        word(field.value, "action", &words, self.problems)
+        Some(match word {
+            Word::Pass => RuleAction::Pass,
+            Word::Drop => RuleAction::Drop,
+            Word::Reject => RuleAction::Reject,
+            Word::Limit => RuleAction::Limit(limit::read(fields, field.value.span, self.problems)?),
+        })
     }
 
     fn comment(&mut self, field: Field<'_, '_>) -> Option<String> {
@@ -221,191 +295,24 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         );
         None
     }
-
-    /// What a rule matches. What is wrong with it leaves the policy refused, so then it may be anything.
-    fn services(&mut self, fields: &Fields<'_, '_>, essential: bool) -> Vec<ServiceMatch> {
-        let mut services = Vec::new();
-        let protocol = fields.get("protocol");
-        let ports = fields.get("ports");
-        let protocols = protocol.map(|field| protocols::read(self.document, field, self.problems));
-        if let Some(types) = fields.get("types") {
-            self.types(types, protocols, ports, &mut services);
-            return sorted(services);
-        }
-        match (protocols, ports) {
-            (None, None) => {
-                if !fields.refused {
-                    self.problems.push(
-                        Problem::error(fields.head, "a rule matches nothing in particular")
-                            .hint("write `ports` or `protocol`; `protocol: any` is every packet"),
-                    );
-                }
-            }
-            (None, Some(ports)) => {
-                let host = &self.host;
-                ports::read(
-                    self.document,
-                    ports,
-                    None,
-                    host,
-                    &mut services,
-                    self.problems,
-                );
-            }
-            // Entries of `ports` are then judged by themselves.
-            (Some(None), Some(ports)) => {
-                let all = &Transport::ALL[..];
-                ports::read(
-                    self.document,
-                    ports,
-                    Some(all),
-                    &self.host,
-                    &mut services,
-                    self.problems,
-                );
-            }
-            (Some(None), None) => {}
-            (Some(Some(protocols)), None) => {
-                self.without_ports(&protocols, fields, essential, &mut services);
-            }
-            (Some(Some(protocols)), Some(ports)) => {
-                self.with_ports(&protocols, ports, &mut services);
-            }
-        }
-        sorted(services)
-    }
-
-    /// `types`, which stands for the whole of what its protocols match.
-    fn types(
-        &mut self,
-        types: Field<'_, '_>,
-        protocols: Option<Option<Protocols>>,
-        ports: Option<Field<'_, '_>>,
-        services: &mut Vec<ServiceMatch>,
-    ) {
-        if let Some(ports) = ports {
-            self.problems.push(
-                Problem::error(ports.key, "`ports` and `types` exclude each other")
-                    .hint("no protocol has both; make two rules")
-                    .related(types.key, "`types` is given here"),
-            );
-            return;
-        }
-        // A `protocol` that cannot be read is reported already.
-        let protocols = match protocols {
-            None => Protocols::default(),
-            Some(Some(protocols)) => protocols,
-            Some(None) => return,
-        };
-        types::read(self.document, types, &protocols, services, self.problems);
-    }
-
-    fn without_ports(
-        &mut self,
-        protocols: &Protocols,
-        fields: &Fields<'_, '_>,
-        essential: bool,
-        services: &mut Vec<ServiceMatch>,
-    ) {
-        if let Some((transport, span)) = protocols.transports.first()
-            && !fields.refused
-        {
-            self.problems.push(
-                Problem::error(*span, format!("protocol `{transport}` needs `ports`"))
-                    .hint("write `ports: any` if every port is meant"),
-            );
-        }
-        for portless in &protocols.portless {
-            services.push(portless.matches);
-            match portless.matches {
-                ServiceMatch::Protocol(2) => services.push(ServiceMatch::EssentialIgmp),
-                ServiceMatch::Any
-                | ServiceMatch::Icmp
-                | ServiceMatch::Icmpv6
-                | ServiceMatch::Protocol(1 | 58)
-                    if essential =>
-                {
-                    self.problems.push(
-                        Problem::note(
-                            portless.span,
-                            format!(
-                                "{} does not cover essential traffic",
-                                quoted(&portless.written)
-                            ),
-                        )
-                        .hint(
-                            "what keeps the network itself working is matched only by rules that \
-                             name it; `essential: rules` takes the exemption away",
-                        ),
-                    );
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn with_ports(
-        &mut self,
-        protocols: &Protocols,
-        ports: Field<'_, '_>,
-        services: &mut Vec<ServiceMatch>,
-    ) {
-        for portless in &protocols.portless {
-            let hint = match portless.matches {
-                ServiceMatch::Any => "name the protocols: `protocol: [tcp, udp]`",
-                _ => "remove `ports`, or make two rules",
-            };
-            self.problems.push(
-                Problem::error(
-                    portless.span,
-                    format!("protocol {} has no ports", quoted(&portless.written)),
-                )
-                .hint(hint)
-                .related(ports.key, "`ports` is given here"),
-            );
-        }
-        let mut given: Vec<Transport> = protocols.transports.iter().map(|(own, _)| *own).collect();
-        given.sort_unstable();
-        given.dedup();
-        let before = self.problems.errors();
-        // A rule of other protocols alone is wrong already.
-        let wanted = if given.is_empty() {
-            &Transport::ALL[..]
-        } else {
-            &given
-        };
-        ports::read(
-            self.document,
-            ports,
-            Some(wanted),
-            &self.host,
-            services,
-            self.problems,
-        );
-        if self.problems.errors() > before {
-            return;
-        }
-        for (transport, span) in &protocols.transports {
-            let has = services.iter().any(|service| match service {
-                ServiceMatch::Ports(own, _) | ServiceMatch::AnyPort(own) => own == transport,
-                _ => false,
-            });
-            if !has {
-                self.problems.push(
-                    Problem::warning(
-                        *span,
-                        format!("protocol `{transport}` matches nothing in this rule"),
-                    )
-                    .hint("no entry of `ports` is one of it")
-                    .related(ports.key, "the ports"),
-                );
-            }
-        }
-    }
 }
 
-fn sorted(mut services: Vec<ServiceMatch>) -> Vec<ServiceMatch> {
-    services.sort_unstable();
-    services.dedup();
-    services
+/// What `action` says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Pass,
+    Drop,
+    Reject,
+    Limit,
+}
+
+impl Word {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Limit => "limit",
+        }
+    }
 }

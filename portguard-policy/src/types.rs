@@ -65,6 +65,21 @@ const ICMPV6: [(&str, u8); 32] = [
     ("extended-echo-reply", 161),
 ];
 
+/// The type of a name in one of the registries.
+pub(crate) fn by_name(name: &str, is_ipv6: bool) -> Option<u8> {
+    let found = registry(is_ipv6).iter().find(|(own, _)| *own == name);
+    found.map(|(_, kind)| *kind)
+}
+
+/// All names of one of the registries.
+pub(crate) fn names(is_ipv6: bool) -> impl Iterator<Item = &'static str> {
+    registry(is_ipv6).iter().map(|(name, _)| *name)
+}
+
+fn registry(is_ipv6: bool) -> &'static [(&'static str, u8)] {
+    if is_ipv6 { &ICMPV6 } else { &ICMP }
+}
+
 /// Which of the two registries a rule means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use portguard_common::limits;
 
 use crate::document::{Document, Kind, Node, NodeId};
+use crate::files::Files;
 use crate::host_services::{self, HostServices};
 use crate::interface::InterfacePattern;
-use crate::keys::{self, Fields};
+use crate::keys::{self, Field, Fields};
 use crate::policy::{AttachMode, Fate, Fragments, Policy, Rate};
 use crate::problem::{Lines, Problem, Problems, Severity, quoted};
+use crate::sets::Sets;
 use crate::values::{boolean, burst, decimal, list, rate, text, word};
 
 const FATES: [(&str, Fate); 2] = [("pass", Fate::Pass), ("drop", Fate::Drop)];
@@ -23,12 +25,12 @@ pub struct Checked {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads a policy.
+/// Reads a policy, with the files that it names.
 ///
 /// # Errors
 ///
-/// All problems of the text, in its order, at least one of them an error.
-pub fn check(text: &str) -> Result<Checked, Vec<Problem>> {
+/// All problems of the text and of these files, in the order of the text, at least one of them an error.
+pub fn check(text: &str, files: &mut dyn Files) -> Result<Checked, Vec<Problem>> {
     if text.len() > limits::POLICY_BYTES {
         return Err(vec![
             Problem::of_text(format!(
@@ -41,7 +43,7 @@ pub fn check(text: &str) -> Result<Checked, Vec<Problem>> {
     }
     let mut problems = Problems::default();
     let policy = Document::parse(text, &mut problems)
-        .map(|document| Validator::new(text, &document, &mut problems).policy());
+        .map(|document| Validator::new(text, &document, files, &mut problems).policy());
     let policy = policy.unwrap_or_else(|problem| {
         problems.push(*problem);
         None
@@ -59,22 +61,42 @@ pub fn check(text: &str) -> Result<Checked, Vec<Problem>> {
     }
 }
 
+/// What the rules need to know of the rest of the policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Essential traffic is matched only by rules that mean it.
+    pub(crate) essential: bool,
+    /// Replies pass though a rule would drop them.
+    pub(crate) replies: bool,
+}
+
 /// Builds the policy of a document.
 pub(crate) struct Validator<'d, 'a, 'p> {
     pub(crate) document: &'d Document<'a>,
     pub(crate) lines: Lines<'d>,
     pub(crate) problems: &'p mut Problems,
-    /// Read first, since rules may name them.
+    pub(crate) files: &'p mut dyn Files,
+    // These are read first, since rules may name them.
     pub(crate) host: HostServices,
+    pub(crate) sets: Sets,
+    pub(crate) interfaces: Vec<InterfacePattern>,
 }
 
 impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
-    fn new(text: &'d str, document: &'d Document<'a>, problems: &'p mut Problems) -> Self {
+    fn new(
+        text: &'d str,
+        document: &'d Document<'a>,
+        files: &'p mut dyn Files,
+        problems: &'p mut Problems,
+    ) -> Self {
         Self {
             document,
             lines: Lines::new(text),
             problems,
+            files,
             host: HostServices::default(),
+            sets: Sets::default(),
+            interfaces: Vec::new(),
         }
     }
 
@@ -95,8 +117,14 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
         if let Some(field) = fields.get("services") {
             self.host = host_services::read(self.document, field, self.problems);
         }
+        if let Some(field) = fields.get("sets") {
+            self.read_sets(field);
+        }
+        self.interfaces = self.guarded(&fields);
+        let replies = self.exemption(&fields, "replies");
         let default = self.fate(&fields, "default", Fate::Pass);
         if default == Fate::Drop
+            && !replies
             && let Some(field) = fields.get("default")
         {
             self.problems.push(
@@ -104,37 +132,44 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                     field.value.span,
                     "`default: drop` also drops the replies to what this host asks",
                 )
-                .label("replies are not exempt yet")
-                .hint(
-                    "this version does not know replies: outbound connections break unless rules \
-                     pass the answers",
-                ),
+                .label("`replies: rules` takes their exemption away")
+                .hint("connections that this host opens break, unless rules pass the answers"),
             );
         }
-        let essential = self.word(
-            &fields,
-            "essential",
-            &[("pass", true), ("rules", false)],
-            true,
-        );
+        let settings = Settings {
+            essential: self.exemption(&fields, "essential"),
+            replies,
+        };
         let modes = [
             ("auto", AttachMode::Auto),
             ("native", AttachMode::Native),
             ("generic", AttachMode::Generic),
         ];
-        Some(Policy {
-            interfaces: self.interfaces(&fields),
+        let policy = Policy {
+            interfaces: self.interfaces.clone(),
             attach: self.word(&fields, "attach", &modes, AttachMode::Auto),
             default,
-            replies: false,
-            essential,
+            replies,
+            essential: settings.essential,
             non_ip: self.fate(&fields, "non_ip", Fate::Pass),
             malformed: self.fate(&fields, "malformed", Fate::Drop),
             fragments: self.fragments(&fields),
             enforce: self.boolean(&fields, "enforce", true),
-            trusted: Vec::new(),
-            rules: self.rules(&fields, essential),
-        })
+            trusted: match fields.get("trusted") {
+                Some(field) => self.trusted(field),
+                None => Vec::new(),
+            },
+            rules: self.rules(&fields, settings),
+            assertions: match fields.get("assert") {
+                Some(field) => self.assertions(field),
+                None => Vec::new(),
+            },
+        };
+        // What is wrong may be the very use of a set.
+        if self.problems.errors() == 0 {
+            self.warn_of_unused_sets();
+        }
+        Some(policy)
     }
 
     fn word<T: Copy>(
@@ -148,6 +183,11 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
         field
             .and_then(|field| word(field.value, key, words, self.problems))
             .unwrap_or(otherwise)
+    }
+
+    /// `pass`: certain packets pass, though rules would drop them; `rules`: they are judged like others.
+    fn exemption(&mut self, fields: &Fields<'_, '_>, key: &str) -> bool {
+        self.word(fields, key, &[("pass", true), ("rules", false)], true)
     }
 
     fn fate(&mut self, fields: &Fields<'_, '_>, key: &str, otherwise: Fate) -> Fate {
@@ -180,13 +220,27 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
         self.problems.push(problem.hint(HINT));
     }
 
-    fn interfaces(&mut self, fields: &Fields<'d, 'a>) -> Vec<InterfacePattern> {
+    fn guarded(&mut self, fields: &Fields<'d, 'a>) -> Vec<InterfacePattern> {
         let Some(field) = fields.get("interfaces") else {
             return Vec::new();
         };
-        let mut patterns: Vec<InterfacePattern> = Vec::new();
+        let errors = self.problems.errors();
+        let patterns = self.patterns(field, "no `interfaces` at all");
+        if self.problems.errors() > errors {
+            // What rules say of the entry that is wrong is no further mistake.
+            return Vec::new();
+        }
+        patterns.into_iter().map(|(_, pattern)| pattern).collect()
+    }
+
+    /// The names and globs of a list, each once, with their places.
+    pub(crate) fn patterns(
+        &mut self,
+        field: Field<'d, 'a>,
+        instead: &str,
+    ) -> Vec<(&'d Node<'a>, InterfacePattern)> {
+        let mut patterns = Vec::new();
         let mut seen: HashSet<InterfacePattern> = HashSet::new();
-        let instead = "no `interfaces` at all";
         for node in list(self.document, field, "interfaces", instead, self.problems) {
             if self.problems.is_full() {
                 break;
@@ -209,7 +263,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                     Problem::warning(node.span, format!("{} stands twice", quoted(text)))
                         .hint("remove one of the two"),
                 ),
-                Ok(pattern) => patterns.push(pattern),
+                Ok(pattern) => patterns.push((node, pattern)),
                 Err(reason) => self.problems.push(
                     Problem::error(
                         node.span,

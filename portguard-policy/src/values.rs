@@ -14,6 +14,15 @@ pub(crate) fn text<'d>(node: &'d Node<'_>) -> Option<&'d str> {
     }
 }
 
+/// Longest name of a rule or a set, in bytes.
+pub(crate) const LONGEST_NAME: usize = 128;
+
+/// Whether a text can be the name of a rule or a set.
+pub(crate) fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed)
+}
+
 /// The members of a list, or the one value that stands for it. Nothing, or a list of nothing, is an error.
 pub(crate) fn list<'d, 'a>(
     document: &'d Document<'a>,

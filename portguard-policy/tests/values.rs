@@ -5,8 +5,8 @@ mod common;
 use common::*;
 use portguard_common::abi::{Action, Setting, service};
 use portguard_policy::{
-    AttachMode, Fate, Fragments, InterfacePattern, PortRange, Rate, RatePeriod, RuleAction,
-    ServiceMatch, Severity, Transport, check,
+    AttachMode, Fate, Fragments, InterfacePattern, NoFiles, PortRange, Rate, RatePeriod,
+    RuleAction, ServiceMatch, Severity, Transport, check,
 };
 
 const EXPECTED: &str = "expected a port, a range or a service name, found ";
@@ -554,7 +554,7 @@ fn y05_words_and_names_stay_text() {
         assert!(
             problem
                 .message
-                .starts_with("`action` is `pass` or `drop`, found "),
+                .starts_with("`action` is `pass`, `drop`, `reject` or `limit`, found "),
             "{problem:?}"
         );
         assert_eq!(pointed(&text, &problem), written);
@@ -834,6 +834,6 @@ fn rules_keep_their_place_and_comment() {
 fn a_policy_is_never_accepted_in_part() {
     // One bad entry among good ones refuses the whole.
     for bad in ["nosuch", "0", "22:22", "null"] {
-        assert!(check(&with_ports(&format!("[22, {bad}, 23]"))).is_err());
+        assert!(check(&with_ports(&format!("[22, {bad}, 23]")), &mut NoFiles).is_err());
     }
 }

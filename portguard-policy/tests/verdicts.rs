@@ -109,7 +109,12 @@ fn cells_say_whether_only_counting_rules_match() {
     let cell = |port: u32| tables.meaning.cells[usize::from(tables.services[port as usize])];
     assert_eq!(cell(1).action(), Action::Undecided);
     assert_eq!(cell(1).shadow, tables.services[1], "it counts them itself");
-    assert_eq!((cell(50).action(), cell(50).shadow), (Action::Drop, 0));
+    assert_eq!(cell(50).action(), Action::Drop);
+    assert_eq!(
+        cell(50).shadow,
+        tables.services[1],
+        "for the case of a reply"
+    );
     assert_eq!(cell(101), Cell::NO_RULE);
     assert_eq!(tables.meaning.cells.len(), 3, "like services share a cell");
 }
@@ -204,7 +209,7 @@ fn essential_traffic_is_matched_only_by_rules_that_mean_it() {
         "ports: 546, protocol: udp",
         "ports: 67/udp",
     ] {
-        assert_eq!(matched(rest), [], "{rest}");
+        assert!(matched(rest).is_empty(), "{rest}");
     }
     assert_eq!(matched("ports: 68/udp"), [service::ESSENTIAL_DHCP]);
     assert_eq!(
@@ -260,19 +265,20 @@ fn settings_come_from_the_policy() {
         }
         settings
     };
-    use Setting::{DefaultDrop, Enforce, Essential, Fragments, MalformedDrop, NonIpDrop};
+    use Setting::{DefaultDrop, Enforce, Essential, Fragments, MalformedDrop, NonIpDrop, Replies};
     assert_eq!(
         settings(""),
         with(&[
             (MalformedDrop, 1),
             (Essential, 1),
             (Enforce, 1),
+            (Replies, 1),
             (Fragments, FRAGMENTS_PASS)
         ])
     );
     assert_eq!(
         settings(
-            "default: drop\nnon_ip: drop\nmalformed: pass\nfragments: drop\nessential: rules\nenforce: false\n"
+            "default: drop\nnon_ip: drop\nmalformed: pass\nfragments: drop\nreplies: rules\nessential: rules\nenforce: false\n"
         ),
         with(&[
             (DefaultDrop, 1),
@@ -297,6 +303,7 @@ fn policy_of(rules: Vec<Rule>) -> Policy {
         enforce: true,
         trusted: Vec::new(),
         rules,
+        assertions: Vec::new(),
     }
 }
 
@@ -380,9 +387,10 @@ fn what_the_tables_cannot_hold_is_refused_with_sizes() {
     let needed = 1 + 2 * 65_535 + 1;
     assert_eq!(
         error,
-        CompileError::Cells {
+        CompileError::Classes {
+            field: "services",
             needed,
-            allowed: limits::CELLS
+            allowed: limits::CLASSES
         }
     );
 }

@@ -108,9 +108,9 @@ fn generation(rules: u16) -> anyhow::Result<Generation> {
         let port = if number == rules { 22 } else { 30_000 + number };
         text += &format!("  - {{name: r{number}, action: drop, ports: [{port}/tcp]}}\n");
     }
-    let checked = portguard_policy::check(&text)
+    let checked = portguard_policy::check(&text, &mut portguard_policy::NoFiles)
         .map_err(|problems| anyhow::anyhow!("the policy is refused: {problems:?}"))?;
-    let tables = portguard_policy::compile(&checked.policy)?;
+    let tables = portguard_policy::compile(&checked.policy, &[])?;
     Generation::load(&tables, &LoadOptions::default()).context("cannot load the filter")
 }
 

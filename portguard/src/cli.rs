@@ -42,6 +42,9 @@ pub enum Command {
     /// Run the frames of a capture through the filter, without sending or attaching anything.
     #[command(after_help = EXIT_CODES)]
     Replay(Replay),
+    /// Print the JSON schema of policies, for editors: completion, descriptions, and the mistakes of shape.
+    #[command(after_help = EXIT_CODES)]
+    Schema,
 }
 
 /// Where the running daemon listens.

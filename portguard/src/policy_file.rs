@@ -1,12 +1,13 @@
-//! Reading a policy from a file: the only place where one comes from the file system.
+//! Reading a policy from a file, and the sets that it names: the only place where they come from the file
+//! system.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use portguard_common::limits::POLICY_BYTES;
-use portguard_policy::{Checked, Policy, Problem, Tables};
+use portguard_common::limits::{POLICY_BYTES, SET_FILES_BYTES};
+use portguard_policy::{Checked, Files, Policy, Problem, Tables};
 
 /// A policy file that was read, checked and compiled.
 #[derive(Debug)]
@@ -19,6 +20,16 @@ pub struct Loaded {
     pub tables: Tables,
     /// What is legal but probably not meant.
     pub warnings: Vec<Problem>,
+    /// The files that the policy names, in its order.
+    pub set_files: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// Whether this says the same as another: the same text, and the same addresses in its files.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.file == other.file && self.policy == other.policy
+    }
 }
 
 /// A policy's text and where it came from.
@@ -74,10 +85,18 @@ pub fn load(path: &Path) -> Result<Loaded, PolicyError> {
 ///
 /// [`PolicyError`] with everything that is wrong with it.
 pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
+    let mut sets = SetFiles {
+        folder: file
+            .path
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default(),
+        read: Vec::new(),
+    };
     let Checked {
         policy,
         mut warnings,
-    } = match portguard_policy::check(&file.text) {
+    } = match portguard_policy::check(&file.text, &mut sets) {
         Ok(checked) => checked,
         Err(problems) => return Err(PolicyError::Invalid { file, problems }),
     };
@@ -91,6 +110,7 @@ pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
                 policy,
                 tables,
                 warnings,
+                set_files: sets.read,
             })
         }
         Err(source) => Err(PolicyError::TooLarge {
@@ -106,7 +126,8 @@ pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
 ///
 /// [`PolicyError::Unreadable`].
 pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
-    read_text(path)
+    read_bytes(path, POLICY_BYTES)
+        .and_then(text)
         .map(|text| PolicyFile {
             path: path.into(),
             text,
@@ -117,7 +138,29 @@ pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
         })
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+/// The files of addresses that a policy names, relative to its folder.
+struct SetFiles {
+    folder: PathBuf,
+    read: Vec<PathBuf>,
+}
+
+impl Files for SetFiles {
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let path = beside(&self.folder, name);
+        let content = read_bytes(&path, SET_FILES_BYTES)
+            .map_err(|reason| format!("(`{}`) {reason}", path.display()))?;
+        self.read.push(path);
+        Ok(content)
+    }
+}
+
+/// A file that a policy in this folder names.
+pub(crate) fn beside(folder: &Path, name: &str) -> PathBuf {
+    folder.join(name)
+}
+
+/// Reads a regular file of so many bytes at most.
+fn read_bytes(path: &Path, most: usize) -> Result<Vec<u8>, String> {
     // Without O_NONBLOCK a pipe that nobody writes to would hold us up for ever.
     let file = File::options()
         .read(true)
@@ -134,15 +177,19 @@ fn read_text(path: &Path) -> Result<String, String> {
     // One byte more than allowed tells "too large" from "just fits", also where it grows
     // while we read.
     let mut bytes = Vec::new();
-    file.take(POLICY_BYTES as u64 + 1)
+    file.take(most as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| predicate(&error))?;
-    if bytes.len() > POLICY_BYTES {
+    if bytes.len() > most {
         let size = metadata.len().max(bytes.len() as u64);
         return Err(format!(
-            "is too large: it has {size} bytes or more, allowed are {POLICY_BYTES}"
+            "is too large: it has {size} bytes or more, allowed are {most}"
         ));
     }
+    Ok(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();

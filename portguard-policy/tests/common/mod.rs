@@ -7,9 +7,12 @@
     reason = "each test binary uses a part of it, and nothing else"
 )]
 
+use std::sync::LazyLock;
+
 use portguard_common::abi::Action;
 use portguard_policy::{
-    Checked, CompileError, Lines, Policy, Problem, Severity, Tables, check, compile, shadowed_rules,
+    Checked, CompileError, Files, Lines, NoFiles, Policy, Problem, Severity, Tables, check,
+    compile, shadowed_rules,
 };
 
 /// A policy of these rules, one a line, each a flow mapping; the first stands on line 4.
@@ -30,14 +33,23 @@ pub(crate) fn with_ports(ports: &str) -> String {
     with_rules(&[&format!("{{ name: r, action: drop, ports: {ports} }}")])
 }
 
-/// The policy of a text that must be accepted, with all warnings, those of the compiled tables too.
+/// The policy of a text that must be accepted, also by the schema.
 pub(crate) fn accepted(text: &str) -> Checked {
-    let mut checked =
-        check(text).unwrap_or_else(|problems| panic!("refused:\n{text}\n{problems:#?}"));
+    let mut checked = check(text, &mut NoFiles)
+        .unwrap_or_else(|problems| panic!("refused:\n{text}\n{problems:#?}"));
     let tables = compiled(&checked.policy).unwrap();
     checked
         .warnings
         .extend(shadowed_rules(&checked.policy, &tables));
+    // The validator looks at every value of a list several times.
+    const LONGEST: usize = 16 * 1024;
+    if text.len() <= LONGEST {
+        let wrong = against_schema(text);
+        assert!(
+            wrong.is_empty(),
+            "refused by the schema:\n{text}\n{wrong:#?}"
+        );
+    }
     checked
 }
 
@@ -48,9 +60,23 @@ pub(crate) fn compiled(policy: &Policy) -> Result<Tables, CompileError> {
     compile(policy, &interfaces)
 }
 
+/// What the schema finds wrong with a text, which an editor reads as YAML and checks as JSON.
+pub(crate) fn against_schema(text: &str) -> Vec<String> {
+    static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        jsonschema::draft202012::new(&portguard_policy::schema())
+            .unwrap_or_else(|error| panic!("no schema: {error}"))
+    });
+    let value: serde_json::Value =
+        serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let errors = VALIDATOR.iter_errors(&value);
+    errors
+        .map(|error| format!("{} at {}", error, error.instance_path()))
+        .collect()
+}
+
 /// The problems of a text that must be refused.
 pub(crate) fn refused(text: &str) -> Vec<Problem> {
-    match check(text) {
+    match check(text, &mut NoFiles) {
         Ok(_) => panic!("accepted:\n{text}"),
         Err(problems) => {
             assert!(problems.iter().any(|p| p.severity == Severity::Error));
@@ -113,4 +139,21 @@ pub(crate) fn verdict(
 /// The action alone.
 pub(crate) fn action(tables: &(Policy, Tables), service: u32) -> Action {
     verdict(tables, service).0
+}
+
+/// Files that a policy names, by name.
+#[derive(Default)]
+pub(crate) struct TestFiles(pub(crate) std::collections::BTreeMap<String, Vec<u8>>);
+
+impl TestFiles {
+    pub(crate) fn one(name: &str, content: impl Into<Vec<u8>>) -> Self {
+        Self([(name.to_owned(), content.into())].into())
+    }
+}
+
+impl Files for TestFiles {
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let content = self.0.get(name).cloned();
+        content.ok_or_else(|| "does not exist".to_owned())
+    }
 }

@@ -6,4 +6,5 @@ pub mod counters;
 pub mod reload;
 pub mod replay;
 pub mod run;
+pub mod schema;
 pub mod status;

@@ -102,14 +102,18 @@ impl Guard {
             Failure::refused(anyhow!(output::problems::policy_error(error)))
         };
         let file = policy_file::read(&self.path).map_err(|error| refused(&error))?;
-        if file == self.loaded.file {
-            return Ok(Reloaded {
-                changed: false,
-                generation: self.number,
-                warnings: Vec::new(),
-            });
+        let unchanged = Reloaded {
+            changed: false,
+            generation: self.number,
+            warnings: Vec::new(),
+        };
+        if file == self.loaded.file && self.loaded.set_files.is_empty() {
+            return Ok(unchanged);
         }
         let mut loaded = policy_file::compile(file).map_err(|error| refused(&error))?;
+        if loaded.is_same(&self.loaded) {
+            return Ok(unchanged);
+        }
         let mut warnings = output::problems::warnings(&loaded);
         let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
         let mut options = found.load_options(loaded.policy.attach);

@@ -1,9 +1,11 @@
 //! The problems of a policy, each with its line and a hint.
 
+use std::path::Path;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use portguard_policy::{Problem, Severity, Span};
 
-use crate::policy_file::{Loaded, PolicyError, PolicyFile};
+use crate::policy_file::{Loaded, PolicyError, PolicyFile, beside};
 
 /// Everything that is wrong with a policy, rendered.
 #[must_use]
@@ -66,22 +68,34 @@ fn render(file: &PolicyFile, problem: &Problem) -> String {
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
-    let path = file.path.display().to_string();
     let title = level.primary_title(problem.message.as_str());
+    let path = match &problem.excerpt {
+        None => file.path.clone(),
+        Some(excerpt) => {
+            let folder = file.path.parent().unwrap_or(Path::new(""));
+            beside(folder, &excerpt.file)
+        }
+    };
+    let path = path.display().to_string();
     let mut group = match problem.span {
         None => Group::with_title(title).element(annotate_snippets::Origin::path(path)),
         Some(span) => {
-            let mut primary = AnnotationKind::Primary.span(range(span, &file.text));
+            let (text, first_line) = match &problem.excerpt {
+                None => (file.text.as_str(), 1),
+                Some(excerpt) => (excerpt.text.as_str(), excerpt.line),
+            };
+            let mut primary = AnnotationKind::Primary.span(range(span, text));
             if let Some(label) = &problem.label {
                 primary = primary.label(label.as_str());
             }
             let related = problem.related.iter().map(|related| {
                 AnnotationKind::Context
-                    .span(range(related.span, &file.text))
+                    .span(range(related.span, text))
                     .label(related.text.as_str())
             });
             title.element(
-                Snippet::source(file.text.as_str())
+                Snippet::source(text)
+                    .line_start(first_line)
                     .path(path)
                     .annotation(primary)
                     .annotations(related),

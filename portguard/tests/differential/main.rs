@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use portguard::dataplane::generation::Run;
 use portguard::dataplane::{Generation, LoadOptions};
-use portguard_policy::{Outcome, Policy};
+use portguard_policy::{NoFiles, Outcome, Policy};
 use portguard_reference::coverage::Coverage;
 use portguard_reference::generate;
 use portguard_reference::model::{self, Judgement};
@@ -65,7 +65,7 @@ fn the_kernel_agrees_with_the_model() -> anyhow::Result<()> {
 fn compare(seed: u64, coverage: &mut Coverage) -> anyhow::Result<Vec<String>> {
     let mut random = Random::new(seed);
     let (policy, text) = generate::policy(&mut random);
-    let checked = portguard_policy::check(&text).map_err(|problems| {
+    let checked = portguard_policy::check(&text, &mut NoFiles).map_err(|problems| {
         anyhow::anyhow!("seed {seed}: a valid policy is refused: {problems:#?}\n{text}")
     })?;
     let tables = portguard_policy::compile(&checked.policy, &[])
@@ -121,6 +121,7 @@ fn finding(run: &Run, policy: &Policy) -> String {
     };
     let outcome = match run.outcome {
         Outcome::Rule(index) => format!("rule {}", name(index)),
+        Outcome::Limited(index) => format!("limited {}", name(index)),
         Outcome::Builtin(builtin) => builtin.name().to_owned(),
         // With or without the prefix of its counter.
         Outcome::Malformed(reason) => {

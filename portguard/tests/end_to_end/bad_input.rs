@@ -165,7 +165,9 @@ fn the_shipped_policy_is_valid_and_cannot_cut_off_ssh() {
     assert!(output.status.success(), "{}", stdout(&output));
     assert!(!stdout(&output).contains("warning"), "{}", stdout(&output));
     let text = fs::read_to_string(shipped).expect("reads");
-    let policy = portguard_policy::check(&text).expect("valid").policy;
+    let policy = portguard_policy::check(&text, &mut portguard_policy::NoFiles)
+        .expect("valid")
+        .policy;
     let tables = portguard_policy::compile(&policy, &[]).expect("fits");
     let cell = usize::from(tables.services[portguard_common::abi::service::TCP as usize + 22]);
     assert_eq!(

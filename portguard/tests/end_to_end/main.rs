@@ -11,6 +11,8 @@ mod live_reload;
 mod reject;
 mod reload;
 mod replay;
+mod schema;
+mod set_files;
 mod traffic;
 
 use std::path::Path;

@@ -8,7 +8,7 @@ use portguard::dataplane::counters::{DropKey, add};
 use portguard::dataplane::generation::Run;
 use portguard::dataplane::{Counts, Generation, LoadOptions};
 use portguard_common::abi::Counter;
-use portguard_policy::{Outcome, Policy, RuleAction, Tables, check, compile};
+use portguard_policy::{NoFiles, Outcome, Policy, RuleAction, Tables, check, compile};
 
 /// The tables of a policy and the names of its rules. `settings` are lines of the policy, `rules` are
 /// rules as flow mappings.
@@ -25,7 +25,8 @@ fn policy(settings: &str, rules: &[&str]) -> Policy {
         write!(text, "\n  - {rule}").unwrap();
     }
     text.push('\n');
-    let checked = check(&text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
+    let checked =
+        check(&text, &mut NoFiles).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
     checked.policy
 }
 

@@ -1,6 +1,6 @@
 //! Rules that meant another set of ports than they said.
 
-use portguard_policy::check;
+use portguard_policy::{NoFiles, check};
 
 use crate::filter::Filter;
 use crate::frames::{ipv4, ipv6, sctp, tcp, udp};
@@ -72,7 +72,7 @@ fn m02_only_ranges_of_ports_are_accepted() {
     ] {
         let text =
             format!("version: 1\nrules:\n  - {{ name: r, action: drop, ports: \"{ports}\" }}\n");
-        let problems = check(&text).expect_err(ports);
+        let problems = check(&text, &mut NoFiles).expect_err(ports);
         assert!(
             problems.iter().any(|problem| problem.span.is_some()),
             "{ports}: {problems:?}"
@@ -93,7 +93,7 @@ fn m05_every_port_must_be_asked_for() {
         "comment: nothing",
     ] {
         let text = format!("version: 1\nrules:\n  - {{ name: r, action: drop, {fields} }}\n");
-        assert!(check(&text).is_err(), "accepted: {fields}");
+        assert!(check(&text, &mut NoFiles).is_err(), "accepted: {fields}");
     }
     // Without a protocol, ports are those of TCP and UDP.
     let mut filter = Filter::new("", &["{ name: both, action: drop, ports: [22] }"]);

@@ -1,0 +1,137 @@
+//! Profiles: groups of rules from the catalogue.
+
+mod common;
+
+use common::*;
+use portguard_policy::{RuleAction, ServiceMatch, Transport, find_profile, profile_names};
+
+/// The ports that the rules of a profile drop, by protocol, sorted.
+fn dropped(name: &str) -> (Vec<u16>, Vec<u16>) {
+    let text = with_rules(&[&format!("profile: {name}")]);
+    let policy = accepted(&text).policy;
+    let mut ports = (Vec::new(), Vec::new());
+    for rule in &policy.rules {
+        assert_eq!(rule.action, RuleAction::Drop);
+        assert!(rule.enforce && rule.comment.is_some());
+        assert!(rule.name.starts_with(&format!("{name}.")), "{}", rule.name);
+        assert_eq!(rule.line, 4);
+        for service in &rule.services {
+            match service {
+                ServiceMatch::Ports(Transport::Tcp, range) => ports.0.push(range.low),
+                ServiceMatch::Ports(Transport::Udp, range) => ports.1.push(range.low),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    ports.0.sort_unstable();
+    ports.1.sort_unstable();
+    ports
+}
+
+#[test]
+fn the_profiles_hold_their_ports() {
+    assert_eq!(
+        dropped("worms"),
+        (
+            vec![135, 137, 139, 445, 593, 1025, 2745, 3127, 3389, 6129],
+            vec![135, 137, 138, 139, 445]
+        )
+    );
+    assert_eq!(
+        dropped("trojans"),
+        (vec![79, 99, 1024, 5554, 7306, 7626, 8011], vec![])
+    );
+    assert_eq!(profile_names().collect::<Vec<_>>(), ["trojans", "worms"]);
+    assert!(find_profile("nothing").is_none());
+}
+
+#[test]
+fn a_profile_stands_for_its_rules_in_place() {
+    let text = with_rules(&[
+        "{ name: first, action: pass, ports: 3389/tcp }",
+        "{ profile: worms, enforce: false }",
+        "{ name: last, action: drop, ports: 1/tcp }",
+    ]);
+    let policy = accepted(&text).policy;
+    let names: Vec<&str> = policy.rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "first",
+            "worms.epmap",
+            "worms.netbios-ns",
+            "worms.netbios-dgm",
+            "worms.netbios-ssn",
+            "worms.microsoft-ds",
+            "worms.http-rpc-epmap",
+            "worms.1025",
+            "worms.2745",
+            "worms.3127",
+            "worms.ms-wbt-server",
+            "worms.6129",
+            "last",
+        ]
+    );
+    let profile = &policy.rules[1..policy.rules.len() - 1];
+    assert!(profile.iter().all(|rule| !rule.enforce));
+}
+
+#[test]
+fn wrong_profiles_are_told_with_what_is_right() {
+    for (entry, message, hint, pointed) in [
+        (
+            "profile: worm",
+            "no profile is called `worm`",
+            "did you mean `worms`?",
+            "worm",
+        ),
+        (
+            "profile: everything",
+            "no profile is called `everything`",
+            "`trojans` and `worms`",
+            "everything",
+        ),
+        (
+            "profile: [worms]",
+            "no profile is called a list",
+            "`trojans` and `worms`",
+            "[worms]",
+        ),
+        (
+            "{ profile: worms, enforce: off }",
+            "`enforce` is `true` or `false`, found `off`",
+            "`false`",
+            "off",
+        ),
+        (
+            "{ profile: worms, action: drop }",
+            "an entry with `profile` has no key `action`",
+            "its rules are those of the catalogue",
+            "action",
+        ),
+        (
+            "{ profil: worms }",
+            "a rule has no key `profil`",
+            "did you mean `profile`?",
+            "profil",
+        ),
+    ] {
+        assert_refused(&with_rules(&[entry]), message, hint, pointed);
+    }
+}
+
+#[test]
+fn names_of_profiles_and_rules_do_not_collide() {
+    let own = "{ name: worms.epmap, action: pass, ports: 135 }";
+    for rules in [[own, "profile: worms"], ["profile: worms", own]] {
+        let text = with_rules(&rules);
+        let problem = only_problem(&text);
+        assert_eq!(problem.message, "two rules are called `worms.epmap`");
+        assert_eq!(at(&text, &problem).0, 5);
+        assert_eq!(problem.related.len(), 1);
+    }
+    let text = with_rules(&["profile: worms", "profile: trojans", "profile: worms"]);
+    let problem = only_problem(&text);
+    assert_eq!(problem.message, "the profile `worms` stands twice");
+    assert_eq!(at(&text, &problem), (6, 14));
+}
