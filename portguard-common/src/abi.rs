@@ -199,10 +199,22 @@ pub struct Flow {
 
 const _: () = assert!(size_of::<Flow>() == 16);
 
-/// Times in one map element of the tables of ports.
+/// What there is one of for the whole host.
+pub mod host {
+    /// The [`super::Bucket`] of later fragments.
+    pub const FRAGMENTS: u32 = 0;
+    /// The [`super::Bucket`] of answers to rejected packets.
+    pub const ANSWERS: u32 = 1;
+    /// Two random numbers, from which [`super::symbol::BUCKET_SEED`] is frozen.
+    pub const SEED: u32 = 2;
+    /// All of them.
+    pub const LEN: u32 = 4;
+}
+
+/// Times in one map element of the table of closed ports.
 pub const TIMES: usize = 256;
 
-/// One map element of the tables of ports, in nanoseconds of the kernel's monotonic clock; 0 for never.
+/// One map element of the table of closed ports, in nanoseconds of the kernel's monotonic clock; 0 for never.
 pub type TimePage = [u64; TIMES];
 
 /// Indices of the table that tells when a packet last left, by its own port.
@@ -583,17 +595,16 @@ pub mod symbol {
     pub const COUNTERS: &str = "COUNTERS";
     /// Drops by protocol and port: [`super::DropPage`] by page, per CPU.
     pub const DROPS: &str = "DROPS";
-    /// The bucket of later fragments: one [`super::Bucket`].
-    pub const FRAGMENT_BUCKET: &str = "FRAGMENT_BUCKET";
-    /// The bucket of answers to rejected packets: one [`super::Bucket`].
-    pub const ANSWER_BUCKET: &str = "ANSWER_BUCKET";
+    /// What there is one of for the whole host: a `u64` by [`super::host`].
+    pub const HOST: &str = "HOST";
     /// The buckets of rules: a [`super::Bucket`] each.
     pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
     /// TCP flows that this side started: a [`super::Flow`] by [`super::FlowKey`].
     pub const TCP_FLOWS: &str = "TCP_FLOWS";
     /// UDP flows and echoes likewise.
     pub const DATAGRAM_FLOWS: &str = "DATAGRAM_FLOWS";
-    /// When a packet last left, by [`super::local_port`]: a [`super::TimePage`] an element.
+    /// When a packet last left, by [`super::local_port`], in nanoseconds of the kernel's monotonic clock: a `u64`, 0
+    /// for never.
     pub const LAST_SENT: &str = "LAST_SENT";
     /// When a UDP port closed, by port: a [`super::TimePage`] an element.
     pub const CLOSED_PORTS: &str = "CLOSED_PORTS";

@@ -9,10 +9,8 @@
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
-use portguard_common::abi::{Bucket, Setting};
+use portguard_common::abi::{Setting, host};
 use portguard_common::answer::{
     Answer, ICMP_BYTES, IPV4_BYTES, IPV6_BYTES, LINK_BYTES, Sum, TCP_BYTES, answer, ipv4_start,
     ipv6_start, ppp_protocol_bytes, pseudo_header,
@@ -22,10 +20,7 @@ use portguard_common::packet::{Family, Frame as _, Headers, OFFSET_MASK, parse, 
 
 use crate::bucket;
 use crate::frame::{Received, first_buffer_len, frame_len};
-use crate::tables::{now_ns, setting};
-
-#[map]
-static ANSWER_BUCKET: Array<Bucket> = Array::with_max_entries(1, 0);
+use crate::tables::{HOST, now_ns, setting};
 
 /// Answers a rejected frame if it may be answered, and drops it in silence otherwise. A function of its own,
 /// and with its own look at the headers, so that it costs a frame that is not rejected nothing.
@@ -63,7 +58,7 @@ fn turn_round(ctx: *mut xdp_md) -> Option<()> {
 /// Takes one of the answers that the host may send.
 #[inline(always)]
 fn take_answer_token() -> bool {
-    match ANSWER_BUCKET.get_ptr_mut(0) {
+    match HOST.get_ptr_mut(host::ANSWERS) {
         Some(bucket) => {
             const INTERVAL_NS: u64 = 1_000_000_000 / ANSWERS_PER_SECOND;
             let tolerance_ns = INTERVAL_NS * (ANSWERS_PER_SECOND - 1);

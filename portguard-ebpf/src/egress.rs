@@ -19,38 +19,52 @@ use crate::tables::{KernelTables, setting};
 /// Writing a time anew for every packet would make CPUs wait for each other: this is exact enough.
 const REFRESH_NS: u64 = 1_000_000_000;
 
-/// Entry point. It lets every packet go on to whatever else looks at what leaves.
+/// What a look at a packet came to.
+const DONE: u32 = 0;
+/// It is not plain.
+const NOT_PLAIN: u32 = 1;
+/// What looks cut short may go on where it cannot be read directly.
+const GOES_ON: u32 = 2;
+
+/// Entry point. It lets every packet go on to whatever else looks at what leaves. Each way of looking is a function
+/// of its own, called from here, since the kernel's stack is small.
 #[classifier]
 fn portguard_egress(ctx: TcContext) -> i32 {
-    let frame = FirstBuffer::of_sent(&ctx);
-    match parse_plain(&frame) {
-        Some(headers) => remember(&ctx, &frame, &headers),
-        None => remember_any(ctx.skb.skb),
-    };
+    let skb = ctx.skb.skb;
+    if remember_plain(skb) == NOT_PLAIN && remember_any(skb) == GOES_ON {
+        remember_in_parts(skb);
+    }
     TC_ACT_UNSPEC
 }
 
-/// The same for a packet that is not plain.
+#[inline(never)]
+fn remember_plain(skb: *mut __sk_buff) -> u32 {
+    let ctx = &TcContext::new(skb);
+    let frame = FirstBuffer::of_sent(ctx);
+    match parse_plain(&frame) {
+        Some(headers) => remember(ctx, &frame, &headers),
+        None => NOT_PLAIN,
+    }
+}
+
 #[inline(never)]
 fn remember_any(skb: *mut __sk_buff) -> u32 {
     let ctx = &TcContext::new(skb);
     let frame = FirstBuffer::of_sent(ctx);
     match parse(&frame) {
         Ok(headers) => remember(ctx, &frame, &headers),
-        // What looks cut short may go on where it cannot be read directly.
-        Err(Unparsed::Malformed(_)) => remember_in_parts(skb),
-        Err(Unparsed::NotIp { .. }) => 0,
+        Err(Unparsed::Malformed(_)) => GOES_ON,
+        Err(Unparsed::NotIp { .. }) => DONE,
     }
 }
 
-/// The same for a packet that lies in several parts.
 #[inline(never)]
 fn remember_in_parts(skb: *mut __sk_buff) -> u32 {
     let ctx = &TcContext::new(skb);
     let frame = AllParts { skb };
     match parse(&frame) {
         Ok(headers) => remember(ctx, &frame, &headers),
-        Err(_) => 0,
+        Err(_) => DONE,
     }
 }
 
@@ -58,7 +72,7 @@ fn remember_in_parts(skb: *mut __sk_buff) -> u32 {
 #[inline(always)]
 fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
     if headers.later_fragment {
-        return 0;
+        return DONE;
     }
     let now_ns = KernelFlows.now_ns();
     match sent(frame, headers) {
@@ -75,7 +89,7 @@ fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
             }
         }
     }
-    0
+    DONE
 }
 
 /// Starts a flow, or starts it anew.

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
-use portguard_common::abi::{Flow, FlowKey, Setting, TIMES, TimePage, local_port};
+use portguard_common::abi::{Flow, FlowKey, Setting, TIMES, TimePage};
 use portguard_common::flow::Flows;
 
 use crate::tables::{TRACE, setting};
@@ -18,7 +18,7 @@ static TCP_FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0)
 static DATAGRAM_FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
 
 #[map]
-static LAST_SENT: Array<TimePage> = Array::with_max_entries(1, 0);
+static LAST_SENT: Array<u64> = Array::with_max_entries(1, 0);
 
 #[map]
 static CLOSED_PORTS: Array<TimePage> = Array::with_max_entries(1, 0);
@@ -41,12 +41,20 @@ impl Flows for KernelFlows {
 
     #[inline(always)]
     fn last_sent(&self, index: u32) -> u64 {
-        time(&LAST_SENT, index)
+        LAST_SENT.get(index).copied().unwrap_or(0)
     }
 
     #[inline(always)]
     fn closed_at(&self, port: u16) -> u64 {
-        time(&CLOSED_PORTS, port.into())
+        match CLOSED_PORTS.get_ptr(u32::from(port) / TIMES as u32) {
+            // SAFETY: the place is below the page's length by the remainder.
+            Some(page) => unsafe {
+                page.cast::<u64>()
+                    .add(usize::from(port) % TIMES)
+                    .read_volatile()
+            },
+            None => 0,
+        }
     }
 
     #[inline(always)]
@@ -59,17 +67,10 @@ impl Flows for KernelFlows {
 /// Puts down that a packet left.
 #[inline(always)]
 pub(crate) fn set_last_sent(index: u32, now_ns: u64) {
-    if index >= local_port::LEN {
-        return;
-    }
-    if let Some(page) = LAST_SENT.get_ptr_mut(index / TIMES as u32) {
-        // SAFETY: the place is below the page's length by the remainder. CPUs that write at the same time write much the
-        // same time.
-        unsafe {
-            page.cast::<u64>()
-                .add((index % TIMES as u32) as usize)
-                .write_volatile(now_ns);
-        }
+    if let Some(time) = LAST_SENT.get_ptr_mut(index) {
+        // SAFETY: the kernel returned a pointer to the element. CPUs that write at the same time write much the same
+        // time.
+        unsafe { time.write_volatile(now_ns) };
     }
 }
 
@@ -100,18 +101,5 @@ fn table(key: &FlowKey) -> &'static LruHashMap<FlowKey, Flow> {
         &TCP_FLOWS
     } else {
         &DATAGRAM_FLOWS
-    }
-}
-
-#[inline(always)]
-fn time(pages: &Array<TimePage>, index: u32) -> u64 {
-    match pages.get_ptr(index / TIMES as u32) {
-        // SAFETY: the place is below the page's length by the remainder.
-        Some(page) => unsafe {
-            page.cast::<u64>()
-                .add((index % TIMES as u32) as usize)
-                .read_volatile()
-        },
-        None => 0,
     }
 }

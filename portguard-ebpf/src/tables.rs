@@ -9,7 +9,7 @@ use aya_ebpf::maps::{Array, PerCpuArray};
 use portguard_common::abi::{
     Bucket, Cell, CounterPage, DropPage, HALVES as HALVES_PER_PAGE, INTERFACES, Limit,
     PACKED_NODES, PackedNode, Row, SETTINGS as SETTING_COUNT, Setting, Settings, SourceBucketSet,
-    Stage, TRIES as TRIE_COUNT, Trace, Trie, VLANS, WORDS as WORDS_PER_PAGE, drops, field,
+    Stage, TRIES as TRIE_COUNT, Trace, Trie, VLANS, WORDS as WORDS_PER_PAGE, drops, field, host,
     interface_entry, service,
 };
 use portguard_common::classify::{Source, Tables};
@@ -81,7 +81,7 @@ pub(crate) static COUNTERS: PerCpuArray<CounterPage> = PerCpuArray::with_max_ent
 pub(crate) static DROPS: PerCpuArray<DropPage> = PerCpuArray::with_max_entries(drops::PAGES, 0);
 
 #[map]
-static FRAGMENT_BUCKET: Array<Bucket> = Array::with_max_entries(1, 0);
+pub(crate) static HOST: Array<u64> = Array::with_max_entries(host::LEN, 0);
 
 #[map]
 static RULE_BUCKETS: Array<Bucket> = Array::with_max_entries(1, 0);
@@ -360,7 +360,7 @@ impl<D: Device> Tables for KernelTables<D> {
             Setting::FragmentToleranceLow,
             Setting::FragmentToleranceHigh,
         );
-        match FRAGMENT_BUCKET.get_ptr_mut(0) {
+        match HOST.get_ptr_mut(host::FRAGMENTS) {
             Some(bucket) => bucket::take_token(bucket, now_ns(), interval_ns, tolerance_ns),
             None => false,
         }

@@ -63,6 +63,13 @@ impl Policy {
                 .any(|trusted| trusted.interfaces.is_some())
     }
 
+    /// Whether something of the policy is to outlive a reload: flows, or the buckets of rates.
+    pub fn needs_state(&self) -> bool {
+        let counts = |rule: &Rule| matches!(rule.action, RuleAction::Limit(_) | RuleAction::Reject);
+        let has_rate = matches!(self.fragments, Fragments::Rate(_));
+        self.replies || has_rate || self.rules.iter().any(counts)
+    }
+
     /// A name for each pattern of interfaces in the policy: enough to compile it where no interface is at hand.
     pub fn example_interfaces(&self) -> Vec<String> {
         let rules = self

@@ -78,9 +78,12 @@ impl Daemon {
         let notifications = UnixDatagram::bind(&notify_path)?;
         notifications.set_read_timeout(Some(Duration::from_millis(50)))?;
         fs::write(folder.path().join("policy.yaml"), policy)?;
-        // SAFETY: between fork and exec only `prctl` is called, which is a plain system call.
+        // SAFETY: between fork and exec only `prctl`, `unshare` and `mount` are called, which are plain system calls.
         unsafe {
-            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+            command.pre_exec(|| {
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                own_bpf_file_system()
+            });
         }
         let child = command
             // Ctrl-C at the terminal is for this process alone, which then ends the daemon.
@@ -262,6 +265,19 @@ impl Daemon {
         names.sort();
         Ok(names)
     }
+}
+
+/// Gives this process a BPF file system of its own in the usual place: what it pins there goes away with it.
+fn own_bpf_file_system() -> std::io::Result<()> {
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+    // SAFETY: the new process has one thread, and shares its view of the file system with nobody afterwards.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS)? };
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )?;
+    mount("bpf", "/sys/fs/bpf", "bpf", MountFlags::empty(), None)?;
+    Ok(())
 }
 
 impl Drop for Daemon {

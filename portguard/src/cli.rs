@@ -69,6 +69,9 @@ pub struct Run {
     /// "default-route". May be given more than once. One that does not exist yet is waited for.
     #[arg(long, value_name = "NAME")]
     pub interface: Vec<String>,
+    /// Folder in a BPF file system for what outlives a reload: flows that this side started, and buckets of limits.
+    #[arg(long, value_name = "FOLDER", default_value = "/sys/fs/bpf/portguard")]
+    pub state: PathBuf,
     /// Where to listen for the other commands.
     #[command(flatten)]
     pub connection: Connection,

@@ -11,5 +11,6 @@ pub mod control;
 pub mod daemon;
 pub mod dataplane;
 pub mod exit;
+pub mod host;
 pub mod output;
 pub mod policy_file;

@@ -28,6 +28,7 @@ pub fn run(arguments: Run) -> Outcome {
     daemon::run(Options {
         policy: arguments.policy,
         interfaces,
+        state: arguments.state,
         socket: arguments.connection.socket,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -11,12 +11,13 @@ use tracing::{error, info, warn};
 
 use crate::control::{Counters, InterfaceState, InterfaceStatus, LastReload, Reloaded, Status};
 use crate::dataplane::interfaces::Interface;
-use crate::dataplane::{Attachment, Generation, LoadOptions, Mode, link};
+use crate::dataplane::{Attachment, Generation, LoadOptions, Mode, State, link};
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::policy_file::{self, Loaded};
 
 use super::found::{self, Found, SINGLE_BUFFER_MTU};
+use super::replies;
 use super::totals::Totals;
 use super::{Options, unix_time};
 
@@ -32,6 +33,8 @@ pub(super) struct Guard {
     loaded: Loaded,
     generation: Generation,
     options: LoadOptions,
+    /// The folder for what outlives a generation.
+    state: PathBuf,
     number: u64,
     /// By interface index.
     attachments: BTreeMap<u32, Attachment>,
@@ -51,8 +54,10 @@ impl Guard {
     pub(super) fn start(mut loaded: Loaded, options: &Options) -> Outcome<Self> {
         let patterns = patterns(&options.interfaces, &loaded)?;
         let found = found::find(&patterns).map_err(Failure::system)?;
-        let load_options = found.load_options(loaded.policy.attach);
-        let generation = load(&mut loaded, &load_options)?;
+        let mut load_options = found.load_options(loaded.policy.attach);
+        load_options.state = state_for(&loaded, &options.state).map_err(Failure::system)?;
+        let mut generation = load(&mut loaded, &load_options)?;
+        replies::take_over(&mut generation, &loaded.policy);
 
         let new = found
             .attach(&generation, loaded.policy.attach, &BTreeMap::new())
@@ -69,7 +74,10 @@ impl Guard {
         for pattern in &found.matched.waiting {
             warn!("waiting for {}", found::waiting_for(pattern));
         }
+        // What began between the first look and the attachment.
+        replies::take_over(&mut generation, &loaded.policy);
         let mut guard = Self {
+            state: options.state.clone(),
             path: options.policy.clone(),
             interfaces: options.interfaces.clone(),
             loaded,
@@ -84,6 +92,15 @@ impl Guard {
         };
         guard.count_all_buffers_if_needed(&found.interfaces);
         Ok(guard)
+    }
+
+    /// Detaches from all interfaces, and forgets what outlives a generation.
+    pub(super) fn stop(self) {
+        let state = self.options.state.clone();
+        drop(self);
+        if let Some(Err(error)) = state.map(|state| state.remove()) {
+            warn!("cannot remove the state of replies and limits: {error}");
+        }
     }
 
     /// Reads the policy file again and puts it in force, or leaves everything as it was.
@@ -118,7 +135,12 @@ impl Guard {
         let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
         let mut options = found.load_options(loaded.policy.attach);
         options.count_all_buffers |= self.options.count_all_buffers;
-        let generation = load(&mut loaded, &options)?;
+        options.state = state_for(&loaded, &self.state).map_err(Failure::system)?;
+        let mut generation = load(&mut loaded, &options)?;
+        let begins_to_watch = !self.attachments.values().all(Attachment::watches_egress);
+        if begins_to_watch {
+            replies::take_over(&mut generation, &loaded.policy);
+        }
 
         self.forget_gone(&found);
         // New interfaces first: if one refuses, nothing has changed yet.
@@ -138,6 +160,9 @@ impl Guard {
             return Err(Failure::system(error));
         }
         self.number += 1;
+        if begins_to_watch {
+            replies::take_over(&mut self.generation, &loaded.policy);
+        }
         self.loaded = loaded;
         for attachment in new.attachments.values() {
             announce(attachment);
@@ -208,6 +233,7 @@ impl Guard {
     fn tell_apart(&mut self, found: &Found) -> anyhow::Result<()> {
         let mut options = found.load_options(self.loaded.policy.attach);
         options.count_all_buffers |= self.options.count_all_buffers;
+        options.state.clone_from(&self.options.state);
         if !self.loaded.policy.tells_interfaces_apart()
             || options.interfaces == self.options.interfaces
         {
@@ -273,13 +299,14 @@ impl Guard {
         options: LoadOptions,
     ) -> Result<(), (Box<Generation>, anyhow::Error)> {
         let mut gone = Vec::new();
-        let mut switched: Vec<&Attachment> = Vec::new();
-        for (index, attachment) in &self.attachments {
+        let mut switched = Vec::new();
+        for (index, attachment) in &mut self.attachments {
             match attachment.replace(&generation) {
-                Ok(()) => switched.push(attachment),
+                Ok(()) => switched.push(*index),
                 Err(error) if link::is_gone(&error) => gone.push(*index),
                 Err(error) => {
-                    let error = self.switch_back(&switched, &attachment.interface, error);
+                    let name = attachment.interface.clone();
+                    let error = self.switch_back(&switched, &name, error);
                     return Err((Box::new(generation), error));
                 }
             }
@@ -298,16 +325,19 @@ impl Guard {
 
     /// Undoes a publication that failed on `interface`; returns the error to report.
     fn switch_back(
-        &self,
-        switched: &[&Attachment],
+        &mut self,
+        switched: &[u32],
         interface: &str,
         error: io::Error,
     ) -> anyhow::Error {
-        let stuck: Vec<&str> = switched
-            .iter()
-            .filter(|attachment| attachment.replace(&self.generation).is_err())
-            .map(|attachment| attachment.interface.as_str())
-            .collect();
+        let mut stuck = Vec::new();
+        for index in switched {
+            if let Some(attachment) = self.attachments.get_mut(index)
+                && attachment.replace(&self.generation).is_err()
+            {
+                stuck.push(attachment.interface.clone());
+            }
+        }
         let fate = if stuck.is_empty() {
             "the previous policy stays in force".to_owned()
         } else {
@@ -424,6 +454,14 @@ impl Guard {
             .totals
             .report(&self.loaded.policy, &counts, self.number, unix_time()))
     }
+}
+
+/// The state, if a policy needs any: then it must be possible to keep it.
+fn state_for(loaded: &Loaded, folder: &Path) -> anyhow::Result<Option<State>> {
+    if !loaded.policy.needs_state() {
+        return Ok(None);
+    }
+    Ok(Some(State::open(folder)?))
 }
 
 /// Those of the command line, or else of the policy.

@@ -6,6 +6,7 @@ mod guard;
 mod lock;
 mod matching;
 mod notify;
+mod replies;
 mod server;
 mod totals;
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub policy: PathBuf,
     /// Interfaces from the command line; they replace those of the policy.
     pub interfaces: Vec<InterfacePattern>,
+    /// Folder in a BPF file system for what outlives a reload.
+    pub state: PathBuf,
     /// Control socket.
     pub socket: PathBuf,
 }
@@ -97,7 +100,7 @@ async fn serve(options: Options) -> Outcome {
     info!("stopping: detaching from all interfaces");
     notifier.tell(Message::Stopping);
     server.abort();
-    drop(guard);
+    guard.stop();
     server::remove(&options.socket);
     Ok(())
 }

@@ -6,12 +6,13 @@ use aya::maps::{Array, Map, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use portguard_common::abi::{
     self, Cell, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting, Settings, TIMES, WORDS,
-    counter, interface_entry, local_port, symbol,
+    counter, host, interface_entry, local_port, symbol,
 };
 use portguard_common::limits;
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
+use super::state;
 
 /// The programs, compiled for the kernel.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
@@ -41,17 +42,38 @@ pub(super) fn load(
     };
     let has_replies = settings[Setting::Replies as usize] != 0;
     let (flows, last_sent, closed_ports) = if has_replies {
-        let pages = |times: u32| times.div_ceil(TIMES as u32);
-        (limits::FLOWS, pages(local_port::LEN), pages(1 << 16))
+        (limits::FLOWS, local_port::LEN, (1 << 16) / TIMES as u32)
     } else {
         (1, 1, 1)
     };
-    let seed = [random()?, random()?];
+    let seed = state::seed(options.state.as_ref())?;
 
     let elements = |length: usize, per_element: usize| {
         u32::try_from(length.div_ceil(per_element).max(1)).unwrap_or(u32::MAX)
     };
-    let mut ebpf = EbpfLoader::new()
+    let shared = [
+        (symbol::HOST, host::LEN, true),
+        (symbol::RULE_BUCKETS, elements(rule_buckets, 1), has_limits),
+        (
+            symbol::SOURCE_BUCKETS,
+            elements(source_buckets, 1),
+            source_buckets > 1,
+        ),
+        (symbol::TCP_FLOWS, flows, has_replies),
+        (symbol::DATAGRAM_FLOWS, flows, has_replies),
+        (symbol::LAST_SENT, last_sent, has_replies),
+        (symbol::CLOSED_PORTS, closed_ports, has_replies),
+    ];
+    let mut loader = EbpfLoader::new();
+    for (name, entries, used) in shared {
+        loader.map_max_entries(name, entries);
+        // What the policy does not use is small, and nobody else's.
+        if let Some(state) = options.state.as_ref().filter(|_| used) {
+            state.check(name, state::shape(name, entries))?;
+            loader.map_pin_path(name, state.path(name));
+        }
+    }
+    let mut ebpf = loader
         // Nothing here needs the kernel's own types, and reading them takes longer than the rest.
         .btf(None)
         .override_global(symbol::SETTINGS, &settings, true)
@@ -72,12 +94,6 @@ pub(super) fn load(
             symbol::COUNTERS,
             elements(counter::pages(meaning.counters()), 1),
         )
-        .map_max_entries(symbol::RULE_BUCKETS, elements(rule_buckets, 1))
-        .map_max_entries(symbol::SOURCE_BUCKETS, elements(source_buckets, 1))
-        .map_max_entries(symbol::TCP_FLOWS, flows)
-        .map_max_entries(symbol::DATAGRAM_FLOWS, flows)
-        .map_max_entries(symbol::LAST_SENT, last_sent)
-        .map_max_entries(symbol::CLOSED_PORTS, closed_ports)
         .load(OBJECT)
         .map_err(maps_error)?;
 
@@ -86,6 +102,7 @@ pub(super) fn load(
     fill::<PackedNode, PACKED_NODES>(&mut ebpf, symbol::NODES, &tables.nodes)?;
     fill_each(&mut ebpf, symbol::ROWS, &tables.rows)?;
     fill_each(&mut ebpf, symbol::LIMITS, &meaning.limits)?;
+    state::keep_seed(&mut ebpf, seed)?;
     Ok(ebpf)
 }
 
@@ -154,13 +171,6 @@ fn interfaces(
         }
     }
     Err(LoadError::TooManyInterfaces(classes.len()))
-}
-
-fn random() -> Result<u64, LoadError> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| LoadError::Random(error.into()))?;
-    Ok(u64::from_ne_bytes(bytes))
 }
 
 fn maps_error(error: EbpfError) -> LoadError {

@@ -2,15 +2,17 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::maps::{Array, MapData, MapError, PerCpuArray};
-use aya::programs::{ProgramError, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfError};
-use portguard_common::abi::{self, Setting, Settings, Trace, symbol};
-use portguard_policy::{Meaning, Outcome, Tables};
+use portguard_common::abi::{self, Setting, Settings, Trace, local_port, symbol};
+use portguard_policy::{Meaning, Outcome, Tables, Transport};
 
 use super::counters::{self, Counts};
+use super::state::{self, State};
 use super::{fill, kernel};
 
 /// `XDP_DROP`, `XDP_PASS` and `XDP_TX`, what a program returns.
@@ -22,6 +24,9 @@ const XDP_TX: u32 = 3;
 /// be able to see it if it did.
 const ANSWER_ROOM: usize = 256;
 
+/// What lets a packet go on to whatever else looks at it (`TCX_NEXT`).
+const TC_ACT_UNSPEC: i32 = -1;
+
 /// How often to try again when a signal interrupts the verifier.
 const LOAD_RETRIES: usize = 20;
 
@@ -30,6 +35,8 @@ const LOAD_RETRIES: usize = 20;
 pub struct LoadOptions {
     /// The interfaces by index, with the names that the tables know them by.
     pub interfaces: Vec<(u32, String)>,
+    /// Where state is kept that outlives the generation; without it, it has its own.
+    pub state: Option<State>,
     /// Frames may have several buffers (a large MTU, generic mode), so their length must be asked for.
     pub count_all_buffers: bool,
     /// Each run leaves its outcome behind, for `replay` and tests.
@@ -64,6 +71,9 @@ pub enum LoadError {
     /// The kernel has no memory for the maps.
     #[error("the kernel has no memory for the policy's tables: {0}")]
     Memory(#[source] std::io::Error),
+    /// What outlives a generation cannot be found or kept.
+    #[error("cannot keep what outlives a reload: {0}")]
+    State(#[source] MapError),
     /// No random numbers.
     #[error("the kernel gives no random numbers: {0}")]
     Random(#[source] std::io::Error),
@@ -94,6 +104,7 @@ pub struct Run {
 pub struct Generation {
     ebpf: Ebpf,
     program: &'static str,
+    has_egress: bool,
     meaning: Meaning,
     trace: RefCell<Array<MapData, Trace>>,
 }
@@ -106,6 +117,17 @@ impl fmt::Debug for Generation {
             .field("meaning", &self.meaning)
             .finish_non_exhaustive()
     }
+}
+
+/// A connection that this side started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartedFlow {
+    /// TCP or UDP.
+    pub protocol: Transport,
+    /// This side's end.
+    pub ours: SocketAddr,
+    /// The other one.
+    pub theirs: SocketAddr,
 }
 
 /// How a frame comes to [`Generation::run_as`].
@@ -133,7 +155,12 @@ impl Generation {
         } else {
             symbol::PROGRAM_LINEAR
         };
-        load_program(xdp_mut(&mut ebpf, program)?)?;
+        let xdp = xdp_mut(&mut ebpf, program)?;
+        retry(|| xdp.load())?;
+        let has_egress = settings[Setting::Replies as usize] != 0;
+        if has_egress {
+            load_egress(&mut ebpf)?;
+        }
         let trace = ebpf
             .take_map(symbol::TRACE)
             .ok_or(LoadError::Missing(symbol::TRACE))?;
@@ -141,6 +168,7 @@ impl Generation {
         Ok(Self {
             ebpf,
             program,
+            has_egress,
             meaning: tables.meaning.clone(),
             trace: RefCell::new(trace),
         })
@@ -154,6 +182,74 @@ impl Generation {
     pub fn program(&self) -> Result<BorrowedFd<'_>, LoadError> {
         let program = self.xdp()?;
         Ok(program.fd().map_err(LoadError::Program)?.as_fd())
+    }
+
+    /// The descriptor of the program that sees what leaves, for a link; `None` if the policy does not ask for replies.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the build is broken.
+    pub fn egress(&self) -> Result<Option<BorrowedFd<'_>>, LoadError> {
+        if !self.has_egress {
+            return Ok(None);
+        }
+        let program = self.classifier()?;
+        Ok(Some(program.fd().map_err(LoadError::Program)?.as_fd()))
+    }
+
+    /// Puts down that UDP ports closed: their flows end, and none is started from them for a while.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses.
+    pub fn close_ports(
+        &mut self,
+        ports: impl Iterator<Item = u16>,
+        now_ns: u64,
+    ) -> Result<(), LoadError> {
+        if !self.has_egress {
+            return Ok(());
+        }
+        state::close_ports(&mut self.ebpf, ports, now_ns)
+    }
+
+    /// Takes a connection for one that this side started, though nobody saw it begin.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses.
+    pub fn add_flow(&mut self, flow: &StartedFlow, now_ns: u64) -> Result<(), LoadError> {
+        let Some(key) = state::key(flow.ours, flow.theirs, flow.protocol.number()) else {
+            return Ok(());
+        };
+        let first = match flow.protocol {
+            Transport::Udp => local_port::UDP,
+            Transport::Tcp | Transport::Sctp => local_port::TCP,
+        };
+        let index = first + u32::from(flow.ours.port());
+        state::add_flow(&mut self.ebpf, &key, index, now_ns)
+    }
+
+    /// Runs the program that sees what leaves on one frame, which must have at least 14 bytes. Needs
+    /// [`LoadOptions::trace`], and a policy that asks for replies.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses to run it.
+    pub fn leaves(&self, frame: &[u8], departure: Arrival) -> Result<(), LoadError> {
+        self.set_arrival(departure)?;
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::default()
+        };
+        let result = self
+            .classifier()?
+            .test_run(options)
+            .map_err(program_error)?;
+        match result.return_value.cast_signed() {
+            TC_ACT_UNSPEC => Ok(()),
+            _ => Err(LoadError::Missing("way on for what leaves")),
+        }
     }
 
     /// What was counted up to now, summed over the CPUs.
@@ -240,6 +336,13 @@ impl Generation {
         self.trace.borrow().get(&0, 0).map_err(trace_error)
     }
 
+    fn classifier(&self) -> Result<&SchedClassifier, LoadError> {
+        self.ebpf
+            .program(symbol::EGRESS)
+            .and_then(|program| <&SchedClassifier>::try_from(program).ok())
+            .ok_or(LoadError::Missing(symbol::EGRESS))
+    }
+
     fn xdp(&self) -> Result<&Xdp, LoadError> {
         self.ebpf
             .program(self.program)
@@ -261,15 +364,23 @@ fn trace_error(source: MapError) -> LoadError {
     LoadError::Map { name, source }
 }
 
-/// Loads the program, again where a signal interrupted the verifier (EAGAIN).
-fn load_program(program: &mut Xdp) -> Result<(), LoadError> {
-    let mut result = program.load();
+fn load_egress(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    let program: &mut SchedClassifier = ebpf
+        .program_mut(symbol::EGRESS)
+        .and_then(|program| program.try_into().ok())
+        .ok_or(LoadError::Missing(symbol::EGRESS))?;
+    retry(|| program.load())
+}
+
+/// Loads a program, again where a signal interrupted the verifier (EAGAIN).
+fn retry(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), LoadError> {
+    let mut result = load();
     for _ in 0..LOAD_RETRIES {
         match &result {
             Err(ProgramError::LoadError { io_error, .. })
                 if io_error.raw_os_error() == Some(libc::EAGAIN) =>
             {
-                result = program.load();
+                result = load();
             }
             _ => break,
         }

@@ -11,7 +11,7 @@ use super::foreign;
 use super::generation::{Generation, LoadError};
 use super::interfaces::{Interface, XdpState};
 use super::kernel;
-use super::sys;
+use super::sys::{self, Hook};
 
 /// Where in the kernel a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -103,6 +103,17 @@ pub enum AttachError {
         "this kernel cannot link XDP programs to interfaces; portguard needs Linux 5.12 or later"
     )]
     NoLinks,
+    /// What leaves cannot be watched.
+    #[error(
+        "cannot watch what leaves interface `{name}`, which `replies: pass` needs: {source}{}",
+        if kernel::at_least(6, 6) { "" } else { " (it needs Linux 6.6 or later; or write `replies: rules`)" }
+    )]
+    Egress {
+        /// Name of the interface.
+        name: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// Anything else.
     #[error("cannot attach to interface `{name}` in {mode} mode: {source}")]
     Other {
@@ -130,6 +141,8 @@ pub struct Attachment {
     /// Why it does not run natively, where `attach: auto` had to fall back.
     pub fallback: Option<String>,
     link: OwnedFd,
+    /// Of the program that sees what leaves, if the policy asks for replies.
+    egress: Option<OwnedFd>,
 }
 
 impl Attachment {
@@ -149,6 +162,8 @@ impl Attachment {
                 kind: interface.kind.clone(),
             });
         }
+        // First, so that nothing is dropped whose beginning was not seen.
+        let egress = egress_link(generation, &interface.name, interface.index)?;
         let attach = |mode| link(generation, interface, mode);
         let (link, mode, fallback) = match wanted {
             AttachMode::Native => (attach(Mode::Native)?, Mode::Native, None),
@@ -172,6 +187,7 @@ impl Attachment {
             mode,
             fallback,
             link,
+            egress,
         })
     }
 
@@ -182,9 +198,31 @@ impl Attachment {
     ///
     /// What the kernel says; the present one stays then. [`is_gone`] tells whether the interface is no
     /// more.
-    pub fn replace(&self, generation: &Generation) -> io::Result<()> {
+    pub fn replace(&mut self, generation: &Generation) -> io::Result<()> {
         let program = generation.program().map_err(io::Error::other)?;
-        sys::link_update(self.link.as_fd(), program)
+        let egress = generation.egress().map_err(io::Error::other)?;
+        match (egress, &self.egress) {
+            (Some(program), Some(link)) => sys::link_update(link.as_fd(), program)?,
+            (Some(_), None) => {
+                let link = egress_link(generation, &self.interface, self.ifindex);
+                self.egress = link.map_err(|error| match error {
+                    AttachError::Gone { .. } => io::Error::from_raw_os_error(libc::ENOLINK),
+                    error => io::Error::other(error),
+                })?;
+            }
+            (None, _) => {}
+        }
+        sys::link_update(self.link.as_fd(), program)?;
+        if egress.is_none() {
+            self.egress = None;
+        }
+        Ok(())
+    }
+
+    /// Whether what leaves is watched.
+    #[must_use]
+    pub fn watches_egress(&self) -> bool {
+        self.egress.is_some()
     }
 }
 
@@ -203,13 +241,39 @@ pub fn wait_for_running_programs() -> io::Result<()> {
     sys::wait_for_running_programs()
 }
 
+/// Links the program that sees what leaves, if the policy asks for replies.
+fn egress_link(
+    generation: &Generation,
+    name: &str,
+    ifindex: u32,
+) -> Result<Option<OwnedFd>, AttachError> {
+    let Some(program) = generation.egress()? else {
+        return Ok(None);
+    };
+    match sys::link_create(program, Hook::Egress, ifindex, 0) {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Err(AttachError::Gone {
+            name: name.to_owned(),
+        }),
+        Err(source) => Err(AttachError::Egress {
+            name: name.to_owned(),
+            source,
+        }),
+    }
+}
+
 fn link(
     generation: &Generation,
     interface: &Interface,
     mode: Mode,
 ) -> Result<OwnedFd, AttachError> {
-    sys::link_create(generation.program()?, interface.index, mode.flags())
-        .map_err(|error| explain(error, interface, mode))
+    sys::link_create(
+        generation.program()?,
+        Hook::Xdp,
+        interface.index,
+        mode.flags(),
+    )
+    .map_err(|error| explain(error, interface, mode))
 }
 
 fn explain(error: io::Error, interface: &Interface, mode: Mode) -> AttachError {

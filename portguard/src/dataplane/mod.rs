@@ -10,8 +10,10 @@ pub mod generation;
 pub mod interfaces;
 mod kernel;
 pub mod link;
+mod state;
 mod sys;
 
 pub use counters::Counts;
-pub use generation::{Arrival, Generation, LoadError, LoadOptions};
+pub use generation::{Arrival, Generation, LoadError, LoadOptions, StartedFlow};
 pub use link::{AttachError, Attachment, Mode};
+pub use state::{State, StateError, monotonic_ns};

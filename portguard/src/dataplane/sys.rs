@@ -10,16 +10,29 @@ use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd};
 /// `MEMBARRIER_CMD_GLOBAL` (kernel 4.3).
 const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
 
-/// Creates a link of an XDP program to an interface (kernel 5.9). It lasts while its descriptor is open.
+/// What a program is linked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hook {
+    /// What arrives, before the network stack (kernel 5.9).
+    Xdp,
+    /// What leaves (TCX, kernel 6.6).
+    Egress,
+}
+
+/// Creates a link of a program to an interface. It lasts while its descriptor is open.
 pub(super) fn link_create(
     program: BorrowedFd<'_>,
+    hook: Hook,
     ifindex: u32,
     flags: u32,
 ) -> io::Result<OwnedFd> {
     let mut attr = zeroed();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
     attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
-    attr.link_create.attach_type = bpf_attach_type::BPF_XDP as u32;
+    attr.link_create.attach_type = match hook {
+        Hook::Xdp => bpf_attach_type::BPF_XDP as u32,
+        Hook::Egress => bpf_attach_type::BPF_TCX_EGRESS as u32,
+    };
     attr.link_create.flags = flags;
     bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }

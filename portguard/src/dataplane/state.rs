@@ -1,0 +1,296 @@
+//! What outlives a generation: flows, closed ports and token buckets, pinned in a folder of the BPF file system.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use aya::{Ebpf, Pod};
+use portguard_common::abi::{self, Flow, FlowKey, TIMES, TimePage, host, symbol};
+use rustix::mount::MountFlags;
+
+use super::generation::LoadError;
+
+/// Maps that outlive a generation.
+const SHARED: [&str; 7] = [
+    symbol::HOST,
+    symbol::RULE_BUCKETS,
+    symbol::SOURCE_BUCKETS,
+    symbol::TCP_FLOWS,
+    symbol::DATAGRAM_FLOWS,
+    symbol::LAST_SENT,
+    symbol::CLOSED_PORTS,
+];
+
+/// The magic number of the BPF file system (`BPF_FS_MAGIC` of linux/magic.h).
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// The folder in which state is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    folder: PathBuf,
+}
+
+/// Why state cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The folder is not in a BPF file system.
+    #[error(
+        "`{}` is not in a BPF file system, which keeps replies and limits over a reload: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name a folder in one with `--state`", path.display()
+    )]
+    NotBpf {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder cannot be made or used.
+    #[error("cannot use `{}` for what outlives a reload: {source}", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl State {
+    /// Makes the folder, or takes it as it is: what is pinned there is gone on with.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError`].
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let error = |source| StateError::Io {
+            path: path.into(),
+            source,
+        };
+        if !is_bpf(path).map_err(error)? {
+            mount_usual(path);
+        }
+        if !is_bpf(path).map_err(error)? {
+            return Err(StateError::NotBpf { path: path.into() });
+        }
+        fs::create_dir_all(path).map_err(error)?;
+        Ok(Self {
+            folder: path.into(),
+        })
+    }
+
+    /// Where a map is pinned.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Takes away a map of another size or kind, which a version of another layout has left: the kernel would
+    /// give it to this one as it is.
+    pub(super) fn check(&self, name: &str, expected: Shape) -> Result<(), LoadError> {
+        let path = self.path(name);
+        if !path.exists() {
+            return Ok(());
+        }
+        let found = MapData::from_pin(&path)
+            .map_err(LoadError::State)?
+            .info()
+            .map_err(LoadError::State)?;
+        let found = Shape {
+            key: found.key_size(),
+            value: found.value_size(),
+            entries: found.max_entries(),
+        };
+        if found != expected {
+            tracing::warn!(
+                "`{}` is of another version, and begins anew",
+                path.display()
+            );
+            fs::remove_file(&path).map_err(|error| LoadError::State(MapError::IoError(error)))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all state: nothing is pinned any more.
+    pub fn remove(&self) -> io::Result<()> {
+        for name in SHARED {
+            match fs::remove_file(self.path(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::remove_dir(&self.folder)
+    }
+}
+
+/// The time of the kernel's monotonic clock in nanoseconds, which state is kept in.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}
+
+/// Whether a folder is, or would be, in a BPF file system.
+fn is_bpf(path: &Path) -> io::Result<bool> {
+    let present = path.ancestors().find(|parent| parent.is_dir());
+    let system = rustix::fs::statfs(present.unwrap_or(path))?;
+    Ok(system.f_type.cast_unsigned() == BPF_FS_MAGIC)
+}
+
+/// Mounts the BPF file system in its usual place, where the folder is to be there and nobody else has mounted it:
+/// systemd does so on every boot, others do not.
+fn mount_usual(folder: &Path) {
+    const USUAL: &str = "/sys/fs/bpf";
+    if !folder.starts_with(USUAL) {
+        return;
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    match rustix::mount::mount("bpf", USUAL, "bpf", flags, Some(c"mode=0700")) {
+        Ok(()) => tracing::info!("mounted the BPF file system on `{USUAL}`"),
+        // The caller finds that it is not there, and says so.
+        Err(error) => tracing::debug!("cannot mount `{USUAL}`: {error}"),
+    }
+}
+
+/// What a map looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) key: u32,
+    pub(super) value: u32,
+    pub(super) entries: u32,
+}
+
+/// The random numbers that spread sources over buckets: those that the state has, or new ones.
+pub(super) fn seed(state: Option<&State>) -> Result<[u64; 2], LoadError> {
+    let mut seed = [0; 2];
+    let path = state.map(|state| state.path(symbol::HOST));
+    if let Some(path) = path.filter(|path| path.exists()) {
+        let map = Map::from_map_data(MapData::from_pin(path).map_err(LoadError::State)?)
+            .map_err(LoadError::State)?;
+        let map: Array<_, u64> = Array::try_from(map).map_err(LoadError::State)?;
+        for (index, word) in (host::SEED..).zip(&mut seed) {
+            *word = map.get(&index, 0).map_err(LoadError::State)?;
+        }
+    }
+    if seed == [0; 2] {
+        for word in &mut seed {
+            let mut bytes = [0; 8];
+            rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+                .map_err(|error| LoadError::Random(error.into()))?;
+            *word = u64::from_ne_bytes(bytes);
+        }
+    }
+    Ok(seed)
+}
+
+/// Puts the seed where the next generation finds it.
+pub(super) fn keep_seed(ebpf: &mut Ebpf, seed: [u64; 2]) -> Result<(), LoadError> {
+    let mut map = array::<u64>(ebpf, symbol::HOST)?;
+    for (index, word) in (host::SEED..).zip(seed) {
+        map.set(index, word, 0).map_err(LoadError::State)?;
+    }
+    Ok(())
+}
+
+/// Puts down that UDP ports closed: their flows end, and none is started for a while.
+pub(super) fn close_ports(
+    ebpf: &mut Ebpf,
+    ports: impl Iterator<Item = u16>,
+    now_ns: u64,
+) -> Result<(), LoadError> {
+    let mut map = array::<TimePage>(ebpf, symbol::CLOSED_PORTS)?;
+    let mut pages = std::collections::BTreeMap::<u32, Vec<usize>>::new();
+    for port in ports {
+        let page = pages.entry(u32::from(port) / TIMES as u32).or_default();
+        page.push(usize::from(port) % TIMES);
+    }
+    for (index, places) in pages {
+        let mut page = map.get(&index, 0).map_err(LoadError::State)?;
+        for place in places {
+            page[place] = now_ns;
+        }
+        map.set(index, page, 0).map_err(LoadError::State)?;
+    }
+    Ok(())
+}
+
+/// Adds a flow that was started before anybody watched.
+pub(super) fn add_flow(
+    ebpf: &mut Ebpf,
+    key: &FlowKey,
+    index: u32,
+    now_ns: u64,
+) -> Result<(), LoadError> {
+    const TCP: u8 = 6;
+    let name = if key.protocol == TCP {
+        symbol::TCP_FLOWS
+    } else {
+        symbol::DATAGRAM_FLOWS
+    };
+    let map = ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
+    let mut flows: HashMap<_, FlowKey, Flow> = HashMap::try_from(map).map_err(LoadError::State)?;
+    let flow = Flow {
+        last_ns: now_ns,
+        closing: 0,
+    };
+    flows.insert(key, flow, 0).map_err(LoadError::State)?;
+    let mut last_sent = array::<u64>(ebpf, symbol::LAST_SENT)?;
+    last_sent.set(index, now_ns, 0).map_err(LoadError::State)
+}
+
+fn array<'e, T: Pod>(
+    ebpf: &'e mut Ebpf,
+    name: &'static str,
+) -> Result<Array<&'e mut MapData, T>, LoadError> {
+    let map = ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
+    Array::try_from(map).map_err(LoadError::State)
+}
+
+/// The key of a flow by its ends: ours and theirs.
+pub(super) fn key(
+    ours: std::net::SocketAddr,
+    theirs: std::net::SocketAddr,
+    protocol: u8,
+) -> Option<FlowKey> {
+    use std::net::IpAddr;
+    let (ours_ip, theirs_ip) = (ours.ip().to_canonical(), theirs.ip().to_canonical());
+    let version = match (ours_ip, theirs_ip) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => 4,
+        (IpAddr::V6(_), IpAddr::V6(_)) => 6,
+        _ => return None,
+    };
+    Some(FlowKey {
+        ours: words(ours_ip),
+        theirs: words(theirs_ip),
+        our_port: ours.port(),
+        their_port: theirs.port(),
+        protocol,
+        version,
+        reserved: 0,
+    })
+}
+
+/// An address as it stands in a [`FlowKey`].
+fn words(address: std::net::IpAddr) -> [u64; 2] {
+    let bytes = match address {
+        std::net::IpAddr::V4(address) => u128::from(u32::from(address)).to_be_bytes(),
+        std::net::IpAddr::V6(address) => address.octets(),
+    };
+    let word = |at: usize| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_ne_bytes(word)
+    };
+    [word(0), word(8)]
+}
+
+/// The sizes of maps, for [`State::check`].
+pub(super) fn shape(name: &str, entries: u32) -> Shape {
+    let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let (key, value) = match name {
+        symbol::TCP_FLOWS | symbol::DATAGRAM_FLOWS => (size_of::<FlowKey>(), size_of::<Flow>()),
+        symbol::CLOSED_PORTS => (size_of::<u32>(), size_of::<TimePage>()),
+        symbol::SOURCE_BUCKETS => (size_of::<u32>(), size_of::<abi::SourceBucketSet>()),
+        _ => (size_of::<u32>(), size_of::<u64>()),
+    };
+    Shape {
+        key: size(key),
+        value: size(value),
+        entries,
+    }
+}

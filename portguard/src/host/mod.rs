@@ -1,0 +1,3 @@
+//! What this host is doing, apart from the filter.
+
+pub mod connections;
