@@ -35,13 +35,32 @@ impl InterfacePattern {
         Ok(Self::Name(text.to_owned()))
     }
 
-    /// A name that is meant; `None` for [`Self::DefaultRoute`].
-    pub(crate) fn example(&self) -> Option<String> {
+    /// Names that are meant: of a glob a short one, and one that hardly any other pattern means. None for
+    /// [`Self::DefaultRoute`].
+    pub(crate) fn examples(&self) -> Vec<String> {
         match self {
-            Self::Name(name) => Some(name.clone()),
-            Self::Glob(glob) => Some(glob.example()),
-            Self::DefaultRoute => None,
+            Self::Name(name) => vec![name.clone()],
+            Self::Glob(glob) => {
+                let odd: String = glob.parts.iter().map(Part::odd_example).collect();
+                let mut names = vec![glob.example(), odd];
+                names.retain(|name| name.len() <= NAME_BYTES && glob.matches(name));
+                names
+            }
+            Self::DefaultRoute => Vec::new(),
         }
+    }
+
+    /// A name that both mean, if there is one that is easily found.
+    pub(crate) fn common_example(&self, other: &Self) -> Option<String> {
+        let name = match (self, other) {
+            (Self::DefaultRoute, _) | (_, Self::DefaultRoute) => None,
+            (Self::Name(name), _) | (_, Self::Name(name)) => Some(name.clone()),
+            (Self::Glob(one), Self::Glob(two)) => common(&one.parts, &two.parts),
+        }?;
+        let longer = format!("{name}x");
+        let is_name = |name: &String| (1..=NAME_BYTES).contains(&name.len());
+        let mut names = [name, longer].into_iter().filter(is_name);
+        names.find(|name| self.matches(name) && other.matches(name))
     }
 
     /// Whether an interface of this name is meant. [`Self::DefaultRoute`] is not a matter of names and
@@ -94,6 +113,45 @@ fn meet(one: &[Part], two: &[Part]) -> bool {
         }
     }
     reached[one.len()][two.len()]
+}
+
+/// A text that matches both: as in [`meet`], with what leads to each place.
+fn common(one: &[Part], two: &[Part]) -> Option<String> {
+    let mut reached = vec![vec![None::<String>; two.len() + 1]; one.len() + 1];
+    reached[0][0] = Some(String::new());
+    for first in 0..=one.len() {
+        for second in 0..=two.len() {
+            let Some(text) = reached[first][second].clone() else {
+                continue;
+            };
+            let (a, b) = (one.get(first), two.get(second));
+            let mut steps: Vec<(usize, usize, Option<char>)> = Vec::new();
+            if a == Some(&Part::Many) {
+                steps.push((first + 1, second, None));
+                steps.extend(
+                    b.and_then(Part::example)
+                        .map(|c| (first, second + 1, Some(c))),
+                );
+            }
+            if b == Some(&Part::Many) {
+                steps.push((first, second + 1, None));
+                steps.extend(
+                    a.and_then(Part::example)
+                        .map(|c| (first + 1, second, Some(c))),
+                );
+            }
+            if let (Some(a), Some(b)) = (a, b)
+                && let Some(c) = a.common(b)
+            {
+                steps.push((first + 1, second + 1, Some(c)));
+            }
+            for (first, second, character) in steps {
+                reached[first][second]
+                    .get_or_insert_with(|| text.chars().chain(character).collect());
+            }
+        }
+    }
+    reached[one.len()][two.len()].take()
 }
 
 impl fmt::Display for InterfacePattern {
@@ -225,6 +283,31 @@ impl Part {
         }
     }
 
+    /// What it takes that others hardly do.
+    fn odd_example(&self) -> String {
+        match self {
+            Self::Many => "q7".to_owned(),
+            single => single.example().into_iter().collect(),
+        }
+    }
+
+    /// A character that both take; none where one takes any number.
+    fn common(&self, other: &Self) -> Option<char> {
+        if *self == Self::Many || *other == Self::Many {
+            return None;
+        }
+        let ends = |part: &Self| match part {
+            Self::Set { ranges, .. } => {
+                let ends = ranges.iter().flat_map(|(low, high)| [*low, *high]);
+                ends.collect()
+            }
+            single => Vec::from_iter(single.example()),
+        };
+        let characters = ends(self).into_iter().chain(ends(other));
+        let mut characters = characters.chain('a'..='z').chain('0'..='9');
+        characters.find(|own| self.accepts(*own) && other.accepts(*own))
+    }
+
     fn accepts(&self, character: char) -> bool {
         match self {
             Self::Many | Self::One => true,
@@ -348,6 +431,31 @@ mod tests {
         ] {
             assert_eq!(pattern(one).may_meet(&pattern(two)), meet, "{one} {two}");
             assert_eq!(pattern(two).may_meet(&pattern(one)), meet, "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn examples_are_meant() {
+        assert_eq!(pattern("eth0").examples(), ["eth0"]);
+        assert_eq!(pattern("wan*").examples(), ["wan", "wanq7"]);
+        assert_eq!(pattern("*").examples(), ["x", "q7"]);
+        assert_eq!(pattern("l?").examples(), ["lx", "lx"]);
+        assert!(pattern("default-route").examples().is_empty());
+        for (one, two, common) in [
+            ("eth0", "eth*", Some("eth0")),
+            ("eth0", "wan*", None),
+            ("wan*", "*0", Some("wan0")),
+            ("wan*", "w*1", Some("wan1")),
+            ("eth[0-3]", "eth[2-9]", Some("eth3")),
+            ("eth[0-3]", "eth[!0-2]", Some("eth3")),
+            ("eth[0-3]", "eth[4-9]", None),
+            ("*", "*", Some("x")),
+            // `lo` itself is matched by no glob.
+            ("l*", "*o", None),
+            ("*", "default-route", None),
+        ] {
+            let found = pattern(one).common_example(&pattern(two));
+            assert_eq!(found.as_deref(), common, "{one} {two}");
         }
     }
 

@@ -24,6 +24,7 @@ mod interface;
 mod keys;
 mod limit;
 mod matching;
+mod packet;
 mod policy;
 mod ports;
 mod prefix;
@@ -37,6 +38,7 @@ mod services;
 mod set_file;
 mod sets;
 mod suggest;
+mod survey;
 mod traffic;
 mod trusted;
 mod types;
@@ -49,6 +51,7 @@ pub use dead::shadowed_rules;
 pub use evaluate::{Evaluation, Evaluator, State, Stateless};
 pub use files::{Files, NoFiles};
 pub use interface::{Glob, InterfacePattern};
+pub use packet::{Packet, Payload};
 pub use policy::{
     Assertion, AttachMode, Fate, Fragments, Limit, Per, Policy, PortRange, Rate, RatePeriod, Rule,
     RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
@@ -59,5 +62,8 @@ pub use profiles::{ProfileRule, find as find_profile, names as profile_names};
 pub use protocols::protocol_name;
 pub use schema::schema;
 pub use services::{Service, find as find_service};
+pub use survey::{
+    Change, ClosedPorts, Decision, Effect, TooComplex, changes, check_assertions, closed_udp_ports,
+};
 pub use traffic::{Traffic, TrafficError, TrafficProtocol};
 pub use validate::{Checked, check};

@@ -1,5 +1,6 @@
 //! What a policy says. A [`Policy`] that [`crate::check`] returns cannot be invalid.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -70,7 +71,9 @@ impl Policy {
         self.replies || has_rate || self.rules.iter().any(counts)
     }
 
-    /// A name for each pattern of interfaces in the policy: enough to compile it where no interface is at hand.
+    /// Names of interfaces that stand for all: for each pattern of a rule or a trusted source one that it means and that
+    /// is guarded, others of the guarded, and where any interface may be guarded, [`Self::OTHER_INTERFACE`]. Enough to
+    /// compile the policy where no interface is at hand. Where three patterns overlap, a name that all mean may be missing.
     pub fn example_interfaces(&self) -> Vec<String> {
         let rules = self
             .rules
@@ -80,12 +83,31 @@ impl Policy {
             .trusted
             .iter()
             .filter_map(|trusted| trusted.interfaces.as_ref());
-        let patterns = rules.chain(trusted).flatten().chain(&self.interfaces);
-        let mut names: Vec<String> = patterns.filter_map(InterfacePattern::example).collect();
+        let patterns: HashSet<&InterfacePattern> = rules.chain(trusted).flatten().collect();
+        let guarded = &self.interfaces;
+        let is_open = guarded.is_empty() || guarded.contains(&InterfacePattern::DefaultRoute);
+        let mut names: Vec<String> = guarded
+            .iter()
+            .flat_map(InterfacePattern::examples)
+            .collect();
+        for pattern in patterns {
+            names.extend(guarded.iter().filter_map(|own| own.common_example(pattern)));
+            if is_open {
+                names.extend(pattern.examples());
+            }
+        }
+        if is_open {
+            names.push(Self::OTHER_INTERFACE.to_owned());
+        }
+        let asserted = self.assertions.iter();
+        names.extend(asserted.filter_map(|own| own.traffic.interface.clone()));
         names.sort_unstable();
         names.dedup();
         names
     }
+
+    /// A name for any interface that no rule names.
+    pub const OTHER_INTERFACE: &'static str = "other0";
 }
 
 /// Sources that pass before any rule, on some interfaces or on all.

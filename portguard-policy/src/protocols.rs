@@ -13,7 +13,7 @@ pub(crate) const NAMES: [&str; 11] = [
 ];
 
 /// Headers that the parser walks in IPv6, so that no packet has them as its protocol there.
-const WALKED_IN_IPV6: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
+pub(crate) const WALKED_IN_IPV6: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 
 /// The name of an IP protocol number, where a policy has one.
 pub fn protocol_name(number: u8) -> Option<&'static str> {

@@ -79,12 +79,32 @@ pub fn load(path: &Path) -> Result<Loaded, PolicyError> {
     compile(read(path)?)
 }
 
+/// The same, but a policy that breaks its own assertions is not refused: to find out why it does.
+///
+/// # Errors
+///
+/// [`PolicyError`] with everything else that is wrong with it.
+pub fn load_unasserted(path: &Path) -> Result<Loaded, PolicyError> {
+    compile_unasserted(read(path)?)
+}
+
 /// Checks and compiles a policy that was read.
 ///
 /// # Errors
 ///
-/// [`PolicyError`] with everything that is wrong with it.
+/// [`PolicyError`] with everything that is wrong with it; if nothing else is, with the assertions that fail.
 pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
+    let loaded = compile_unasserted(file)?;
+    let problems = portguard_policy::check_assertions(&loaded.policy, &loaded.tables);
+    if problems.is_empty() {
+        Ok(loaded)
+    } else {
+        let file = loaded.file;
+        Err(PolicyError::Invalid { file, problems })
+    }
+}
+
+fn compile_unasserted(file: PolicyFile) -> Result<Loaded, PolicyError> {
     let mut sets = SetFiles {
         folder: file
             .path

@@ -77,7 +77,7 @@ pub(super) fn entries(policy: &Policy) -> Vec<Entry<'_>> {
             action: Action::Trusted,
             enforce: true,
             limit: None,
-            services: vec![0..service::LEN],
+            services: std::iter::once(0..service::LEN).collect(),
             conditions,
         }
     });

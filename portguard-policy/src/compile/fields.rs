@@ -11,7 +11,7 @@ use super::sets::{Sets, digest_of};
 use crate::addresses::{Addresses, Value, join};
 
 /// Where a class begins, up to where the next one does.
-pub(super) type Intervals<T> = Vec<(T, u16)>;
+pub(crate) type Intervals<T> = Vec<(T, u16)>;
 
 /// The classes of a field's values.
 pub(super) enum Layout {

@@ -1,5 +1,7 @@
 //! Putting all tables of a policy where the kernel side finds them.
 
+use std::sync::Arc;
+
 use portguard_common::abi::{self, HALVES, Stage, VLANS, field, service, source_port};
 use portguard_common::limits;
 
@@ -9,7 +11,7 @@ use super::pack::pack;
 use super::services::Services;
 use super::tabulate::Table;
 use super::trie::{self, Tries};
-use super::{CompileError, Meaning, Tables};
+use super::{AddressClasses, CompileError, Meaning, Tables};
 
 /// The tables, as they grow field by field.
 pub(super) struct Layout {
@@ -39,6 +41,7 @@ impl Layout {
                 rows: Vec::new(),
                 nodes: Vec::new(),
                 meaning: Meaning::default(),
+                addresses: [None, None],
             },
             tries: Tries::default(),
             is_first: true,
@@ -57,22 +60,26 @@ impl Layout {
     pub(super) fn field(
         &mut self,
         number: usize,
-        layout: &fields::Layout,
+        layout: fields::Layout,
     ) -> Result<(), CompileError> {
         match layout {
             fields::Layout::Interfaces(classes) => {
-                self.tables.interface_classes.clone_from(classes);
+                self.tables.interface_classes = classes;
             }
-            fields::Layout::Vlans(intervals) => fill(&mut self.tables.vlan_classes, intervals),
-            fields::Layout::Addresses { v4, v6 } => {
+            fields::Layout::Vlans(intervals) => fill(&mut self.tables.vlan_classes, &intervals),
+            fields::Layout::Addresses { mut v4, mut v6 } => {
                 let destination = number == field::DESTINATION;
                 let tries = &mut self.tables.tries;
-                tries[abi::Trie::index(destination, false)] = trie::build(v4, &mut self.tries)?;
-                tries[abi::Trie::index(destination, true)] = trie::build(v6, &mut self.tries)?;
+                tries[abi::Trie::index(destination, false)] = trie::build(&v4, &mut self.tries)?;
+                tries[abi::Trie::index(destination, true)] = trie::build(&v6, &mut self.tries)?;
+                v4.shrink_to_fit();
+                v6.shrink_to_fit();
+                let classes = Arc::new(AddressClasses { v4, v6 });
+                self.tables.addresses[usize::from(destination)] = Some(classes);
             }
             fields::Layout::SourcePorts(intervals) => {
                 self.source_ports = vec![0; source_port::LEN as usize];
-                fill(&mut self.source_ports, intervals);
+                fill(&mut self.source_ports, &intervals);
             }
         }
         Ok(())

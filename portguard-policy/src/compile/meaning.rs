@@ -103,6 +103,12 @@ impl Meaning {
         shadows
     }
 
+    /// The limit of the rule that decides a cell.
+    pub(crate) fn deciding_limit(&self, cell: u16) -> Option<&abi::Limit> {
+        self.limits_of(cell)
+            .find(|limit| limit.has(abi::Limit::DECIDES))
+    }
+
     /// The limits that a cell asks.
     fn limits_of(&self, cell: u16) -> impl Iterator<Item = &abi::Limit> {
         let cell = self

@@ -12,6 +12,8 @@ mod sets;
 mod tabulate;
 mod trie;
 
+use std::sync::Arc;
+
 use portguard_common::abi::{
     self, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, PackedNode, Row, Setting, Stage, field,
 };
@@ -20,6 +22,7 @@ use portguard_common::limits;
 use self::cells::Cells;
 use self::entries::OPTIONAL_FIELDS;
 pub(crate) use self::entries::source_port_indices;
+pub(crate) use self::fields::Intervals;
 use self::join::Join;
 use self::layout::Layout;
 pub use self::meaning::{Attribution, Limited, Meaning, Outcome};
@@ -57,6 +60,16 @@ pub struct Tables {
     pub nodes: Vec<PackedNode>,
     /// The cells, and what stands behind each counter.
     pub meaning: Meaning,
+    /// The classes of sources and of destinations; `None` where no rule has a condition on them. The tries say the
+    /// same, but cannot be walked from one class to the next.
+    pub(crate) addresses: [Option<Arc<AddressClasses>>; 2],
+}
+
+/// Where classes of addresses begin, by family.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AddressClasses {
+    pub(crate) v4: Intervals<u32>,
+    pub(crate) v6: Intervals<u128>,
 }
 
 /// A policy that the tables cannot hold.
@@ -198,7 +211,7 @@ pub fn compile(policy: &Policy, interfaces: &[&str]) -> Result<Tables, CompileEr
             continue;
         };
         check_sets(&reduced.classes, number, false)?;
-        layout.field(number, &reduced.layout)?;
+        layout.field(number, reduced.layout)?;
         lefts = if layout.is_first() {
             layout.first(number);
             reduced.classes.all().to_vec()

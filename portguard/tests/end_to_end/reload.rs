@@ -155,6 +155,39 @@ fn r04_a_refused_reload_names_the_line_and_leaves_the_daemon_up() {
 }
 
 #[test]
+fn a_policy_that_breaks_its_own_assertion_is_refused() {
+    let (bed, daemon) = guarded(THREE_RULES);
+    let broken = format!(
+        "{}assert:\n  - drop: tcp -> :1001\n  - drop: tcp -> :1004\n",
+        policy(THREE_RULES)
+    );
+    daemon.write_policy(&broken).expect("writes");
+    let check = std::process::Command::new(binary())
+        .arg("check")
+        .arg(daemon.policy_path())
+        .output()
+        .expect("runs");
+    let reload = daemon.reload().expect("runs");
+    for (output, text) in [(&check, stdout(&check)), (&reload, stderr(&reload))] {
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("policy.yaml:9:11"), "{text}");
+        assert!(!text.contains("policy.yaml:8"), "{text}");
+        assert!(
+            text.contains("`tcp 203.0.113.7:40000 -> 192.0.2.1:1004` is passed by `default: pass`"),
+            "{text}"
+        );
+    }
+    assert_eq!(daemon.status().expect("status")["generation"], 1);
+    three_rules_hold(&bed);
+    daemon
+        .write_policy(&broken.replace(":1004", ":1002"))
+        .expect("writes");
+    let output = daemon.reload().expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(daemon.status().expect("status")["generation"], 2);
+}
+
+#[test]
 fn r04_a_hangup_right_after_the_start_does_no_harm() {
     let bed = Bed::new().expect("a bed");
     for _ in 0..5 {
