@@ -512,7 +512,7 @@ pub enum Setting {
     Trace,
     /// 1: replies to what this side started pass.
     Replies,
-    /// 1: some rule has a limit.
+    /// Most limits that one packet has to ask; 0: no rule has one.
     Limits,
     /// 1: some rule answers what it drops.
     Reject,

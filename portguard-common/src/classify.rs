@@ -38,8 +38,8 @@ pub trait Tables {
     fn cell(&self, cell: u16) -> Cell;
     /// A limit of the table of limits.
     fn limit(&self, index: u32) -> Limit;
-    /// Takes a token for a packet of a source; `false` when the rate is used up.
-    fn take_limit_token(&self, limit: &Limit, source: Source) -> bool;
+    /// Takes a token of the limit at this index for a packet of a source; `false` when the rate is used up.
+    fn take_limit_token(&self, index: u32, source: Source) -> bool;
     /// Takes a token for a later fragment; `false` when the rate is used up.
     fn take_fragment_token(&self) -> bool;
     /// Counts a packet that a rule which only counts would have dropped, being beyond its limit.
@@ -189,8 +189,12 @@ fn ask_limits<F: Frame, T: Tables>(
     let mut over = None;
     let mut index = cell.limits - 1;
     for place in 0..LIMITS_OF_A_PACKET as u32 {
+        // Frozen, so that the verifier goes round no more often than this policy needs.
+        if place >= tables.setting(Setting::Limits) {
+            break;
+        }
         let limit = tables.limit(index);
-        if !tables.take_limit_token(&limit, source) {
+        if !tables.take_limit_token(index, source) {
             judgement.beyond |= 1 << place;
             if limit.has(Limit::DECIDES) {
                 over = Some(limit.counter);

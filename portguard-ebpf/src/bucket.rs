@@ -7,6 +7,7 @@ use portguard_common::classify::Source;
 use portguard_common::limits::SOURCE_BUCKET_SETS;
 
 use crate::atomic::compare_exchange;
+use crate::frame::forget;
 
 /// How often to try when other CPUs take tokens from the same bucket at the same moment. Each failure means that
 /// one of them succeeded.
@@ -47,13 +48,20 @@ pub(crate) fn of_source(
     let key = digest(limit, source);
     let set = sets.get_ptr_mut(key as u32 % SOURCE_BUCKET_SETS as u32)?;
     let places = set.cast::<SourceBucket>();
+    let way = find_way(places, key, now_ns)?;
+    // The verifier would walk through what follows once for each way: let it forget which one it is.
+    let way = forget(key as u32, way) as usize % SOURCE_BUCKET_WAYS;
+    // SAFETY: the place is below the set's length.
+    Some(unsafe { &raw mut (*places.add(way)).bucket })
+}
+
+/// The place of a source in its set, taken if it had none.
+#[inline(always)]
+fn find_way(places: *mut SourceBucket, key: u64, now_ns: u64) -> Option<u32> {
     for way in 0..SOURCE_BUCKET_WAYS {
         // SAFETY: the place is below the set's length.
-        unsafe {
-            let place = places.add(way);
-            if (&raw const (*place).key).read_volatile() == key {
-                return Some(&raw mut (*place).bucket);
-            }
+        if unsafe { (&raw const (*places.add(way)).key).read_volatile() } == key {
+            return Some(way as u32);
         }
     }
     for way in 0..SOURCE_BUCKET_WAYS {
@@ -61,14 +69,13 @@ pub(crate) fn of_source(
         unsafe {
             let place = places.add(way);
             let owner = (&raw const (*place).key).read_volatile();
-            let bucket = &raw mut (*place).bucket;
-            if !is_full(bucket.read_volatile(), now_ns) {
+            if !is_full((&raw const (*place).bucket).read_volatile(), now_ns) {
                 continue;
             }
             let found = compare_exchange(&raw mut (*place).key, owner, key);
             // Another CPU may have given the place to the same source meanwhile.
             if found == owner || found == key {
-                return Some(bucket);
+                return Some(way as u32);
             }
         }
     }

@@ -325,31 +325,12 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn limit(&self, index: u32) -> Limit {
-        // A cell names only limits that are there. The last one, so that the walk ends.
-        const NONE: Limit = Limit {
-            interval_ns: 1,
-            tolerance_ns: 0,
-            counter: portguard_common::abi::counter::NONE,
-            bucket: 0,
-            flags: Limit::LAST,
-            reserved: 0,
-        };
-        LIMITS.get(index).copied().unwrap_or(NONE)
+        limit(index)
     }
 
     #[inline(always)]
-    fn take_limit_token(&self, limit: &Limit, source: Source) -> bool {
-        let own = RULE_BUCKETS.get_ptr_mut(limit.bucket % RULE_BUCKET_COUNT as u32);
-        let Some(own) = own else {
-            return false;
-        };
-        let now_ns = now_ns();
-        let bucket = if limit.has(Limit::PER_SOURCE) {
-            bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns).unwrap_or(own)
-        } else {
-            own
-        };
-        bucket::take_token(bucket, now_ns, limit.interval_ns, limit.tolerance_ns)
+    fn take_limit_token(&self, index: u32, source: Source) -> bool {
+        take_limit_token(index, source.v6.into(), source.bits) != 0
     }
 
     #[inline(always)]
@@ -375,4 +356,37 @@ impl<D: Device> Tables for KernelTables<D> {
     fn is_reply(&self, packet: &Candidate) -> bool {
         self.device.is_reply(packet)
     }
+}
+
+#[inline(always)]
+fn limit(index: u32) -> Limit {
+    // A cell names only limits that are there. The last one, so that the walk ends.
+    const NONE: Limit = Limit {
+        interval_ns: 1,
+        tolerance_ns: 0,
+        counter: portguard_common::abi::counter::NONE,
+        bucket: 0,
+        flags: Limit::LAST,
+        reserved: 0,
+    };
+    LIMITS.get(index).copied().unwrap_or(NONE)
+}
+
+/// A function of its own: whatever the verifier knows of a packet when it comes here, it knows a few numbers inside,
+/// so that it need not walk through the loops again and again.
+#[inline(never)]
+fn take_limit_token(index: u32, v6: u32, bits: u64) -> u32 {
+    let limit = limit(index);
+    let own = RULE_BUCKETS.get_ptr_mut(limit.bucket % RULE_BUCKET_COUNT as u32);
+    let Some(own) = own else {
+        return 0;
+    };
+    let now_ns = now_ns();
+    let bucket = if limit.has(Limit::PER_SOURCE) {
+        let source = Source { v6: v6 != 0, bits };
+        bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns).unwrap_or(own)
+    } else {
+        own
+    };
+    bucket::take_token(bucket, now_ns, limit.interval_ns, limit.tolerance_ns).into()
 }

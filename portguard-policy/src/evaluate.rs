@@ -157,8 +157,9 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
         at(&self.evaluator.tables.meaning.limits, index)
     }
 
-    fn take_limit_token(&self, limit: &Limit, source: Source) -> bool {
-        self.evaluator.state.take_limit_token(limit, source)
+    fn take_limit_token(&self, index: u32, source: Source) -> bool {
+        let limit = self.limit(index);
+        self.evaluator.state.take_limit_token(&limit, source)
     }
 
     fn take_fragment_token(&self) -> bool {

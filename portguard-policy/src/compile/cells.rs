@@ -30,7 +30,7 @@ pub(super) struct Cells<'c, 'p> {
     needed_cells: usize,
     needed_shadows: usize,
     /// Most limits that a packet has to ask.
-    needed_limits: usize,
+    pub(super) needed_limits: usize,
     /// The first limit of each distinct chain.
     chains: HashMap<Vec<EntryIndex>, u32>,
     buckets: HashSet<u32>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portguard_common::abi::{self, HALVES, Stage, VLANS, field, service, source_port};
+use portguard_common::abi::{self, HALVES, Setting, Stage, VLANS, field, service, source_port};
 use portguard_common::limits;
 
 use super::cells::Cells;
@@ -135,6 +135,11 @@ impl Layout {
         }
         fill(&mut self.tables.services, &services.intervals);
         self.table(field::SERVICE, table)
+    }
+
+    /// Most limits that a packet has to ask.
+    pub(super) fn limits(&mut self, most: usize) {
+        self.tables.settings[Setting::Limits as usize] = u32::try_from(most).unwrap_or(u32::MAX);
     }
 
     fn check(&self) -> Result<(), CompileError> {

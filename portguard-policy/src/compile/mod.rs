@@ -29,7 +29,7 @@ pub use self::meaning::{Attribution, Limited, Meaning, Outcome};
 pub(crate) use self::services::indices as service_indices;
 use self::sets::{Set, Sets};
 use self::tabulate::tabulate;
-use crate::policy::{Fate, Fragments, Policy, RuleAction};
+use crate::policy::{Fate, Fragments, Policy, Rule, RuleAction};
 
 /// All tables of one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,6 +244,7 @@ pub fn compile(policy: &Policy, interfaces: &[&str]) -> Result<Tables, CompileEr
     let mut cells = Cells::new(policy, &entries, &services, &lefts);
     let table = tabulate(&mut cells);
     cells.finish()?;
+    layout.limits(cells.needed_limits);
     layout.services(&services, table?)?;
     layout.finish(cells)
 }
@@ -309,15 +310,7 @@ fn settings(policy: &Policy) -> abi::Settings {
     set(Setting::Essential, policy.essential.into());
     set(Setting::Enforce, policy.enforce.into());
     set(Setting::Replies, policy.replies.into());
-    let has =
-        |wanted: fn(&RuleAction) -> bool| policy.rules.iter().any(|rule| wanted(&rule.action));
-    set(
-        Setting::Limits,
-        has(|action| matches!(action, RuleAction::Limit(_))).into(),
-    );
-    set(
-        Setting::Reject,
-        has(|action| *action == RuleAction::Reject).into(),
-    );
+    let rejects = |rule: &Rule| rule.action == RuleAction::Reject;
+    set(Setting::Reject, policy.rules.iter().any(rejects).into());
     settings
 }
