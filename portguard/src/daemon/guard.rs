@@ -163,6 +163,7 @@ impl Guard {
         if begins_to_watch {
             replies::take_over(&mut self.generation, &loaded.policy);
         }
+        replies::close_ports(&mut self.generation, &self.loaded, &loaded);
         self.loaded = loaded;
         for attachment in new.attachments.values() {
             announce(attachment);

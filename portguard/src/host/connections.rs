@@ -24,6 +24,51 @@ pub fn started() -> ProcResult<Vec<StartedFlow>> {
     Ok(tcp_flows(&tcp).chain(udp_flows(&udp)).collect())
 }
 
+/// The UDP ports that are for clients: those that Linux gives to sockets which ask for none, but for those at which a
+/// socket waits for anybody.
+#[derive(Clone, Debug, Default)]
+pub struct ClientPorts {
+    range: Option<(u16, u16)>,
+    served: HashSet<u16>,
+}
+
+impl ClientPorts {
+    /// Whether a port is for clients.
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        let in_range = |(first, last): (u16, u16)| (first..=last).contains(&port);
+        self.range.is_some_and(in_range) && !self.served.contains(&port)
+    }
+}
+
+/// The UDP ports of this host that are for clients.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub fn udp_ports_of_clients() -> ProcResult<ClientPorts> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let mut ends = range.split_ascii_whitespace().map(str::parse);
+    let range = match (ends.next(), ends.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => Some((first, last)),
+        _ => None,
+    };
+    let sockets = [
+        optional(procfs::net::udp())?,
+        optional(procfs::net::udp6())?,
+    ]
+    .concat();
+    let unconnected = sockets
+        .iter()
+        .filter(|entry| entry.remote_address.port() == 0);
+    Ok(ClientPorts {
+        range,
+        served: unconnected
+            .map(|entry| entry.local_address.port())
+            .collect(),
+    })
+}
+
 /// A kernel without IPv6 has no table of it.
 fn optional<T>(table: ProcResult<Vec<T>>) -> ProcResult<Vec<T>> {
     match table {

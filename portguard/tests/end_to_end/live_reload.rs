@@ -1,5 +1,5 @@
 //! Case R01: a reload is one step. A stream of packets to a blocked and to an open port goes on while the
-//! policy is replaced a thousand times.
+//! policy is replaced again and again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use portguard_testbed::{CLIENT_V4, SERVER_V4};
 
 use crate::{guarded, policy, rule_packets, stderr};
 
-const RELOADS: u32 = 1_000;
+const RELOADS: u32 = 200;
 const BLOCKED: u16 = 9_000;
 const OPEN: u16 = 9_001;
 
@@ -30,7 +30,7 @@ fn rules(extra: u16) -> String {
 }
 
 #[test]
-fn r01_a_thousand_reloads_under_a_stream_let_nothing_through_and_lose_nothing() {
+fn r01_reloads_under_a_stream_let_nothing_through_and_lose_nothing() {
     let (bed, daemon) = guarded("  - {name: blocked, action: drop, ports: [9000/udp]}\n");
     let ends = Ends {
         from_mac: hardware_address(&bed.client, "cli0").expect("address"),
