@@ -187,12 +187,13 @@ fn ask_limits<F: Frame, T: Tables>(
     }
     let source = source(frame, headers);
     let mut over = None;
-    let mut index = cell.limits - 1;
+    let first = cell.limits - 1;
     for place in 0..LIMITS_OF_A_PACKET as u32 {
         // Frozen, so that the verifier goes round no more often than this policy needs.
         if place >= tables.setting(Setting::Limits) {
             break;
         }
+        let index = first + place;
         let limit = tables.limit(index);
         if !tables.take_limit_token(index, source) {
             judgement.beyond |= 1 << place;
@@ -205,7 +206,6 @@ fn ask_limits<F: Frame, T: Tables>(
         if limit.has(Limit::LAST) {
             break;
         }
-        index += 1;
     }
     over
 }
