@@ -18,6 +18,7 @@ use crate::policy_file::{self, Loaded};
 
 use super::found::{self, Found, SINGLE_BUFFER_MTU};
 use super::replies;
+use super::tags;
 use super::totals::Totals;
 use super::{Options, unix_time};
 
@@ -67,6 +68,7 @@ impl Guard {
         }
         for attachment in new.attachments.values() {
             announce(attachment);
+            tags::warn_of_offload(attachment, &loaded.policy);
         }
         for reason in new.failed.values() {
             error!("{reason}");
@@ -167,6 +169,7 @@ impl Guard {
         self.loaded = loaded;
         for attachment in new.attachments.values() {
             announce(attachment);
+            tags::warn_of_offload(attachment, &self.loaded.policy);
         }
         for reason in new.failed.values() {
             error!("{reason}");
@@ -217,6 +220,7 @@ impl Guard {
         );
         for attachment in new.attachments.values() {
             announce(attachment);
+            tags::warn_of_offload(attachment, &self.loaded.policy);
         }
         for (name, reason) in &new.failed {
             if self.failed.get(name) != Some(reason) {

@@ -8,6 +8,7 @@ mod matching;
 mod notify;
 mod replies;
 mod server;
+mod tags;
 mod totals;
 
 use std::path::PathBuf;

@@ -83,7 +83,7 @@ impl TagOffload {
 /// What the kernel says: `ENODEV` where there is no such device.
 pub fn tag_offload(interface: &str) -> io::Result<TagOffload> {
     let socket = socket_with(
-        AddressFamily::INET,
+        AddressFamily::UNIX,
         SocketType::DGRAM,
         SocketFlags::CLOEXEC,
         None,

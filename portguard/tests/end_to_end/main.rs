@@ -11,6 +11,7 @@ mod live_reload;
 mod reject;
 mod reload;
 mod replay;
+mod replies;
 mod schema;
 mod set_files;
 mod traffic;
