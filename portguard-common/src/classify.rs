@@ -1,12 +1,12 @@
 //! From the headers of a packet to what happens to it and what is counted.
 
 use crate::abi::{
-    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, Limit, Row, Setting, Stage, Trie,
-    counter, drops, service,
+    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, Row, Setting, Stage, Trie, counter,
+    drops, service,
 };
 use crate::combine::{Direction, find_cell};
 use crate::flow::Candidate;
-use crate::limits::LIMITS_OF_A_PACKET;
+use crate::limiter::Asked;
 use crate::packet::{Family, Frame, Headers, Transport, Unparsed, protocol};
 use crate::trie::Bits;
 
@@ -36,14 +36,11 @@ pub trait Tables {
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32;
     /// What a cell says.
     fn cell(&self, cell: u16) -> Cell;
-    /// A limit of the table of limits.
-    fn limit(&self, index: u32) -> Limit;
-    /// Takes a token of the limit at this index for a packet of a source; `false` when the rate is used up.
-    fn take_limit_token(&self, index: u32, source: Source) -> bool;
+    /// Asks the limits of a cell, by the index of the first of them, for a packet of a source: see
+    /// [`crate::limiter::ask`].
+    fn ask_limits(&self, first: u32, source: Source) -> Asked;
     /// Takes a token for a later fragment; `false` when the rate is used up.
     fn take_fragment_token(&self) -> bool;
-    /// Counts a packet that a rule which only counts would have dropped, being beyond its limit.
-    fn count_beyond(&self, limit: &Limit);
     /// Whether a packet about to be dropped is a reply to what this side started.
     fn is_reply(&self, packet: &Candidate) -> bool;
 }
@@ -111,6 +108,8 @@ pub fn judge<F: Frame, T: Tables>(
 #[inline(always)]
 pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -> Judgement {
     let service = service(headers, tables.setting(Setting::Essential) != 0);
+    let (service, headers) = &forget_kind(frame, service, headers);
+    let service = *service;
     let number = find_cell(frame, headers, service, Direction::Arriving, tables);
     let cell = tables.cell(number);
     let mut judgement = Judgement {
@@ -125,14 +124,14 @@ pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -
     let over = if tables.setting(Setting::Limits) != 0 && cell.limits != 0 {
         ask_limits(frame, headers, cell, tables, &mut judgement)
     } else {
-        None
+        counter::NONE
     };
     match action {
         Action::Pass => {}
         Action::Limit => {
-            if let Some(limited) = over {
+            if over != counter::NONE {
                 judgement.verdict = Verdict::Drop;
-                decided_otherwise(&mut judgement, cell, limited);
+                decided_otherwise(&mut judgement, cell, over);
             }
         }
         Action::Drop => judgement.verdict = Verdict::Drop,
@@ -159,6 +158,22 @@ pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -
     judgement
 }
 
+/// The same, without what the verifier knows of each kind of packet: it would check what follows once for each that it
+/// can tell apart.
+#[inline(always)]
+pub fn forget_kind<F: Frame>(frame: &F, service: Service, headers: &Headers) -> (Service, Headers) {
+    let service = Service {
+        index: frame.forget_number(service.index),
+        ..service
+    };
+    let headers = Headers {
+        vlan: frame.forget_number(headers.vlan.into()) as u16,
+        protocol: frame.forget_number(headers.protocol.into()) as u8,
+        ..*headers
+    };
+    (service, headers)
+}
+
 /// Something else than the cell's rule decides: its rules that only count are counted apart.
 #[inline(always)]
 fn decided_otherwise(judgement: &mut Judgement, cell: Cell, counter: u32) {
@@ -169,7 +184,7 @@ fn decided_otherwise(judgement: &mut Judgement, cell: Cell, counter: u32) {
 }
 
 /// Takes a token for each limit of the cell. The answer is the counter of the deciding rule's packets beyond
-/// its limit, if this is one.
+/// its limit, if this is one; else [`counter::NONE`].
 #[inline(always)]
 fn ask_limits<F: Frame, T: Tables>(
     frame: &F,
@@ -177,37 +192,17 @@ fn ask_limits<F: Frame, T: Tables>(
     cell: Cell,
     tables: &T,
     judgement: &mut Judgement,
-) -> Option<u32> {
+) -> u32 {
     // Of TCP only attempts to connect count.
     if headers.protocol == protocol::TCP
         && !headers.later_fragment
         && !is_attempt(frame, headers.transport_offset)
     {
-        return None;
+        return counter::NONE;
     }
-    let source = source(frame, headers);
-    let mut over = None;
-    let first = cell.limits - 1;
-    for place in 0..LIMITS_OF_A_PACKET as u32 {
-        // Frozen, so that the verifier goes round no more often than this policy needs.
-        if place >= tables.setting(Setting::Limits) {
-            break;
-        }
-        let index = first + place;
-        let limit = tables.limit(index);
-        if !tables.take_limit_token(index, source) {
-            judgement.beyond |= 1 << place;
-            if limit.has(Limit::DECIDES) {
-                over = Some(limit.counter);
-            } else {
-                tables.count_beyond(&limit);
-            }
-        }
-        if limit.has(Limit::LAST) {
-            break;
-        }
-    }
-    over
+    let asked = tables.ask_limits(cell.limits - 1, source(frame, headers));
+    judgement.beyond = asked.beyond;
+    asked.over
 }
 
 /// Whether a TCP segment is an attempt to connect: SYN without ACK (RFC 9293).

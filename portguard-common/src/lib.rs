@@ -14,6 +14,7 @@ pub mod bucket;
 pub mod classify;
 pub mod combine;
 pub mod flow;
+pub mod limiter;
 pub mod limits;
 pub mod packet;
 pub mod trie;

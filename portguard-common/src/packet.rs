@@ -18,6 +18,12 @@ pub trait Frame {
     fn forget(&self, offset: u32) -> u32 {
         offset
     }
+
+    /// The same number; in the kernel one of which the verifier knows nothing.
+    #[inline(always)]
+    fn forget_number(&self, number: u32) -> u32 {
+        number
+    }
 }
 
 /// No offset that [`parse`] reads from is above this mask: 14 bytes of Ethernet, 4 tags, 8 bytes of

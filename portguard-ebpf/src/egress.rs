@@ -7,13 +7,13 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use portguard_common::abi::{Action, Flow, FlowKey, Setting};
-use portguard_common::classify::{Tables as _, service};
+use portguard_common::classify::{Tables as _, forget_kind, service};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent};
 use portguard_common::packet::{Frame, Headers, Transport, Unparsed, parse, parse_plain};
 
 use crate::flows::{self, KernelFlows};
-use crate::frame::{FirstBuffer, forget};
+use crate::frame::{FirstBuffer, conceal, forget};
 use crate::tables::{KernelTables, setting};
 
 /// Writing a time anew for every packet would make CPUs wait for each other: this is exact enough.
@@ -150,6 +150,7 @@ fn answer_is_dropped<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) ->
         bytes: 0,
     };
     let service = service(&answer, setting(Setting::Essential) != 0);
+    let (service, answer) = forget_kind(frame, service, &answer);
     let cell = find_cell(frame, &answer, service, Direction::Leaving, &tables);
     match tables.cell(cell).action() {
         Action::Drop | Action::Reject => true,
@@ -194,5 +195,11 @@ impl Frame for AllParts {
     fn forget(&self, offset: u32) -> u32 {
         // SAFETY: the context is the one that the kernel passed in.
         forget(unsafe { (*self.skb).ifindex }, offset)
+    }
+
+    #[inline(always)]
+    fn forget_number(&self, number: u32) -> u32 {
+        // SAFETY: as above.
+        conceal(unsafe { (*self.skb).ifindex }, number)
     }
 }

@@ -79,6 +79,11 @@ impl<D: Device> Frame for FirstBuffer<D> {
     fn forget(&self, offset: u32) -> u32 {
         forget(self.device.ifindex(), offset)
     }
+
+    #[inline(always)]
+    fn forget_number(&self, number: u32) -> u32 {
+        conceal(self.device.ifindex(), number)
+    }
 }
 
 /// A whole frame, read through the kernel: slower, but it knows all buffers.
@@ -107,12 +112,23 @@ impl Frame for AllBuffers {
     fn forget(&self, offset: u32) -> u32 {
         forget(self.ctx.ifindex(), offset)
     }
+
+    #[inline(always)]
+    fn forget_number(&self, number: u32) -> u32 {
+        conceal(self.ctx.ifindex(), number)
+    }
 }
 
 /// Mixes in and takes out again a number that the verifier does not know, and states the bound anew.
 #[inline(always)]
 pub(crate) fn forget(unknown: u32, offset: u32) -> u32 {
-    let mut value = u64::from(offset);
+    conceal(unknown, offset) & OFFSET_MASK
+}
+
+/// The same without a bound.
+#[inline(always)]
+pub(crate) fn conceal(unknown: u32, number: u32) -> u32 {
+    let mut value = u64::from(number);
     // SAFETY: the instructions touch a register alone. They are written out, since the compiler would see that they
     // cancel out.
     unsafe {
@@ -124,7 +140,7 @@ pub(crate) fn forget(unknown: u32, offset: u32) -> u32 {
             unknown = in(reg) unknown,
         );
     }
-    value as u32 & OFFSET_MASK
+    value as u32
 }
 
 /// Bytes of the first buffer: the whole frame, but for the rare frame of several buffers.

@@ -11,6 +11,7 @@ mod count;
 mod egress;
 mod flows;
 mod frame;
+mod limiting;
 mod reply;
 mod tables;
 

@@ -1,7 +1,8 @@
 //! Looking up whether a packet that is about to be dropped is a reply.
 //!
 //! Functions of their own: only what is about to be dropped comes here, so that the calls do not matter, but the
-//! kernel's stack of 512 bytes does. What they are told fits a few numbers; the rest they read from the frame.
+//! kernel's stack of 512 bytes does. What they are told fits a few numbers; the rest they read from the frame. They are
+//! global functions, which the verifier checks once and not for each way to come to their call.
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
@@ -14,24 +15,26 @@ use crate::frame::{AllBuffers, Received};
 #[inline(always)]
 pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
     let (kind, offsets) = pack(packet);
-    ask_first_buffer(ctx, kind, offsets) != 0
+    portguard_is_reply(ctx, kind, offsets) != 0
 }
 
 #[inline(always)]
 pub(crate) fn in_all_buffers(ctx: *mut xdp_md, packet: &Candidate) -> bool {
     let (kind, offsets) = pack(packet);
-    ask_all_buffers(ctx, kind, offsets) != 0
+    portguard_is_reply_in_parts(ctx, kind, offsets) != 0
 }
 
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn ask_first_buffer(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
+extern "C" fn portguard_is_reply(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
     let frame = Received::new(&XdpContext::new(ctx));
     let packet = unpack(&frame, kind, offsets);
     is_reply(&frame, &packet, &KernelFlows).into()
 }
 
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn ask_all_buffers(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
+extern "C" fn portguard_is_reply_in_parts(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
     let frame = AllBuffers::new(ctx);
     let packet = unpack(&frame, kind, offsets);
     is_reply(&frame, &packet, &KernelFlows).into()

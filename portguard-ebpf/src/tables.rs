@@ -7,18 +7,18 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use portguard_common::abi::{
-    Bucket, Cell, CounterPage, DropPage, HALVES as HALVES_PER_PAGE, INTERFACES, Limit,
-    PACKED_NODES, PackedNode, Row, SETTINGS as SETTING_COUNT, Setting, Settings, SourceBucketSet,
-    Stage, TRIES as TRIE_COUNT, Trace, Trie, VLANS, WORDS as WORDS_PER_PAGE, drops, field, host,
-    interface_entry, service,
+    Cell, CounterPage, DropPage, HALVES as HALVES_PER_PAGE, INTERFACES, PACKED_NODES, PackedNode,
+    Row, SETTINGS as SETTING_COUNT, Setting, Settings, Stage, TRIES as TRIE_COUNT, Trace, Trie,
+    VLANS, WORDS as WORDS_PER_PAGE, drops, field, host, interface_entry, service,
 };
 use portguard_common::classify::{Source, Tables};
 use portguard_common::flow::Candidate;
-use portguard_common::limits::{CELLS as CELL_COUNT, RULE_BUCKETS as RULE_BUCKET_COUNT};
+use portguard_common::limiter::Asked;
+use portguard_common::limits::CELLS as CELL_COUNT;
 use portguard_common::trie::{Bits, Step, step};
 
 use crate::bucket;
-use crate::count::count;
+use crate::limiting;
 use crate::reply;
 
 /// Overwritten by the loader and frozen, so that the verifier knows every value.
@@ -72,9 +72,6 @@ static ROWS: Array<Row> = Array::with_max_entries(1, 0);
 static NODES: Array<[PackedNode; PACKED_NODES]> = Array::with_max_entries(1, 0);
 
 #[map]
-static LIMITS: Array<Limit> = Array::with_max_entries(1, 0);
-
-#[map]
 pub(crate) static COUNTERS: PerCpuArray<CounterPage> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
@@ -82,12 +79,6 @@ pub(crate) static DROPS: PerCpuArray<DropPage> = PerCpuArray::with_max_entries(d
 
 #[map]
 pub(crate) static HOST: Array<u64> = Array::with_max_entries(host::LEN, 0);
-
-#[map]
-static RULE_BUCKETS: Array<Bucket> = Array::with_max_entries(1, 0);
-
-#[map]
-static SOURCE_BUCKETS: Array<SourceBucketSet> = Array::with_max_entries(1, 0);
 
 #[map]
 pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
@@ -324,13 +315,8 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn limit(&self, index: u32) -> Limit {
-        limit(index)
-    }
-
-    #[inline(always)]
-    fn take_limit_token(&self, index: u32, source: Source) -> bool {
-        take_limit_token(index, source.v6.into(), source.bits) != 0
+    fn ask_limits(&self, first: u32, source: Source) -> Asked {
+        limiting::ask(first, source, self.bytes)
     }
 
     #[inline(always)]
@@ -348,45 +334,7 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn count_beyond(&self, limit: &Limit) {
-        count(limit.counter, self.bytes);
-    }
-
-    #[inline(always)]
     fn is_reply(&self, packet: &Candidate) -> bool {
         self.device.is_reply(packet)
     }
-}
-
-#[inline(always)]
-fn limit(index: u32) -> Limit {
-    // A cell names only limits that are there. The last one, so that the walk ends.
-    const NONE: Limit = Limit {
-        interval_ns: 1,
-        tolerance_ns: 0,
-        counter: portguard_common::abi::counter::NONE,
-        bucket: 0,
-        flags: Limit::LAST,
-        reserved: 0,
-    };
-    LIMITS.get(index).copied().unwrap_or(NONE)
-}
-
-/// A function of its own: whatever the verifier knows of a packet when it comes here, it knows a few numbers inside,
-/// so that it need not walk through the loops again and again.
-#[inline(never)]
-fn take_limit_token(index: u32, v6: u32, bits: u64) -> u32 {
-    let limit = limit(index);
-    let own = RULE_BUCKETS.get_ptr_mut(limit.bucket % RULE_BUCKET_COUNT as u32);
-    let Some(own) = own else {
-        return 0;
-    };
-    let now_ns = now_ns();
-    let bucket = if limit.has(Limit::PER_SOURCE) {
-        let source = Source { v6: v6 != 0, bits };
-        bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns).unwrap_or(own)
-    } else {
-        own
-    };
-    bucket::take_token(bucket, now_ns, limit.interval_ns, limit.tolerance_ns).into()
 }

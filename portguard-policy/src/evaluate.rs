@@ -3,6 +3,7 @@
 use portguard_common::abi::{Cell, Limit, Row, Setting, Stage, Trie};
 use portguard_common::classify::{self, Judgement, Source};
 use portguard_common::flow::Candidate;
+use portguard_common::limiter::{self, Asked};
 use portguard_common::packet::parse;
 use portguard_common::trie::{Bits, Step, step};
 
@@ -153,23 +154,32 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
         at(&self.evaluator.tables.meaning.cells, cell.into())
     }
 
-    fn limit(&self, index: u32) -> Limit {
-        at(&self.evaluator.tables.meaning.limits, index)
-    }
-
-    fn take_limit_token(&self, index: u32, source: Source) -> bool {
-        let limit = self.limit(index);
-        self.evaluator.state.take_limit_token(&limit, source)
+    fn ask_limits(&self, first: u32, source: Source) -> Asked {
+        limiter::ask(self, first, source)
     }
 
     fn take_fragment_token(&self) -> bool {
         self.evaluator.state.take_fragment_token()
     }
 
-    // What is counted is in the judgement.
-    fn count_beyond(&self, _limit: &Limit) {}
-
     fn is_reply(&self, packet: &Candidate) -> bool {
         self.evaluator.state.is_reply(self.frame, packet)
     }
+}
+
+impl<S: State> limiter::Limits for Look<'_, '_, S> {
+    fn most(&self) -> u32 {
+        classify::Tables::setting(self, Setting::Limits)
+    }
+
+    fn limit(&self, index: u32) -> Limit {
+        at(&self.evaluator.tables.meaning.limits, index)
+    }
+
+    fn take_token(&self, limit: &Limit, source: Source) -> bool {
+        self.evaluator.state.take_limit_token(limit, source)
+    }
+
+    // What is counted is in the judgement.
+    fn count_beyond(&self, _limit: &Limit) {}
 }

@@ -21,6 +21,7 @@ mod cases;
 mod counters;
 mod enforcement;
 mod essential;
+mod everything;
 mod extensions;
 mod filter;
 mod fragments;

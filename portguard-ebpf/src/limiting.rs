@@ -1,0 +1,95 @@
+//! Asking the limits that a packet comes to.
+//!
+//! The verifier checks a global function once, for any arguments, and a static one for each way to come to its call.
+//! All kinds of packets, times eight limits, times sixteen attempts to take a token are more than the million
+//! instructions that it checks: so this is a global function of a few numbers.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::Array;
+use portguard_common::abi::{Bucket, Limit, Setting, SourceBucketSet};
+use portguard_common::classify::Source;
+use portguard_common::limiter::{self, Asked, Limits};
+use portguard_common::limits::RULE_BUCKETS as RULE_BUCKET_COUNT;
+
+use crate::bucket;
+use crate::count::count;
+use crate::tables::{now_ns, setting};
+
+// All are sized by the loader.
+
+#[map]
+static LIMITS: Array<Limit> = Array::with_max_entries(1, 0);
+
+#[map]
+static RULE_BUCKETS: Array<Bucket> = Array::with_max_entries(1, 0);
+
+#[map]
+static SOURCE_BUCKETS: Array<SourceBucketSet> = Array::with_max_entries(1, 0);
+
+/// Asks the limits of a cell from this index on, for a packet of so many bytes.
+#[inline(always)]
+pub(crate) fn ask(first: u32, source: Source, bytes: u64) -> Asked {
+    let word = portguard_ask_limits(first, source.v6.into(), source.bits, bytes);
+    Asked {
+        over: (word >> 32) as u32,
+        beyond: word as u32,
+    }
+}
+
+/// The answer has [`Asked::beyond`] in its lower half, and [`Asked::over`] in its upper one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_ask_limits(first: u32, v6: u32, source_bits: u64, bytes: u64) -> u64 {
+    let source = Source {
+        v6: v6 != 0,
+        bits: source_bits,
+    };
+    let asked = limiter::ask(&KernelLimits { bytes }, first, source);
+    u64::from(asked.over) << 32 | u64::from(asked.beyond)
+}
+
+/// The limits as a packet of so many bytes sees them.
+struct KernelLimits {
+    bytes: u64,
+}
+
+impl Limits for KernelLimits {
+    #[inline(always)]
+    fn most(&self) -> u32 {
+        setting(Setting::Limits)
+    }
+
+    #[inline(always)]
+    fn limit(&self, index: u32) -> Limit {
+        // A cell names only limits that are there. The last one, so that the walk ends.
+        const NONE: Limit = Limit {
+            interval_ns: 1,
+            tolerance_ns: 0,
+            counter: portguard_common::abi::counter::NONE,
+            bucket: 0,
+            flags: Limit::LAST,
+            reserved: 0,
+        };
+        LIMITS.get(index).copied().unwrap_or(NONE)
+    }
+
+    #[inline(always)]
+    fn take_token(&self, limit: &Limit, source: Source) -> bool {
+        let own = RULE_BUCKETS.get_ptr_mut(limit.bucket % RULE_BUCKET_COUNT as u32);
+        let Some(own) = own else {
+            return false;
+        };
+        let now_ns = now_ns();
+        let bucket = if limit.has(Limit::PER_SOURCE) {
+            bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns).unwrap_or(own)
+        } else {
+            own
+        };
+        bucket::take_token(bucket, now_ns, limit.interval_ns, limit.tolerance_ns)
+    }
+
+    #[inline(always)]
+    fn count_beyond(&self, limit: &Limit) {
+        count(limit.counter, self.bytes);
+    }
+}
