@@ -19,7 +19,7 @@ const ICMP: [(&str, u8); 17] = [
     ("router-solicitation", 10),
     ("time-exceeded", 11),
     ("parameter-problem", 12),
-    ("timestamp-request", 13),
+    ("timestamp", 13),
     ("timestamp-reply", 14),
     ("information-request", 15),
     ("information-reply", 16),

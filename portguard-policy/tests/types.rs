@@ -46,6 +46,14 @@ fn p15_type_0_is_a_type_and_not_any() {
     assert_eq!(action(&tables, icmp(8, 0)), Action::Undecided);
 }
 
+/// The registry calls type 13 "Timestamp", and its answer "Timestamp Reply".
+#[test]
+fn a_timestamp_is_called_what_the_registry_calls_it() {
+    let tables = tables(&typed("icmp", "timestamp"));
+    assert_eq!(action(&tables, icmp(13, 0)), Action::Drop);
+    assert_eq!(action(&tables, icmp(14, 0)), Action::Undecided);
+}
+
 #[test]
 fn a_code_narrows_a_type() {
     let tables = tables(&typed("icmp", "[5/1, redirect/3]"));
