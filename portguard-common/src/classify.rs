@@ -193,10 +193,9 @@ fn ask_limits<F: Frame, T: Tables>(
     tables: &T,
     judgement: &mut Judgement,
 ) -> u32 {
-    // Of TCP only attempts to connect count.
+    // Of TCP only attempts to connect count, and a later fragment is none.
     if headers.protocol == protocol::TCP
-        && !headers.later_fragment
-        && !is_attempt(frame, headers.transport_offset)
+        && (headers.later_fragment || !is_attempt(frame, headers.transport_offset))
     {
         return counter::NONE;
     }

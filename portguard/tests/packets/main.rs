@@ -26,6 +26,7 @@ mod extensions;
 mod filter;
 mod fragments;
 mod ipv4;
+mod limits;
 mod link;
 mod malformed;
 mod non_ip;
