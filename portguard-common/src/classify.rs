@@ -34,6 +34,8 @@ pub trait Tables {
     fn row(&self, index: u32) -> Row;
     /// Goes on from a packed node: its entry for these bits of an address.
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32;
+    /// The class of an IPv6 address by one of the tries, see [`crate::trie::find_v6`].
+    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16;
     /// What a cell says.
     fn cell(&self, cell: u16) -> Cell;
     /// Asks the limits of a cell, by the index of the first of them, for a packet of a source: see

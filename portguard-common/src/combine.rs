@@ -117,7 +117,7 @@ fn address<F: Frame, T: Tables>(
             match (frame.load::<8>(offset), frame.load::<8>(offset + 8)) {
                 (Some(high), Some(low)) => {
                     let (high, low) = (u64::from_be_bytes(high), u64::from_be_bytes(low));
-                    trie::find_v6(tables, trie, high, low)
+                    tables.find_v6(Trie::index(destination, true), high, low)
                 }
                 _ => 0,
             }

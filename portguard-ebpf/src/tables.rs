@@ -15,7 +15,7 @@ use portguard_common::classify::{Source, Tables};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::limits::CELLS as CELL_COUNT;
-use portguard_common::trie::{Bits, Step, step};
+use portguard_common::trie::{self, Bits, Step, step};
 
 use crate::bucket;
 use crate::limiting;
@@ -304,6 +304,11 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
+    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
+        portguard_find_v6(trie as u32, high, low) as u16
+    }
+
+    #[inline(always)]
     fn cell(&self, cell: u16) -> Cell {
         // SAFETY: there is a cell for every `u16`, and any bytes are a `Cell`.
         unsafe {
@@ -336,5 +341,39 @@ impl<D: Device> Tables for KernelTables<D> {
     #[inline(always)]
     fn is_reply(&self, packet: &Candidate) -> bool {
         self.device.is_reply(packet)
+    }
+}
+
+/// The class of an IPv6 address. A global function, which the verifier checks once: its loop over the bytes of an address
+/// is the longest of all.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_find_v6(trie: u32, high: u64, low: u64) -> u32 {
+    let tables = KernelTables {
+        device: Nowhere,
+        bytes: 0,
+    };
+    let destination = trie as usize == Trie::index(true, true);
+    trie::find_v6(
+        &tables,
+        tables.trie(Trie::index(destination, true)),
+        high,
+        low,
+    )
+    .into()
+}
+
+/// Stands for a device where only tables are read.
+struct Nowhere;
+
+impl Device for Nowhere {
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn is_reply(&self, _packet: &Candidate) -> bool {
+        false
     }
 }

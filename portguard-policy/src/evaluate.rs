@@ -5,7 +5,7 @@ use portguard_common::classify::{self, Judgement, Source};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::{self, Asked};
 use portguard_common::packet::parse;
-use portguard_common::trie::{Bits, Step, step};
+use portguard_common::trie::{self, Bits, Step, step};
 
 use crate::compile::{Outcome, Tables};
 
@@ -148,6 +148,10 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
             Step::Word(index) => self.word(index),
             Step::Miss(word) => word,
         }
+    }
+
+    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
+        trie::find_v6(self, self.trie(trie), high, low)
     }
 
     fn cell(&self, cell: u16) -> Cell {
