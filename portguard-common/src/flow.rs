@@ -246,6 +246,17 @@ fn widen(address: [u8; 4]) -> ([u8; 8], [u8; 8]) {
     ([0; 8], [0, 0, 0, 0, a, b, c, d])
 }
 
+/// Whether a TCP flow is over for good: only an attempt to connect starts it anew.
+#[inline(always)]
+pub const fn tcp_is_over(flow: &Flow, now_ns: u64) -> bool {
+    let lifetime = if flow.closing != 0 {
+        TCP_CLOSING_NS
+    } else {
+        TCP_NS
+    };
+    now_ns.saturating_sub(flow.last_ns) > lifetime
+}
+
 #[inline(always)]
 fn is_alive<S: Flows>(key: &FlowKey, index: u32, flows: &S) -> bool {
     let now_ns = flows.now_ns();

@@ -9,7 +9,7 @@ use aya_ebpf::programs::TcContext;
 use portguard_common::abi::{Action, Flow, FlowKey, Setting};
 use portguard_common::classify::{Tables as _, forget_kind, service};
 use portguard_common::combine::{Direction, find_cell};
-use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent};
+use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent, tcp_is_over};
 use portguard_common::packet::{Frame, Headers, Transport, Unparsed, parse, parse_plain};
 
 use crate::flows::{self, KernelFlows};
@@ -113,7 +113,7 @@ fn start(key: &FlowKey, index: u32, now_ns: u64) {
     flows::set_last_sent(index, now_ns);
 }
 
-/// Goes on with a flow, if there is one.
+/// Goes on with a TCP flow, if there is one.
 #[inline(always)]
 fn go_on(key: &FlowKey, index: u32, now_ns: u64, closes: bool) {
     // A server's port, from which nothing was started, needs no look-up.
@@ -123,6 +123,9 @@ fn go_on(key: &FlowKey, index: u32, now_ns: u64, closes: bool) {
     if let Some(flow) = flows::find(key) {
         // SAFETY: as above.
         unsafe {
+            if tcp_is_over(&flow.read_volatile(), now_ns) {
+                return;
+            }
             if closes {
                 (*flow).closing = 1;
             }

@@ -33,5 +33,6 @@ mod non_ip;
 mod ports;
 mod protocols;
 mod reject;
+mod replies;
 mod truncation;
 mod types;
