@@ -130,6 +130,21 @@ const MORE_BESIDE: [&str; 9] = [
     "essential, by a rule on its type",
 ];
 
+/// Of the whole language, what comes of what has left or of a ban: frames that only arrive do not reach it.
+const OF_MEMORY: [Item; 11] = [
+    Item::Outcome("banned"),
+    Item::Outcome("reply, TCP"),
+    Item::Outcome("reply, UDP"),
+    Item::Outcome("reply, echo"),
+    Item::Outcome("reply, error"),
+    Item::Beside("too late, TCP, idle"),
+    Item::Beside("too late, TCP, finished"),
+    Item::Beside("too late, TCP, reset"),
+    Item::Beside("too late, UDP, idle"),
+    Item::Beside("too late, UDP, port closed"),
+    Item::Beside("too late, echo"),
+];
+
 /// Counts of what decided.
 #[derive(Clone, Debug)]
 pub struct Coverage {
@@ -179,6 +194,14 @@ impl Coverage {
         }
     }
 
+    /// Nothing yet: every item of the whole language that frames reach which only arrive at 0.
+    #[must_use]
+    pub fn of_arrivals() -> Self {
+        let mut coverage = Self::of(Kind::Full);
+        coverage.counts.retain(|item, _| !OF_MEMORY.contains(item));
+        coverage
+    }
+
     /// Counts one frame that arrived at `eth0`, with the model's judgement of it.
     pub fn record(&mut self, policy: &Policy, frame: &[u8], judgement: &Judgement) {
         self.record_at(policy, "eth0", frame, judgement);
@@ -205,6 +228,16 @@ impl Coverage {
                 *count += 1;
             }
         }
+    }
+
+    /// Adds what another one counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (item, count) in &other.counts {
+            *self.counts.entry(*item).or_default() += count;
+        }
+        self.frames += other.frames;
+        self.by_rule += other.by_rule;
+        self.by_later_rule += other.by_later_rule;
     }
 
     /// Frames counted.

@@ -17,7 +17,7 @@ pub use crate::yaml::Written;
 use fields::{dhcp, entries, protocols, transports};
 
 pub use frames::{Arrival, arrival, frame};
-pub use sequence::{Sequence, Step, play, sequence};
+pub use sequence::{Sequence, Step, arrivals, play, sequence};
 
 /// Interfaces of the host that a policy of the whole language guards.
 pub const INTERFACES: [&str; 4] = ["eth0", "wan0", "wan1", "mgmt0"];

@@ -170,7 +170,6 @@ impl Model {
         let closed = closing::closing(&self.policy, &policy, &guarded);
         self.flows.close(closed, now_ns);
         self.policy = policy;
-        self.buckets = Buckets::default();
     }
 
     /// A frame leaves, made here or forwarded, beginning with its Ethernet header.
@@ -250,7 +249,7 @@ impl Model {
         shadows: &mut Vec<String>,
     ) -> Judgement {
         let exempt = exempt(&self.policy, packet);
-        for (index, rule) in self.policy.rules.iter().enumerate() {
+        for rule in &self.policy.rules {
             if !applies(&self.policy, rule, packet, interface, exempt) {
                 continue;
             }
@@ -260,7 +259,7 @@ impl Model {
                 // Of TCP only attempts count. A later fragment is none.
                 Action::Limit(_) if packet.protocol == TCP && !packet.is_attempt() => false,
                 Action::Limit(limit) => {
-                    let key = Key::of(index, limit.per, packet.source);
+                    let key = Key::of(&rule.name, limit.per, packet.source);
                     !self.buckets.take(key, limit.rate, limit.burst(), now_ns)
                 }
             };

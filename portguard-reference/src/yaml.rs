@@ -65,9 +65,6 @@ pub(crate) fn write(policy: &Policy, kind: Kind, random: &mut Random) -> Written
             Replies::Rules => "rules",
         };
         key("replies", replies, policy.replies == usual.replies, random);
-        if random.one_in(4) {
-            key("events", "{ rate: 50/s, snap: 96 }", false, random);
-        }
         write_trusted(policy, random, &mut lines);
         write_services(policy, random, &mut lines);
         files = write_sets(&policy.sets, random, &mut lines);
@@ -79,7 +76,7 @@ pub(crate) fn write(policy: &Policy, kind: Kind, random: &mut Random) -> Written
         lines.push("rules:".to_owned());
     }
     for rule in &policy.rules {
-        rules::write(rule, kind, random, &mut lines);
+        rules::write(rule, random, &mut lines);
     }
     Written {
         text: lines.join("\n") + "\n",

@@ -42,6 +42,12 @@ pub fn arrival(policy: &Policy, random: &mut Random) -> Arrival {
         bytes: random.bytes(12),
         starts: Vec::new(),
     };
+    // Hosts talk to one, mostly, and no group talks.
+    for (at, often) in [(0, 8), (6, 16)] {
+        if !random.one_in(often) {
+            frame.bytes[at] &= 0xfe;
+        }
+    }
     match aim.vlan {
         Some(vlan) => aimed_tags(&mut frame, vlan, random),
         None => vlan_tags(&mut frame, random),

@@ -10,10 +10,10 @@ use crate::policy::{
 };
 use crate::random::Random;
 
-const MAX_RULES: usize = 12;
+const MAX_RULES: usize = 20;
 
 /// Below this index a rule that matches nearly everything would leave nothing to the rules behind it.
-const FIRST_BROAD_RULE: usize = 5;
+const FIRST_BROAD_RULE: usize = 8;
 
 /// Ways to guard all interfaces of the host.
 const GUARDS: [&[&str]; 4] = [
@@ -53,7 +53,11 @@ pub(super) fn policy(random: &mut Random) -> Policy {
         .into_iter()
         .filter(|_| random.one_in(3))
         .collect();
-    let count = random.below(MAX_RULES + 1);
+    let count = if random.one_in(8) {
+        random.below(4)
+    } else {
+        random.below(MAX_RULES + 1)
+    };
     let mut policy = Policy {
         interfaces: owned(random.pick(&GUARDS)),
         default: random.pick(&[Verdict::Pass, Verdict::Drop]),

@@ -89,16 +89,7 @@ pub fn play(model: &mut Model, now_ns: &mut u64, step: &Step) -> Option<Judgemen
 #[must_use]
 pub fn sequence(arrivals: usize, random: &mut Random) -> Sequence {
     let (policy, written) = policy_of(Kind::Full, random);
-    let mut story = Story {
-        policy: policy.clone(),
-        policies: 1,
-        now_ns: 0,
-        times: vec![0],
-        talks: Vec::new(),
-        banned: Vec::new(),
-        steps: Vec::new(),
-        arrivals: 0,
-    };
+    let mut story = Story::new(policy.clone());
     while story.arrivals < arrivals {
         story.go_on(random);
     }
@@ -107,6 +98,23 @@ pub fn sequence(arrivals: usize, random: &mut Random) -> Sequence {
         written,
         steps: story.steps,
     }
+}
+
+/// So many random frames that arrive, and time that passes between them: some come again and again.
+#[must_use]
+pub fn arrivals(policy: &Policy, count: usize, random: &mut Random) -> Vec<Step> {
+    let mut story = Story::new(policy.clone());
+    while story.arrivals < count {
+        match random.below(100) {
+            0..=79 => {
+                let arrival = arrival(&story.policy, random);
+                story.arrive(arrival);
+            }
+            80..=95 => story.repeat(random),
+            _ => story.advance(random),
+        }
+    }
+    story.steps
 }
 
 /// A sequence under way.
@@ -123,6 +131,19 @@ struct Story {
 }
 
 impl Story {
+    fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            policies: 1,
+            now_ns: 0,
+            times: vec![0],
+            talks: Vec::new(),
+            banned: Vec::new(),
+            steps: Vec::new(),
+            arrivals: 0,
+        }
+    }
+
     fn go_on(&mut self, random: &mut Random) {
         match random.below(1000) {
             0..=309 => {

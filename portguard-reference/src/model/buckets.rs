@@ -5,30 +5,30 @@ use std::net::IpAddr;
 
 use crate::policy::{Per, Prefix, Rate};
 
-/// Whose bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Whose bucket. A rule is the same as long as it keeps its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
-    /// All packets of the rule at this index.
-    Rule(usize),
-    /// Of the rule at this index those from here.
-    Source(usize, Prefix),
+    /// All packets of the rule of this name.
+    Rule(String),
+    /// Of the rule of this name those from here.
+    Source(String, Prefix),
     /// Later fragments that no rule decided.
     Fragments,
 }
 
 impl Key {
-    pub(super) fn of(rule: usize, per: Per, source: IpAddr) -> Self {
+    pub(super) fn of(rule: &str, per: Per, source: IpAddr) -> Self {
         match per {
-            Per::Rule => Self::Rule(rule),
+            Per::Rule => Self::Rule(rule.to_owned()),
             Per::Source => {
                 let length = if source.is_ipv6() { 64 } else { 32 };
-                Self::Source(rule, Prefix::new(source, length))
+                Self::Source(rule.to_owned(), Prefix::new(source, length))
             }
         }
     }
 }
 
-/// All buckets of a policy, each full until it is used.
+/// All buckets of a host, each full until it is used. They outlive the policies that use them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buckets(BTreeMap<Key, Bucket>);
 
@@ -39,6 +39,7 @@ impl Buckets {
             .0
             .entry(key)
             .or_insert_with(|| Bucket::full(rate, burst, now_ns));
+        bucket.change(rate, burst, now_ns);
         bucket.take(now_ns)
     }
 }
@@ -67,10 +68,30 @@ impl Bucket {
         }
     }
 
-    pub(super) fn take(&mut self, now_ns: u64) -> bool {
+    /// Another policy may give the rule another rate. What stays is the time after which the bucket is full; if it could
+    /// not be as empty as that at the new rate, one token is left.
+    fn change(&mut self, rate: Rate, burst: u32, now_ns: u64) {
+        let new = Self::full(rate, burst, now_ns);
+        let is_same = (new.most, new.token, new.parts_a_nanosecond)
+            == (self.most, self.token, self.parts_a_nanosecond);
+        if is_same {
+            return;
+        }
+        self.fill(now_ns);
+        let missing = (self.most - self.parts) * new.parts_a_nanosecond;
+        let missing = missing.div_ceil(self.parts_a_nanosecond);
+        let parts = new.most.checked_sub(missing).unwrap_or(new.token);
+        *self = Self { parts, ..new };
+    }
+
+    fn fill(&mut self, now_ns: u64) {
         let passed = u128::from(now_ns - self.filled_ns);
         self.filled_ns = now_ns;
         self.parts = (self.parts + passed * self.parts_a_nanosecond).min(self.most);
+    }
+
+    pub(super) fn take(&mut self, now_ns: u64) -> bool {
+        self.fill(now_ns);
         let enough = self.parts >= self.token;
         if enough {
             self.parts -= self.token;

@@ -3,13 +3,12 @@
 use std::fmt::Display;
 
 use super::values::{list, pattern, prefix, quoted, rate};
-use crate::generate::Kind;
 use crate::policy::{
     Action, AddressEntry, Limit, Per, PortEntry, Ports, Protocol, Rule, TypeEntry, TypeKind, Vlan,
 };
 use crate::random::Random;
 
-pub(super) fn write(rule: &Rule, kind: Kind, random: &mut Random, lines: &mut Vec<String>) {
+pub(super) fn write(rule: &Rule, random: &mut Random, lines: &mut Vec<String>) {
     let action = match rule.action {
         Action::Pass => "pass",
         Action::Drop => "drop",
@@ -65,9 +64,6 @@ pub(super) fn write(rule: &Rule, kind: Kind, random: &mut Random, lines: &mut Ve
     }
     if random.one_in(10) {
         fields.push("comment: \"means: nothing\"".to_owned());
-    }
-    if kind == Kind::Full && random.one_in(10) {
-        fields.push(format!("events: {}", random.one_in(2)));
     }
     // The order of the fields has no meaning.
     let first = random.below(fields.len());

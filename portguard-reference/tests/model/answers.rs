@@ -145,7 +145,41 @@ fn nobody_in_particular_is_not_answered() {
     // To a group of the link.
     assert!(!answered(&with(v4(), 0, &[0x01])));
     assert!(!answered(&with(v4(), 0, &[0xff; 6])));
-    assert!(answered(&with(v4(), 6, &[0x01])));
+    // From one: nobody has such an address.
+    assert!(!answered(&with(v4(), 6, &[0x01])));
+}
+
+#[test]
+fn a_redirect_is_not_answered() {
+    // ICMP 5, and ICMPv6 137, which is no error by its number (RFC 4443, 2.4).
+    let message = |kind: &str| format!("{kind}00 0000 {}", "00".repeat(60));
+    let policy = Policy {
+        essential: Essential::Rules,
+        ..policy(&[Rule::new("reject", Action::Reject)])
+    };
+    let answered = |frame: &[u8]| {
+        Model::new(policy.clone())
+            .arrives("eth0", frame, 0)
+            .answered
+    };
+    assert!(!answered(&ipv4(0, 64, 1, &message("05"))));
+    assert!(!answered(&ipv6(58, 255, &message("89"))));
+    assert!(answered(&ipv4(0, 64, 1, &message("08"))));
+    assert!(answered(&ipv6(58, 255, &message("87"))));
+}
+
+#[test]
+fn an_error_quotes_256_bytes_at_most() {
+    // IPv6, a header of destination options of so many bytes, 8 bytes of UDP.
+    let extended = |units: usize| {
+        let options = format!("11{:02x}{}", units - 1, "00".repeat(units * 8 - 2));
+        ipv6(60, 64, &format!("{options} {}", udp(5000, 53, 400)))
+    };
+    assert!(answered(&extended(26)) && !answered(&extended(27)));
+    // A reset quotes nothing.
+    let options = format!("06ff{}", "00".repeat(2046));
+    let segment = format!("{options} {}", tcp(5000, 22, 2));
+    assert!(answered(&ipv6(60, 64, &segment)));
 }
 
 #[test]

@@ -177,3 +177,48 @@ fn later_fragments_have_a_rate() {
     );
     assert_eq!(outcomes(&mut model, &later, 2, SECOND / 2), "fF");
 }
+
+#[test]
+fn buckets_outlive_a_policy_by_the_name_of_their_rule() {
+    let rule = limited(rate(1, Period::Second), Some(2), Per::Rule);
+    let mut model = Model::new(policy(&[rule.clone()]));
+    assert_eq!(outcomes(&mut model, &datagram(), 3, 0), "ppl");
+    model.take_effect(policy(&[rule.clone()]), 0);
+    assert_eq!(outcomes(&mut model, &datagram(), 1, 0), "l");
+    // Another name, another bucket.
+    let other = Rule {
+        name: "other".to_owned(),
+        ..rule.clone()
+    };
+    model.take_effect(policy(&[other]), 0);
+    assert_eq!(outcomes(&mut model, &datagram(), 3, 0), "ppl");
+    // What the first one has in the meantime.
+    model.take_effect(policy(&[rule]), SECOND);
+    assert_eq!(outcomes(&mut model, &datagram(), 2, SECOND), "pl");
+}
+
+#[test]
+fn at_another_rate_a_bucket_is_full_at_the_same_time() {
+    let at = |packets, burst| limited(rate(packets, Period::Second), Some(burst), Per::Rule);
+    let mut model = Model::new(policy(&[at(1, 2)]));
+    assert_eq!(outcomes(&mut model, &datagram(), 3, 0), "ppl");
+    // Full in two seconds: at 2 packets a second, of 10 tokens 4 are missing.
+    model.take_effect(policy(&[at(2, 10)]), 0);
+    assert_eq!(outcomes(&mut model, &datagram(), 7, 0), "ppppppl");
+    // Full in 5 seconds, in which 10 of 1 are missing at 2 a second: it was emptied at another rate, and has one.
+    model.take_effect(policy(&[at(2, 1)]), 0);
+    assert_eq!(outcomes(&mut model, &datagram(), 2, 0), "pl");
+}
+
+#[test]
+fn the_bucket_of_later_fragments_outlives_a_policy() {
+    let limited = Policy {
+        fragments: Fragments::Rate(rate(1, Period::Second)),
+        ..policy(&[])
+    };
+    let fragment = ipv4(0x2003, 64, 17, "0000000000000000");
+    let mut model = Model::new(limited.clone());
+    assert_eq!(outcomes(&mut model, &fragment, 2, 0), "fF");
+    model.take_effect(limited, 0);
+    assert_eq!(outcomes(&mut model, &fragment, 1, 0), "F");
+}
