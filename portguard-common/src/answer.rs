@@ -23,6 +23,9 @@ pub const TCP_BYTES: u32 = 20;
 /// Bytes of an ICMP or ICMPv6 error before its quote.
 pub const ICMP_BYTES: u32 = 8;
 
+/// Bytes that an error quotes at least behind the headers before the transport's (RFC 1122, 3.2.2).
+const QUOTED_BYTES: u32 = 8;
+
 /// TCP flags (RFC 9293, 3.1).
 mod flag {
     pub(super) const FIN: u8 = 0x01;
@@ -70,6 +73,10 @@ pub struct Unreachable {
 #[inline(always)]
 pub fn answer<F: Frame>(frame: &F, headers: &Headers, frame_bytes: u32) -> Option<Answer> {
     if headers.fragmented || !between_two_hosts(frame, headers)? {
+        return None;
+    }
+    // Longer headers may go on in the next buffer of a frame, and nobody sends them who waits for an answer.
+    if headers.transport_offset - headers.network_offset + QUOTED_BYTES > QUOTE_BYTES {
         return None;
     }
     let packet_bytes = packet_bytes(frame, headers, frame_bytes)?;
@@ -216,7 +223,7 @@ fn unreachable(headers: &Headers, code: u8, packet_bytes: u32, frame_bytes: u32)
     };
     let room = frame_bytes.checked_sub(headers.network_offset + header_bytes + ICMP_BYTES)?;
     let quote_bytes = packet_bytes.min(room).min(QUOTE_BYTES) & !3;
-    let needed = headers.transport_offset - headers.network_offset + 8;
+    let needed = headers.transport_offset - headers.network_offset + QUOTED_BYTES;
     (quote_bytes >= needed).then_some(Answer::Unreachable(Unreachable {
         kind,
         code,
