@@ -55,9 +55,11 @@ pub(super) fn may_be_answered(packet: &Packet, frame: &[u8]) -> bool {
         && answer_length(packet) <= frame.len()
 }
 
-/// An error that left out what the sender knows its packet by would tell it nothing.
+/// An error that left out what the sender knows its packet by would tell it nothing, and a packet with longer headers
+/// than that has no answer at all.
 fn can_be_quoted(packet: &Packet) -> bool {
-    packet.protocol == TCP || packet.layout.ip_length + QUOTED <= MOST_QUOTED
+    let has_enough = packet.protocol == TCP || packet.payload.len() >= QUOTED;
+    has_enough && packet.layout.ip_length + QUOTED <= MOST_QUOTED
 }
 
 fn is_error(packet: &Packet) -> bool {

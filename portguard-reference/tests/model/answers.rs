@@ -176,10 +176,19 @@ fn an_error_quotes_256_bytes_at_most() {
         ipv6(60, 64, &format!("{options} {}", udp(5000, 53, 400)))
     };
     assert!(answered(&extended(26)) && !answered(&extended(27)));
-    // A reset quotes nothing.
-    let options = format!("06ff{}", "00".repeat(2046));
-    let segment = format!("{options} {}", tcp(5000, 22, 2));
-    assert!(answered(&ipv6(60, 64, &segment)));
+    // Longer headers have no reset either.
+    let reset = |units: usize| {
+        let options = format!("06{:02x}{}", units - 1, "00".repeat(units * 8 - 2));
+        ipv6(60, 64, &format!("{options} {}", tcp(5000, 22, 2)))
+    };
+    assert!(answered(&reset(26)) && !answered(&reset(27)));
+    // What is shorter than the 8 bytes that an error quotes behind the headers has none.
+    let short = |length: usize| {
+        let mut frame = ipv4(0, 64, 99, &"00".repeat(length));
+        frame.resize(100, 0);
+        frame
+    };
+    assert!(answered(&short(8)) && !answered(&short(7)));
 }
 
 #[test]
