@@ -267,10 +267,14 @@ impl Daemon {
     }
 }
 
-/// Gives this process a BPF file system of its own in the usual place: what it pins there goes away with it.
-fn own_bpf_file_system() -> std::io::Result<()> {
+/// Gives this thread a BPF file system of its own in the usual place: what it pins there goes away with it.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn own_bpf_file_system() -> std::io::Result<()> {
     use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-    // SAFETY: the new process has one thread, and shares its view of the file system with nobody afterwards.
+    // SAFETY: no file descriptor is unshared; the thread has its own view of the file system afterwards.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS)? };
     mount_change(
         "/",

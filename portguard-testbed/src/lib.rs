@@ -11,5 +11,5 @@ pub mod raw;
 pub mod traffic;
 
 pub use bed::{Bed, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6};
-pub use daemon::{Daemon, Stopped};
+pub use daemon::{Daemon, Stopped, own_bpf_file_system};
 pub use namespace::Namespace;
