@@ -181,9 +181,9 @@ fn later_fragments_have_a_rate() {
 #[test]
 fn buckets_outlive_a_policy_by_the_name_of_their_rule() {
     let rule = limited(rate(1, Period::Second), Some(2), Per::Rule);
-    let mut model = Model::new(policy(&[rule.clone()]));
+    let mut model = Model::new(policy(std::slice::from_ref(&rule)));
     assert_eq!(outcomes(&mut model, &datagram(), 3, 0), "ppl");
-    model.take_effect(policy(&[rule.clone()]), 0);
+    model.take_effect(policy(std::slice::from_ref(&rule)), 0);
     assert_eq!(outcomes(&mut model, &datagram(), 1, 0), "l");
     // Another name, another bucket.
     let other = Rule {
