@@ -377,6 +377,9 @@ fn extension_headers_are_quoted_and_not_sent_back() {
     let request = Request::new(Ipv6::carrying(udp(1, 53, &[9; 900]).behind_all(&long)));
     expect(&mut filter, "a chain too long", &request, "udp/53", None);
     let request = Request::new(Ipv6::carrying(syn().behind_all(&long)));
+    expect(&mut filter, "tcp", &request, "tcp/22", None);
+    let shorter = [Extension::Octets(HOP_BY_HOP, 25)];
+    let request = Request::new(Ipv6::carrying(syn().behind_all(&shorter)));
     let answer = request.reset(RST | ACK, 0, 1001);
     expect(&mut filter, "tcp", &request, "tcp/22", Some(&answer));
 }
