@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod demo;
 mod format;
+mod fuzz;
 mod root;
 mod setup;
 mod step;
@@ -42,6 +43,8 @@ enum Verb {
     Demo(demo::Args),
     /// Check formatting and lints, and run every test (as root)
     Test(test::Args),
+    /// Compare kernel, host and reference model on random policies and packets, for a time (as root)
+    Fuzz(fuzz::Args),
     /// Measure what a packet costs in the kernel (as root)
     Bench(bench::Args),
 }
@@ -53,6 +56,7 @@ impl Verb {
             Self::Build(args) => build::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Test(args) => test::run(args),
+            Self::Fuzz(args) => fuzz::run(args),
             Self::Bench(args) => bench::run(args),
         }
     }

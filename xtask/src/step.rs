@@ -21,6 +21,21 @@ impl fmt::Display for Refused {
 
 impl error::Error for Refused {}
 
+/// Refuses unless root is at work; `verb` says what it needs that for.
+///
+/// # Errors
+///
+/// [`Refused`] for anybody else.
+pub(crate) fn require_root(verb: &str, what_for: &str) -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Refused(format!(
+        "`{verb}` {what_for} (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN): run `cargo xtask {verb}` as root"
+    ))
+    .into())
+}
+
 /// Says what is about to happen.
 pub(crate) fn announce(what: &str) {
     eprintln!("xtask: {what}");

@@ -107,13 +107,16 @@ pub(crate) fn all(
             }
             if shared.said.elapsed() >= PROGRESS {
                 shared.said = Instant::now();
-                eprintln!(
+                let so_far = format!(
                     "{}: {} policies, {} frames, {} disagreements",
                     plan.test,
                     shared.findings.policies,
                     shared.findings.coverage.frames(),
                     shared.findings.disagreements.len()
                 );
+                if let Err(error) = crate::say(&so_far) {
+                    shared.error = Some(error.into());
+                }
             }
         }
     };

@@ -20,12 +20,7 @@ use self::{
     probe::Stage,
     table::{Conclusion, Printer},
 };
-use crate::{
-    build,
-    format::Format,
-    setup,
-    step::{self, Refused},
-};
+use crate::{build, format::Format, setup, step};
 
 /// What a shell gives a program that was interrupted.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -39,7 +34,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     // First, since the build takes long.
-    require_root()?;
+    step::require_root("demo", "makes network namespaces and loads kernel programs")?;
     setup::ensure_for_namespaces()?;
     let binary = build::release()?;
 
@@ -54,18 +49,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Ok(_) => Ok(ExitCode::FAILURE),
         Err(error) => Err(error),
     }
-}
-
-fn require_root() -> Result<()> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(Refused(
-        "the demo makes network namespaces and loads kernel programs: run `cargo xtask demo` as \
-         root"
-            .into(),
-    )
-    .into())
 }
 
 fn show(binary: &Path, format: Format, interrupt: &Interrupt) -> Result<Conclusion> {

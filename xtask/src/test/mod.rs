@@ -11,10 +11,7 @@ use anyhow::{Context as _, Result};
 use portguard_build::Toolchain;
 
 use self::summary::Summary;
-use crate::{
-    root, setup,
-    step::{self, Refused},
-};
+use crate::{root, setup, step};
 
 /// Everything but the kernel side, which does not compile for this machine.
 const ON_THIS_MACHINE: [&str; 3] = ["--workspace", "--exclude", "portguard-ebpf"];
@@ -23,8 +20,9 @@ const ON_THIS_MACHINE: [&str; 3] = ["--workspace", "--exclude", "portguard-ebpf"
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> Result<ExitCode> {
-    // First, since the build takes long.
-    require_root()?;
+    // First, since the build takes long. A run that left out the tests that need the kernel would look the same and
+    // mean nothing.
+    step::require_root("test", "loads kernel programs and makes network namespaces")?;
     let toolchain = setup::ensure()?;
     setup::ensure_for_checks(&toolchain)?;
     setup::ensure_for_namespaces()?;
@@ -43,20 +41,6 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// Tests load programs into the kernel and send frames through it: a run that leaves those out
-/// would look the same and mean nothing.
-fn require_root() -> Result<()> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(Refused(
-        "the tests load kernel programs and make network namespaces (CAP_BPF, CAP_NET_ADMIN, \
-         CAP_PERFMON, CAP_SYS_ADMIN): run `cargo xtask test` as root"
-            .into(),
-    )
-    .into())
 }
 
 fn lint(toolchain: &Toolchain) -> Result<()> {
