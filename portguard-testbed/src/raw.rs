@@ -62,7 +62,7 @@ impl RawSocket {
     pub fn receive(&self, patience: Duration, limit: usize) -> io::Result<Vec<Vec<u8>>> {
         let mut frames = Vec::new();
         let mut buffer = [0; 2048];
-        while frames.len() < limit && self.wait(patience)? {
+        while frames.len() < limit && wait(&self.0, patience)? {
             // SAFETY: the descriptor is open, and `buffer` is valid for writes of its length.
             let length = unsafe {
                 libc::recv(
@@ -79,27 +79,28 @@ impl RawSocket {
         }
         Ok(frames)
     }
-
-    fn wait(&self, patience: Duration) -> io::Result<bool> {
-        let mut poll = libc::pollfd {
-            fd: self.0.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        let timeout_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: one structure is passed, and it is valid for reads and writes.
-        let ready = unsafe { libc::poll(&raw mut poll, 1, timeout_ms) };
-        if ready < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(ready > 0)
-    }
 }
 
 /// Whether a frame holds `marker` anywhere.
 #[must_use]
 pub fn holds(frame: &[u8], marker: &[u8]) -> bool {
     !marker.is_empty() && frame.windows(marker.len()).any(|part| part == marker)
+}
+
+/// Whether there is something to read, at once or within `patience`.
+pub(crate) fn wait(source: &impl AsRawFd, patience: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd {
+        fd: source.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let timeout_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: one structure is passed, and it is valid for reads and writes.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, timeout_ms) };
+    if ready < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(ready > 0)
 }
 
 fn open(device: &str) -> io::Result<RawSocket> {
@@ -251,7 +252,7 @@ fn network(ends: Ends) -> anyhow::Result<PacketBuilderStep<IpHeaders>> {
 }
 
 /// Behind the two hardware addresses, each before the type that it precedes.
-fn insert_tags(frame: &mut Vec<u8>, tags: Tags<'_>) {
+pub(crate) fn insert_tags(frame: &mut Vec<u8>, tags: Tags<'_>) {
     let bytes: Vec<u8> = tags
         .iter()
         .flat_map(|(ether_type, id)| [ether_type.to_be_bytes(), id.to_be_bytes()])

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod capabilities;
+mod default_drop;
 mod features;
 mod interfaces;
 mod lifecycle;

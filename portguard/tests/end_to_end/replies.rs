@@ -30,7 +30,7 @@ fn listener(host: &Namespace, address: IpAddr) -> TcpListener {
 }
 
 /// Data goes both ways.
-fn talks(one: &mut TcpStream, other: &mut TcpStream) {
+pub(crate) fn talks(one: &mut TcpStream, other: &mut TcpStream) {
     for stream in [&*one, &*other] {
         stream.set_read_timeout(Some(PATIENCE)).expect("sets");
     }
