@@ -273,6 +273,15 @@ impl Daemon {
 ///
 /// What the kernel says.
 pub fn own_bpf_file_system() -> std::io::Result<()> {
+    own_bpf_file_system_at(Path::new("/sys/fs/bpf"))
+}
+
+/// The same on another folder.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn own_bpf_file_system_at(folder: &Path) -> std::io::Result<()> {
     use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
     // SAFETY: no file descriptor is unshared; the thread has its own view of the file system afterwards.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS)? };
@@ -280,7 +289,7 @@ pub fn own_bpf_file_system() -> std::io::Result<()> {
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )?;
-    mount("bpf", "/sys/fs/bpf", "bpf", MountFlags::empty(), None)?;
+    mount("bpf", folder, "bpf", MountFlags::empty(), None)?;
     Ok(())
 }
 

@@ -35,7 +35,9 @@ pub(super) struct Guard {
     generation: Generation,
     options: LoadOptions,
     /// The folder for what outlives a generation.
-    state: PathBuf,
+    state_folder: PathBuf,
+    /// Kept while policies need none: a later one may.
+    state: Option<State>,
     number: u64,
     /// By interface index.
     attachments: BTreeMap<u32, Attachment>,
@@ -56,7 +58,7 @@ impl Guard {
         let patterns = patterns(&options.interfaces, &loaded)?;
         let found = found::find(&patterns).map_err(Failure::system)?;
         let mut load_options = found.load_options(loaded.policy.attach);
-        load_options.state = state_for(&loaded, &options.state).map_err(Failure::system)?;
+        load_options.state = state_for(&loaded, None, &options.state).map_err(Failure::system)?;
         let mut generation = load(&mut loaded, &load_options)?;
         replies::take_over(&mut generation, &loaded.policy);
 
@@ -79,7 +81,8 @@ impl Guard {
         // What began between the first look and the attachment.
         replies::take_over(&mut generation, &loaded.policy);
         let mut guard = Self {
-            state: options.state.clone(),
+            state_folder: options.state.clone(),
+            state: load_options.state.clone(),
             path: options.policy.clone(),
             interfaces: options.interfaces.clone(),
             loaded,
@@ -98,7 +101,7 @@ impl Guard {
 
     /// Detaches from all interfaces, and forgets what outlives a generation.
     pub(super) fn stop(self) {
-        let state = self.options.state.clone();
+        let state = self.state.clone();
         drop(self);
         if let Some(Err(error)) = state.map(|state| state.remove()) {
             warn!("cannot remove the state of replies and limits: {error}");
@@ -137,7 +140,11 @@ impl Guard {
         let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
         let mut options = found.load_options(loaded.policy.attach);
         options.count_all_buffers |= self.options.count_all_buffers;
-        options.state = state_for(&loaded, &self.state).map_err(Failure::system)?;
+        options.state =
+            state_for(&loaded, self.state.as_ref(), &self.state_folder).map_err(Failure::system)?;
+        if options.state.is_some() {
+            self.state.clone_from(&options.state);
+        }
         let mut generation = load(&mut loaded, &options)?;
         let begins_to_watch = !self.attachments.values().all(Attachment::watches_egress);
         if begins_to_watch {
@@ -461,12 +468,19 @@ impl Guard {
     }
 }
 
-/// The state, if a policy needs any: then it must be possible to keep it.
-fn state_for(loaded: &Loaded, folder: &Path) -> anyhow::Result<Option<State>> {
+/// The state, if a policy needs any: what is held already, or else what can be kept in the folder.
+fn state_for(
+    loaded: &Loaded,
+    held: Option<&State>,
+    folder: &Path,
+) -> anyhow::Result<Option<State>> {
     if !loaded.policy.needs_state() {
         return Ok(None);
     }
-    Ok(Some(State::open(folder)?))
+    Ok(Some(match held {
+        Some(state) => state.clone(),
+        None => State::open(folder)?,
+    }))
 }
 
 /// Those of the command line, or else of the policy.

@@ -31,7 +31,7 @@ const TC_ACT_UNSPEC: i32 = -1;
 const LOAD_RETRIES: usize = 20;
 
 /// What a generation needs to know besides its policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// The interfaces by index, with the names that the tables know them by.
     pub interfaces: Vec<(u32, String)>,

@@ -1,12 +1,15 @@
 //! What outlives a generation: flows, closed ports and token buckets, pinned in a folder of the BPF file system.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portguard_common::abi::{self, Flow, FlowKey, TIMES, TimePage, host, symbol};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::generation::LoadError;
@@ -25,10 +28,12 @@ const SHARED: [&str; 7] = [
 /// The magic number of the BPF file system (`BPF_FS_MAGIC` of linux/magic.h).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
-/// The folder in which state is pinned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The folder in which state is pinned, for one daemon alone.
+#[derive(Clone, Debug)]
 pub struct State {
     folder: PathBuf,
+    /// Locked, until the last clone is gone.
+    _lock: Arc<File>,
 }
 
 /// Why state cannot be kept.
@@ -39,6 +44,14 @@ pub enum StateError {
         "`{}` is not in a BPF file system, which keeps replies and limits over a reload: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name a folder in one with `--state`", path.display()
     )]
     NotBpf {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process uses the folder.
+    #[error(
+        "another portguard daemon keeps its replies and limits in `{}`; stop it first, or give this one another `--state`", path.display()
+    )]
+    InUse {
         /// The folder.
         path: PathBuf,
     },
@@ -53,7 +66,8 @@ pub enum StateError {
 }
 
 impl State {
-    /// Makes the folder, or takes it as it is: what is pinned there is gone on with.
+    /// Makes the folder, or takes it as it is: what is pinned there is gone on with. A second one for the same folder is
+    /// refused while this or a clone of it lives.
     ///
     /// # Errors
     ///
@@ -70,8 +84,15 @@ impl State {
             return Err(StateError::NotBpf { path: path.into() });
         }
         fs::create_dir_all(path).map_err(error)?;
+        let lock = File::open(path).map_err(error)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(StateError::InUse { path: path.into() }),
+            Err(refusal) => return Err(error(refusal.into())),
+        }
         Ok(Self {
             folder: path.into(),
+            _lock: Arc::new(lock),
         })
     }
 

@@ -15,6 +15,7 @@ mod replay;
 mod replies;
 mod schema;
 mod set_files;
+mod state;
 mod traffic;
 
 use std::path::Path;
