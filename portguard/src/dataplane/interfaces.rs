@@ -3,15 +3,13 @@
 use std::fmt;
 use std::io;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::netlink::dump;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,56 +182,4 @@ fn xdp_state(attributes: &[LinkXdp]) -> Option<XdpState> {
         }
     }
     program_id.map(|program_id| XdpState { program_id, mode })
-}
-
-/// How often to ask again when something changed while the kernel was answering.
-const DUMP_RETRIES: usize = 10;
-
-/// Sends a dump request and returns the answers, all of one moment.
-fn dump(request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
-    for _ in 0..DUMP_RETRIES {
-        if let Some(answers) = dump_once(request.clone())? {
-            return Ok(answers);
-        }
-    }
-    Err(io::Error::other("they change too fast to be listed"))
-}
-
-/// As [`dump`]; `None` where the kernel says that the answers do not belong together.
-fn dump_once(request: RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-    message.finalize();
-    let mut buffer = vec![0; message.buffer_len()];
-    message.serialize(&mut buffer);
-    socket.send(&buffer, 0)?;
-
-    let mut answers = Vec::new();
-    let mut interrupted = false;
-    loop {
-        let (bytes, _sender) = socket.recv_from_full()?;
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            let length = message.header.length as usize;
-            interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok((!interrupted).then_some(answers)),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(inner) => answers.push(inner),
-                _ => {}
-            }
-            // A length of 0 would never end.
-            if length == 0 {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            rest = rest.get(length..).unwrap_or_default();
-        }
-    }
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 use portguard_policy::AttachMode;
 
+use super::egress::Egress;
 use super::foreign;
 use super::generation::{Generation, LoadError};
 use super::interfaces::{Interface, XdpState};
@@ -105,8 +106,7 @@ pub enum AttachError {
     NoLinks,
     /// What leaves cannot be watched.
     #[error(
-        "cannot watch what leaves interface `{name}`, which `replies: pass` needs: {source}{}",
-        if kernel::at_least(6, 6) { "" } else { " (it needs Linux 6.6 or later; or write `replies: rules`)" }
+        "cannot watch what leaves interface `{name}`, which `replies: pass` needs (or write `replies: rules`): {source}"
     )]
     Egress {
         /// Name of the interface.
@@ -142,7 +142,7 @@ pub struct Attachment {
     pub fallback: Option<String>,
     link: OwnedFd,
     /// Of the program that sees what leaves, if the policy asks for replies.
-    egress: Option<OwnedFd>,
+    egress: Option<Egress>,
 }
 
 impl Attachment {
@@ -163,7 +163,7 @@ impl Attachment {
             });
         }
         // First, so that nothing is dropped whose beginning was not seen.
-        let egress = egress_link(generation, &interface.name, interface.index)?;
+        let egress = watch(generation, &interface.name, interface.index)?;
         let attach = |mode| link(generation, interface, mode);
         let (link, mode, fallback) = match wanted {
             AttachMode::Native => (attach(Mode::Native)?, Mode::Native, None),
@@ -202,10 +202,10 @@ impl Attachment {
         let program = generation.program().map_err(io::Error::other)?;
         let egress = generation.egress().map_err(io::Error::other)?;
         match (egress, &self.egress) {
-            (Some(program), Some(link)) => sys::link_update(link.as_fd(), program)?,
+            (Some(program), Some(present)) => present.replace(program).map_err(gone)?,
             (Some(_), None) => {
-                let link = egress_link(generation, &self.interface, self.ifindex);
-                self.egress = link.map_err(|error| match error {
+                let new = watch(generation, &self.interface, self.ifindex);
+                self.egress = new.map_err(|error| match error {
                     AttachError::Gone { .. } => io::Error::from_raw_os_error(libc::ENOLINK),
                     error => io::Error::other(error),
                 })?;
@@ -241,17 +241,21 @@ pub fn wait_for_running_programs() -> io::Result<()> {
     sys::wait_for_running_programs()
 }
 
-/// Links the program that sees what leaves, if the policy asks for replies.
-fn egress_link(
-    generation: &Generation,
-    name: &str,
-    ifindex: u32,
-) -> Result<Option<OwnedFd>, AttachError> {
+/// Says of an interface that does not exist any more what an update of its links says.
+fn gone(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ENODEV) => io::Error::from_raw_os_error(libc::ENOLINK),
+        _ => error,
+    }
+}
+
+/// Attaches the program that sees what leaves, if the policy asks for replies.
+fn watch(generation: &Generation, name: &str, ifindex: u32) -> Result<Option<Egress>, AttachError> {
     let Some(program) = generation.egress()? else {
         return Ok(None);
     };
-    match sys::link_create(program, Hook::Egress, ifindex, 0) {
-        Ok(link) => Ok(Some(link)),
+    match Egress::attach(program, ifindex) {
+        Ok(egress) => Ok(Some(egress)),
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Err(AttachError::Gone {
             name: name.to_owned(),
         }),

@@ -2,6 +2,7 @@
 //! outside of this module uses aya.
 
 pub mod counters;
+pub mod egress;
 pub mod features;
 mod fill;
 pub mod floor;
@@ -10,6 +11,7 @@ pub mod generation;
 pub mod interfaces;
 mod kernel;
 pub mod link;
+mod netlink;
 mod state;
 mod sys;
 
