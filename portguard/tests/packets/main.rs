@@ -31,6 +31,7 @@ mod link;
 mod malformed;
 mod non_ip;
 mod ports;
+mod pressure;
 mod protocols;
 mod reject;
 mod replies;
