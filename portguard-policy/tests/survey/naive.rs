@@ -231,7 +231,12 @@ fn payloads(v4: bool) -> Vec<(Payload, u8)> {
             payloads.push((ports, 64));
         }
     }
-    let types = if v4 { [8, 11, 13] } else { [128, 134, 2] };
+    // Named by a rule and not, essential and not; router advertisements are essential by their hop limit.
+    let types = if v4 {
+        [8, 13, 11, 3]
+    } else {
+        [128, 129, 134, 2]
+    };
     for kind in types {
         for hop_limit in [64, 255] {
             payloads.push((Payload::Icmp { kind, code: 0 }, hop_limit));
