@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use portguard::dataplane::counters::{DropKey, add};
 use portguard::dataplane::generation::Run;
-use portguard::dataplane::{Counts, Generation, LoadOptions};
+use portguard::dataplane::{Arrival, Counts, Generation, LoadOptions};
 use portguard_common::abi::Counter;
 use portguard_policy::{NoFiles, Outcome, Policy, RuleAction, Tables, check, compile};
 
@@ -48,9 +48,17 @@ pub(crate) fn rejecting_tables(settings: &str, rules: &[&str]) -> (Tables, Vec<S
     compiled(&policy)
 }
 
+/// The index of the first interface that the tables know.
+const FIRST_IFINDEX: u32 = 7;
+
 /// Loads tables as the tests need them.
 pub(crate) fn load(tables: &Tables) -> Generation {
+    let names = tables
+        .interface_classes
+        .iter()
+        .map(|(name, _)| name.clone());
     let options = LoadOptions {
+        interfaces: (FIRST_IFINDEX..).zip(names).collect(),
         count_all_buffers: true,
         trace: true,
         ..LoadOptions::default()
@@ -72,6 +80,7 @@ struct Ledger {
 pub(crate) struct Filter {
     generation: Generation,
     rules: Vec<String>,
+    interfaces: Vec<String>,
     ledger: Ledger,
     failures: Vec<String>,
 }
@@ -90,6 +99,11 @@ impl Filter {
     fn of((tables, rules): (Tables, Vec<String>)) -> Self {
         Self {
             generation: load(&tables),
+            interfaces: tables
+                .interface_classes
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect(),
             rules,
             ledger: Ledger::default(),
             failures: Vec::new(),
@@ -103,7 +117,12 @@ impl Filter {
     /// the frame's bytes. Then comes what the table of drops counts: `tcp/22`, or the name or number of a
     /// protocol where there is no port. Then the rules that only count, by one packet and its bytes, too.
     pub(crate) fn expect(&mut self, case: &str, frame: &[u8], expected: &str) {
-        let found = self.run(frame);
+        self.expect_as(case, frame, Arrival::default(), expected);
+    }
+
+    /// The same for a frame that arrives at an interface and a time.
+    pub(crate) fn expect_as(&mut self, case: &str, frame: &[u8], arrival: Arrival, expected: &str) {
+        let found = self.run_as(frame, arrival);
         let (drops, words): (Vec<_>, Vec<_>) = expected
             .split(' ')
             .enumerate()
@@ -151,10 +170,26 @@ impl Filter {
         self.generation.counts().unwrap()
     }
 
+    /// Lets a frame leave.
+    pub(crate) fn leaves(&self, frame: &[u8], departure: Arrival) {
+        self.generation.leaves(frame, departure).unwrap();
+    }
+
+    /// The index of an interface that the policy names.
+    pub(crate) fn ifindex(&self, interface: &str) -> u32 {
+        let place = self.interfaces.iter().position(|name| name == interface);
+        let place = place.unwrap_or_else(|| panic!("{interface} is not in {:?}", self.interfaces));
+        FIRST_IFINDEX + u32::try_from(place).unwrap()
+    }
+
     fn run(&self, frame: &[u8]) -> String {
+        self.run_as(frame, Arrival::default())
+    }
+
+    fn run_as(&self, frame: &[u8], arrival: Arrival) -> String {
         let run = self
             .generation
-            .run(frame)
+            .run_as(frame, arrival)
             .unwrap_or_else(|error| panic!("a frame of {} bytes is not run: {error}", frame.len()));
         self.describe(&run)
     }

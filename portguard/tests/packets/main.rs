@@ -18,6 +18,7 @@ mod frames;
 mod agreement;
 mod buffers;
 mod cases;
+mod corpus;
 mod counters;
 mod enforcement;
 mod essential;
