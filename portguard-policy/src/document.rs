@@ -371,8 +371,8 @@ fn tab_problem(start: usize) -> Problem {
         .hint("indent with spaces")
 }
 
-/// The tab in the indentation of the line at or before an error, which the parser blames on whatever
-/// it was reading.
+/// The tab in the indentation of the line at or before an error, dashes of lists included, which the parser
+/// blames on whatever it was reading.
 fn blamed_tab(text: &str, offset: usize) -> Option<usize> {
     let before = text.get(..offset)?;
     let line = before.rfind('\n').map_or(0, |at| at + 1);
@@ -380,7 +380,7 @@ fn blamed_tab(text: &str, offset: usize) -> Option<usize> {
     let next = text.get(offset..)?.find('\n').map(|at| offset + at + 1);
     [Some(line), next].into_iter().flatten().find_map(|start| {
         let rest = text.get(start..)?;
-        let indent = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let indent = rest.len() - rest.trim_start_matches([' ', '\t', '-']).len();
         rest.get(..indent)?.find('\t').map(|at| start + at)
     })
 }

@@ -338,6 +338,19 @@ fn y07_tabs_are_named_with_their_place() {
             (4, 3),
         ),
         ("\tversion: 1\n\trules: []\n", (1, 1)),
+        (
+            "version: 1\nrules:\n\t- name: r\n\t\taction: drop\n",
+            (3, 1),
+        ),
+        ("version: 1\nrules:\n-\t- name: r\n", (3, 2)),
+        (
+            "version: 1\nrules:\n  -\tname: r\n  \taction: drop\n",
+            (3, 4),
+        ),
+        (
+            "version: 1\nrules:\n  - name: r\n    ports: [\n\t22,\n\t23\n    ]\n",
+            (5, 1),
+        ),
     ] {
         let problem = only_problem(text);
         assert_eq!(problem.message, "a tab cannot indent", "{text:?}");
@@ -366,6 +379,40 @@ fn y07_anchors_and_aliases_stand_for_their_values() {
         only_problem(text).message,
         "the alias `*r` stands inside of what it stands for"
     );
+}
+
+/// An anchor on an alias, an alias as a key, a list as a key, and an alias of nothing.
+#[test]
+fn y07_what_aliases_cannot_do_is_refused_with_its_place() {
+    let first = "version: 1\nrules:\n  - { name: r, action: drop, ports: &p [22] }\n";
+    // What an alias stands for is shown where it stands.
+    for (line, message, place) in [
+        (
+            "  - { name: s, action: drop, ports: &q *p }",
+            "this is not YAML: ",
+            (4, 40),
+        ),
+        (
+            "  - { name: s, action: drop, *p : 22 }",
+            "a key of a rule is a word, found a list",
+            (3, 40),
+        ),
+        (
+            "  - { name: s, action: drop, [ports]: 22 }",
+            "a key of a rule is a word, found a list",
+            (4, 30),
+        ),
+        (
+            "  - { name: s, action: drop, ports: *q }",
+            "`*q` reads as an alias, and no anchor has this name",
+            (4, 37),
+        ),
+    ] {
+        let text = format!("{first}{line}\n");
+        let problem = only_problem(&text);
+        assert!(problem.message.starts_with(message), "{line}: {problem:?}");
+        assert_eq!(at(&text, &problem), place, "{line}");
+    }
 }
 
 #[test]

@@ -200,6 +200,7 @@ fn m12_service_names() {
     assert_eq!(drops("shell"), [(Tcp, 514)]);
     assert_eq!(drops("exec"), [(Tcp, 512)]);
     assert_eq!(drops("biff"), [(Udp, 512)]);
+    assert_eq!(drops("512"), [(Tcp, 512), (Udp, 512)]);
     assert_eq!(drops("domain"), [(Tcp, 53), (Udp, 53)]);
     assert_eq!(drops("domain/udp"), [(Udp, 53)]);
     assert_eq!(drops("amqp"), [(Tcp, 5672), (Sctp, 5672)]);
