@@ -239,8 +239,76 @@ pub fn tcp_syn_frame(
     Ok(frame)
 }
 
+/// A frame with an echo request of either family.
+///
+/// # Errors
+///
+/// When the families differ or the payload is too long.
+pub fn echo_frame(ends: Ends, payload: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let network = network(ends)?;
+    let mut frame = Vec::new();
+    match ends.to {
+        IpAddr::V4(_) => network.icmpv4_echo_request(1, 1).write(&mut frame, payload),
+        IpAddr::V6(_) => network.icmpv6_echo_request(1, 1).write(&mut frame, payload),
+    }
+    .context("cannot build a frame")?;
+    Ok(frame)
+}
+
+/// Two fragments of a frame of those above that has no tags. The first carries `first` bytes of what is
+/// behind the IP header: a multiple of 8.
+///
+/// # Errors
+///
+/// When the frame is shorter than that.
+pub fn fragments(frame: &[u8], first: usize) -> anyhow::Result<[Vec<u8>; 2]> {
+    const ETHERNET: usize = 14;
+    const IPV4: usize = 20;
+    const IPV6: usize = 40;
+    let is_v4 = frame.get(ETHERNET).context("no packet")? >> 4 == 4;
+    let (header, payload) = frame
+        .split_at_checked(ETHERNET + if is_v4 { IPV4 } else { IPV6 })
+        .context("no IP header")?;
+    let (head, tail) = payload
+        .split_at_checked(first)
+        .context("too short for two fragments")?;
+    let fragment = |part: &[u8], offset: usize, more: u16| -> anyhow::Result<Vec<u8>> {
+        let units = u16::try_from(offset / 8)?;
+        let mut fragment = header.to_vec();
+        if is_v4 {
+            let length = u16::try_from(IPV4 + part.len())?;
+            fragment[16..18].copy_from_slice(&length.to_be_bytes());
+            fragment[20..22].copy_from_slice(&(more << 13 | units).to_be_bytes());
+            fragment[24..26].fill(0);
+            let sum = checksum(&fragment[ETHERNET..]);
+            fragment[24..26].copy_from_slice(&sum);
+        } else {
+            const FRAGMENT: u8 = 44;
+            let length = u16::try_from(8 + part.len())?;
+            fragment[18..20].copy_from_slice(&length.to_be_bytes());
+            let next = std::mem::replace(&mut fragment[20], FRAGMENT);
+            let field = (units << 3 | more).to_be_bytes();
+            fragment.extend([next, 0, field[0], field[1], 0, 0, 0, 1]);
+        }
+        fragment.extend(part);
+        Ok(fragment)
+    };
+    Ok([fragment(head, 0, 1)?, fragment(tail, first, 0)?])
+}
+
+/// The checksum of an IPv4 header (RFC 1071) whose own field is 0.
+fn checksum(header: &[u8]) -> [u8; 2] {
+    let words = header.chunks_exact(2);
+    let sum: u32 = words
+        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]))
+        .sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    (!(folded as u16)).to_be_bytes()
+}
+
 /// Source port of the frames built here.
-const SOURCE_PORT: u16 = 40_000;
+pub const SOURCE_PORT: u16 = 40_000;
 
 fn network(ends: Ends) -> anyhow::Result<PacketBuilderStep<IpHeaders>> {
     let ethernet = PacketBuilder::ethernet2(ends.from_mac, ends.to_mac);
@@ -307,6 +375,41 @@ mod tests {
         );
         let plain = tcp_syn_frame(ends(), &[], 23, b"x").expect("a frame");
         assert_eq!(frame[20..], plain[12..]);
+    }
+
+    #[test]
+    fn fragments_carry_the_packet_in_two_parts() {
+        let whole = udp_frame(ends(), &[], 53, &[7; 40]).expect("a frame");
+        let [head, tail] = fragments(&whole, 16).expect("fragments");
+        assert_eq!([&head[34..], &tail[34..]].concat(), whole[34..]);
+        // Total length, flags and offset.
+        assert_eq!(
+            (&head[16..18], &head[20..22]),
+            (&[0, 36][..], &[0x20, 0][..])
+        );
+        assert_eq!((&tail[16..18], &tail[20..22]), (&[0, 52][..], &[0, 2][..]));
+        assert!(
+            fragments(&whole, 56).is_err(),
+            "48 bytes are behind the header"
+        );
+
+        let ends = Ends {
+            from: IpAddr::from([1; 16]),
+            to: IpAddr::from([2; 16]),
+            ..ends()
+        };
+        let whole = echo_frame(ends, &[7; 40]).expect("a frame");
+        let [head, tail] = fragments(&whole, 16).expect("fragments");
+        assert_eq!([&head[62..], &tail[62..]].concat(), whole[54..]);
+        // Payload length and next header, then the fragment header.
+        assert_eq!(
+            (&head[18..21], &head[54..58]),
+            (&[0, 24, 44][..], &[58, 0, 0, 1][..])
+        );
+        assert_eq!(
+            (&tail[18..21], &tail[54..58]),
+            (&[0, 40, 44][..], &[58, 0, 0, 16][..])
+        );
     }
 
     #[test]

@@ -109,6 +109,48 @@ fn every_mistake_of_a_file_with_its_place() {
     }
 }
 
+/// Names of services were looked up in the host's own table, and meant something else there.
+#[test]
+fn m12_names_of_services_do_not_depend_on_the_host() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.yaml");
+    fs::write(
+        &file,
+        "version: 1\ninterfaces: [eth0]\nrules:\n  - {name: r, action: drop, ports: [ssh, x11-1]}\n\
+         assert:\n  - drop: tcp -> :22\n  - drop: tcp -> :6001\n  - pass: tcp -> :23\n",
+    )
+    .expect("writes");
+    let other = folder.path().join("services");
+    fs::write(&other, "ssh 23/tcp\nx11-1 24/tcp\nmine 25/tcp\n").expect("writes");
+    let mine = folder.path().join("mine.yaml");
+    fs::write(
+        &mine,
+        "version: 1\ninterfaces: [eth0]\nrules:\n  - {name: r, action: drop, ports: mine}\n",
+    )
+    .expect("writes");
+    for table in [Path::new("/dev/null"), &other] {
+        // A mount of its own over the host's table.
+        let check = |policy: &Path| {
+            Command::new("unshare")
+                .args(["--mount", "sh", "-c"])
+                .arg("mount --bind \"$1\" /etc/services && exec \"$2\" check \"$3\"")
+                .arg("sh")
+                .args([table, binary(), policy])
+                .output()
+                .expect("runs")
+        };
+        let output = check(&file);
+        assert!(output.status.success(), "{output:?}");
+        let output = check(&mine);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(
+            stdout(&output).contains("no service is called `mine`")
+                && stdout(&output).contains("mine.yaml:4:36"),
+            "{output:?}"
+        );
+    }
+}
+
 #[test]
 fn several_files_are_all_checked() {
     let folder = tempfile::tempdir().expect("a folder");

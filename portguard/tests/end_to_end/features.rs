@@ -2,7 +2,10 @@
 
 use portguard::dataplane::Mode;
 use portguard::dataplane::features::{Offload, TagOffload, tag_offload};
-use portguard_testbed::{Bed, Namespace};
+use portguard_testbed::raw::{Ends, RawSocket, hardware_address, udp_frame};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, Namespace, SERVER_V4};
+
+use crate::{binary, policy, rule_packets};
 
 const FEATURES: [&str; 4] = [
     "rx-vlan-hw-parse",
@@ -91,4 +94,48 @@ fn the_loopback_device_strips_nothing_and_no_device_is_an_error() {
         let error = ask(&host, name).expect_err(name);
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV), "{name}");
     }
+}
+
+/// A rule by VLAN matched nothing where the device had taken the tag out, and nothing said so.
+#[test]
+fn p08_a_rule_by_vlan_is_warned_of_offload_and_matches_without() {
+    let bed = Bed::new().expect("a bed");
+    let text = policy("  - {name: ten, action: drop, ports: [7000/udp], vlan: 10}\n");
+    let without = policy("  - {name: any, action: drop, ports: [7000/udp]}\n");
+    let warning = "ethtool -K srv0 rx-vlan-hw-parse off";
+    for (state, text, warned) in [
+        ("on", &text, true),
+        ("on", &without, false),
+        ("off", &text, false),
+    ] {
+        for (host, device) in [(&bed.server, "srv0"), (&bed.client, "cli0")] {
+            let mut command = vec!["ethtool", "-K", device];
+            for name in FEATURES {
+                command.extend([name, state]);
+            }
+            run(host, &command);
+        }
+        let daemon = Daemon::start(binary(), &bed.server, text).expect("a daemon");
+        assert_eq!(daemon.log().contains(warning), warned, "{}", daemon.log());
+    }
+    let daemon = Daemon::start(binary(), &bed.server, &text).expect("a daemon");
+    let ends = Ends {
+        from_mac: hardware_address(&bed.client, "cli0").expect("address"),
+        to_mac: hardware_address(&bed.server, "srv0").expect("address"),
+        from: CLIENT_V4.into(),
+        to: SERVER_V4.into(),
+    };
+    let sender = RawSocket::open(&bed.client, "cli0").expect("a sender");
+    for tags in [
+        &[][..],
+        &[(0x8100, 10)],
+        &[(0x8100, 11)],
+        &[(0x8100, 0), (0x88a8, 10)],
+    ] {
+        sender
+            .send(&udp_frame(ends, tags, 7000, b"marker").expect("a frame"))
+            .expect("sends");
+    }
+    let counters = daemon.counters().expect("counters");
+    assert_eq!(rule_packets(&counters, "ten"), 2, "{counters}");
 }

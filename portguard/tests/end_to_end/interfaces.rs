@@ -194,7 +194,7 @@ fn nothing_stays_attached_when_one_of_several_refuses() {
 }
 
 #[test]
-fn one_without_an_ethernet_header_is_refused_with_its_name() {
+fn p10_one_without_an_ethernet_header_is_refused_with_its_name() {
     let bed = Bed::new().expect("a bed");
     bed.server.ip("tuntap add dev tun0 mode tun").expect("ip");
     let text = format!("version: 1\ninterfaces: [tun0]\nrules:\n{RULES}");

@@ -1,4 +1,4 @@
-//! Reloads that succeed, and those that must change nothing (cases R02, R04, C01, C07).
+//! Reloads that succeed, and those that must change nothing (cases M08, M09, R02, R04, C01, C07).
 
 use std::fs;
 use std::net::IpAddr;
@@ -322,6 +322,70 @@ fn a_file_that_may_not_be_read_is_refused_to_who_may_not() {
         "{}",
         stdout(&output)
     );
+}
+
+/// What overlaps was decided by what had been loaded before, or by chance after a restart.
+#[test]
+fn m09_removing_the_narrow_of_two_rules_leaves_the_wide_one_as_it_was() {
+    const WIDE: &str = "192.0.2.0/24";
+    const NARROW: &str = "192.0.2.2";
+    let rule = |name: &str, action: &str, from: &str| {
+        format!("  - {{name: {name}, action: {action}, ports: [1001/tcp], from: {from}}}\n")
+    };
+    let bed = Bed::new().expect("a bed");
+    let _servers = Servers::start(&bed.server, &[1001], &[]).expect("servers");
+    let seen = || probe_tcp(&bed.client, SERVER, 1001, PATIENCE).expect("probe");
+    for (narrow, wide, with, without) in [
+        ("pass", "drop", Seen::Answer, Seen::Silence),
+        ("drop", "pass", Seen::Silence, Seen::Answer),
+    ] {
+        let wide = rule("wide", wide, WIDE);
+        let both = policy(&(rule("narrow", narrow, NARROW) + &wide));
+        let swapped = policy(&(wide.clone() + &rule("narrow", narrow, NARROW)));
+        for _restart in 0..2 {
+            let daemon = Daemon::start(binary(), &bed.server, &both).expect("a daemon");
+            assert_eq!(seen(), with);
+            for (text, expected) in [
+                (&policy(&wide), without),
+                (&both, with),
+                (&swapped, without),
+            ] {
+                daemon.write_policy(text).expect("writes");
+                let output = daemon.reload().expect("runs");
+                assert!(output.status.success(), "{}", stderr(&output));
+                assert_eq!(seen(), expected, "{text}");
+            }
+            let counters = daemon.counters().expect("counters");
+            assert!(rule_packets(&counters, "narrow") > 0, "{counters}");
+            assert!(rule_packets(&counters, "wide") > 0, "{counters}");
+        }
+    }
+}
+
+/// Removing one of two rules for the same prefix took the other one away.
+#[test]
+fn m08_removing_one_of_two_rules_for_a_prefix_leaves_the_other() {
+    const ANY: &str = "  - {name: any, action: pass, protocol: any, from: 192.0.2.0/24}\n";
+    const ONE: &str = "  - {name: one, action: pass, ports: [1001/tcp], from: 192.0.2.0/24}\n";
+    let text = |rules: &str| format!("default: drop\n{}", policy(rules));
+    let bed = Bed::new().expect("a bed");
+    let _servers = Servers::start(&bed.server, &[1001, 1002], &[]).expect("servers");
+    let probe = |port| probe_tcp(&bed.client, SERVER, port, PATIENCE).expect("probe");
+    let seen = || (probe(1001), probe(1002));
+    for both in [format!("{ANY}{ONE}"), format!("{ONE}{ANY}")] {
+        let daemon = Daemon::start(binary(), &bed.server, &text(&both)).expect("a daemon");
+        assert_eq!(seen(), (Seen::Answer, Seen::Answer));
+        for (rules, expected) in [
+            (ONE, (Seen::Answer, Seen::Silence)),
+            (both.as_str(), (Seen::Answer, Seen::Answer)),
+            (ANY, (Seen::Answer, Seen::Answer)),
+        ] {
+            daemon.write_policy(&text(rules)).expect("writes");
+            let output = daemon.reload().expect("runs");
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert_eq!(seen(), expected, "{rules}");
+        }
+    }
 }
 
 fn wait_for_generation(daemon: &Daemon, wanted: u64) {

@@ -1,9 +1,11 @@
 //! Real traffic of the kinds that other filters break (cases P02, P04, P08, P13).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
-use portguard_testbed::raw::{Ends, RawSocket, hardware_address, udp_frame};
+use portguard_testbed::raw::{
+    Ends, RawSocket, SOURCE_PORT, echo_frame, fragments, hardware_address, udp_frame,
+};
 use portguard_testbed::traffic::{Seen, Servers, probe_tcp, probe_udp};
 use portguard_testbed::{Bed, CLIENT_V4, CLIENT_V6, Daemon, SERVER_V4, SERVER_V6};
 
@@ -57,6 +59,60 @@ fn p04_fragments_arrive_and_reassemble_in_both_families() {
         outcome_packets(&counters, "later-fragment") >= 4,
         "{counters}"
     );
+}
+
+#[test]
+fn p04_fragments_in_the_wrong_order_are_put_together_in_both_families() {
+    const FIRST: usize = 1_200;
+    let (bed, daemon) = guarded("  - {name: no-ssh, action: drop, ports: [22/tcp]}\n");
+    let _servers = Servers::start(&bed.server, &[], &[5353]).expect("servers");
+    let sender = RawSocket::open(&bed.client, "cli0").expect("a sender");
+    for (from, to) in [
+        (IpAddr::V4(CLIENT_V4), IpAddr::V4(SERVER_V4)),
+        (IpAddr::V6(CLIENT_V6), IpAddr::V6(SERVER_V6)),
+    ] {
+        let ends = Ends {
+            from_mac: hardware_address(&bed.client, "cli0").expect("address"),
+            to_mac: hardware_address(&bed.server, "srv0").expect("address"),
+            from,
+            to,
+        };
+        let client = bed
+            .client
+            .enter(|| UdpSocket::bind((from, SOURCE_PORT)))
+            .expect("enters")
+            .expect("binds");
+        client.set_read_timeout(Some(LONG)).expect("sets");
+        let payload = [b"marker-answer", [b'.'; 1_987].as_slice()].concat();
+        let datagram = udp_frame(ends, &[], 5353, &payload).expect("a frame");
+        let ping = [b"marker-ping", [b'.'; 1_489].as_slice()].concat();
+        let ping = echo_frame(ends, &ping).expect("a frame");
+        for whole in [&datagram, &ping] {
+            let [head, tail] = fragments(whole, FIRST).expect("fragments");
+            for (order, parts) in [("in order", [&head, &tail]), ("reversed", [&tail, &head])] {
+                let receiver = RawSocket::open(&bed.client, "cli0").expect("a receiver");
+                for part in parts {
+                    sender.send(part).expect("sends");
+                }
+                if whole == &ping {
+                    let quiet = Duration::from_millis(250);
+                    let replies = receiver.count(b"marker-ping", quiet, 100).expect("counts");
+                    assert_eq!(replies, 1, "{order}, {to}");
+                } else {
+                    let mut buffer = [0; 4_000];
+                    let length = client.recv(&mut buffer).expect("an echo");
+                    assert!(buffer[..length] == payload, "{order}, {to}");
+                }
+            }
+        }
+    }
+    let counters = daemon.counters().expect("counters");
+    assert_eq!(
+        outcome_packets(&counters, "later-fragment"),
+        8,
+        "{counters}"
+    );
+    assert_eq!(counters["drops"], serde_json::json!([]), "{counters}");
 }
 
 #[test]

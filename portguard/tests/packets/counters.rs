@@ -141,6 +141,29 @@ fn rules_with_the_same_match_count_for_the_first() {
     filter.expect("ssh", &ipv4(tcp(1, 22)), "drop first tcp/22");
 }
 
+/// Drops were lost from the totals when they came faster than anybody read them.
+#[test]
+fn c03_a_million_drops_at_full_speed_are_all_counted() {
+    const PACKETS: u32 = 1_000_000;
+    let (tables, _) = tables("", &RULES);
+    let generation = load(&tables);
+    let frame = ipv4(tcp(1, 22));
+    generation.time(&frame, PACKETS).unwrap();
+    let counts = generation.counts().unwrap();
+    let all = counter(&[(&frame, u64::from(PACKETS))]);
+    assert_eq!((counts.rule(1).decided, counts.frames()), (all, all));
+    assert_eq!(
+        counts.drops,
+        BTreeMap::from([(
+            DropKey {
+                protocol: 6,
+                port: Some(22)
+            },
+            u64::from(PACKETS)
+        )])
+    );
+}
+
 /// The kernel refuses to run what has no Ethernet header: an error, and never an outcome.
 #[test]
 fn frames_shorter_than_ethernet_are_not_run() {

@@ -107,19 +107,21 @@ fn esp_and_no_next_header_have_no_ports() {
 
 /// What a tunnel carries is not looked at, whatever the tunnel.
 #[test]
-fn only_the_outermost_ip_header_counts() {
+fn p16_only_the_outermost_ip_header_counts() {
     let mut filter = Filter::new("", &[SSH]);
     let gre = |ether_type: u16, inner: Vec<u8>| {
         let header = [0, 0].into_iter().chain(ether_type.to_be_bytes());
         portless(GRE, &header.chain(inner).collect::<Vec<u8>>())
     };
     let ethernet = [vec![0; 8], ipv4(tcp(40_000, 22))].concat();
+    let of_another_vni = [&[8, 0, 0, 0, 0, 1, 2, 0], ipv4(tcp(40_000, 22)).as_slice()].concat();
     let tunnels = [
         ("IP in IP", portless(IPIP, &inner_v4())),
         ("IPv6 in IP", portless(41, &inner_v6())),
         ("GRE, IPv4", gre(0x0800, inner_v4())),
         ("GRE, IPv6", gre(0x86dd, inner_v6())),
         ("VXLAN", udp(50_000, 4789, &ethernet)),
+        ("VXLAN", udp(50_000, 4789, &of_another_vni)),
         ("Geneve", udp(50_000, 6081, &ethernet)),
         ("GTP", udp(50_000, 2152, &[vec![0; 8], inner_v4()].concat())),
         ("ESP in UDP", udp(4500, 4500, &inner_v4())),

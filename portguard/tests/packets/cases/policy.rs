@@ -102,3 +102,25 @@ fn m05_every_port_must_be_asked_for() {
     filter.expect("sctp", &ipv4(sctp(1, 22)), "pass default-pass");
     filter.expect("other port", &ipv4(tcp(22, 23)), "pass default-pass");
 }
+
+/// Names of services stood for other ports, or for other protocols.
+#[test]
+fn m12_names_of_services_are_their_ports() {
+    let rule = "{ name: named, action: drop, ports: [ssh, www, x11-1, syslog, biff, 512/sctp] }";
+    let mut filter = Filter::new("", &[rule]);
+    for port in [22, 80, 6001] {
+        let expected = format!("drop named tcp/{port}");
+        filter.expect("tcp", &ipv4(tcp(1, port)), &expected);
+        filter.expect("udp", &ipv4(udp(1, port, b"")), "pass default-pass");
+    }
+    // `shell` is 514 of TCP and `exec` is 512: other services than `syslog` and `biff`.
+    for port in [512, 514] {
+        let expected = format!("drop named udp/{port}");
+        filter.expect("udp", &ipv6(udp(1, port, b"")), &expected);
+        filter.expect("tcp", &ipv6(tcp(1, port)), "pass default-pass");
+    }
+    filter.expect("sctp", &ipv4(sctp(1, 512)), "drop named sctp/512");
+    for port in [11, 6000, 6002] {
+        filter.expect("not x11-1", &ipv4(tcp(1, port)), "pass default-pass");
+    }
+}
