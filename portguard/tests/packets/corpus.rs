@@ -4,6 +4,7 @@
 //! `PORTGUARD_WRITE_CORPUS=1 cargo test -p portguard --test packets corpus`.
 
 mod case;
+mod errors;
 mod essential;
 mod extensions;
 mod fragments;
@@ -28,7 +29,7 @@ const WRITE_ENV: &str = "PORTGUARD_WRITE_CORPUS";
 /// What a part of the corpus is about, and its cases.
 type Part = (&'static str, fn() -> Vec<Case>);
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("Headers before the port", headers::cases),
     ("IPv6 extension headers", extensions::cases),
     ("Fragments", fragments::cases),
@@ -37,6 +38,7 @@ const PARTS: [Part; 10] = [
     ("Addresses, ports and trust", names::cases),
     ("Essential traffic", essential::cases),
     ("Replies", replies::cases),
+    ("Errors about what was sent", errors::cases),
     ("Limits", limits::cases),
     ("Answers to what is rejected", rejected::cases),
 ];
