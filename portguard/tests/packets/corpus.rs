@@ -75,7 +75,8 @@ fn index() -> String {
     let mut text = String::from(
         "# Attempts to get past the filter\n\n\
          Each is a frame or several, built by hand, with the policy that they meet and what must become of them: the\n\
-         verdict, the one outcome that counts them, and what the table of drops by port counts. The cases are in\n\
+         verdict, the one outcome that counts them, and what the table of drops by port counts. Most meet a policy of one\n\
+         rule, `ssh`, which drops port 22; a rule is called by its name. The cases are in\n\
          `portguard/tests/packets/corpus/`, and every run of the tests sends them through the kernel's program. This\n\
          page is made from them.\n",
     );

@@ -75,6 +75,15 @@ pub(super) fn cases() -> Vec<Case> {
         .arrives(error(&asked()[..14 + 19]), "drop default-drop 1")
         .arrives(error(&asked()[..14 + 20 + 8]), "pass reply"),
         strict(
+            "error-that-quotes-padding",
+            "An error whose own length ends before the ports, which the padding of the frame spells.",
+        )
+        .leaves(asked())
+        .arrives(
+            with(error(&asked()), 14 + 2, &[0, 20 + 8 + 20]),
+            "drop default-drop 1",
+        ),
+        strict(
             "error-that-quotes-a-fragment",
             "An error about a later fragment, whose payload spells the ports of a flow.",
         )
