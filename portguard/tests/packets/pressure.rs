@@ -85,8 +85,9 @@ fn load(tables: &Tables, state: Option<State>) -> Generation {
 const REPLY: Outcome = Outcome::Builtin(Builtin::Reply);
 const DROPPED: Outcome = Outcome::Builtin(Builtin::DefaultDrop);
 
+/// A full table of sources meant no limit at all.
 #[test]
-fn sources_without_a_bucket_share_one_and_push_nobody_out() {
+fn c04_sources_without_a_bucket_share_one_and_push_nobody_out() {
     let places = u32::try_from(SOURCE_BUCKET_SETS * SOURCE_BUCKET_WAYS).unwrap();
     let host = Host::new(&[
         "{ name: web, action: limit, rate: 3/m, burst: 3, ports: 80/tcp, per: source }",
@@ -103,6 +104,10 @@ fn sources_without_a_bucket_share_one_and_push_nobody_out() {
     let again: Vec<_> = (0..4).map(|_| host.takes(&attempt_of(0))).collect();
     let (within, beyond) = (Outcome::Rule(0), Outcome::Limited(0));
     assert_eq!(again, [within, within, beyond, beyond]);
+    // One that comes after the flood is limited too, whether it finds a place or not.
+    let flooder = attempt_of(places * 2);
+    let passed = (0..100).filter(|_| host.takes(&flooder) == within).count();
+    assert!(passed <= 3, "{passed} of a burst of 3");
 }
 
 #[test]
