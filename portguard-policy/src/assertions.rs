@@ -5,7 +5,7 @@ use crate::interface::InterfacePattern;
 use crate::keys::{self, Field, Fields};
 use crate::policy::{Assertion, Fate};
 use crate::problem::{Problem, Span, quoted};
-use crate::traffic;
+use crate::traffic::{self, text::Purpose};
 use crate::validate::Validator;
 use crate::values::{list, text};
 
@@ -73,7 +73,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             return None;
         };
         let place = |within: Span| self.lines.within(value.span, text, within);
-        let read = match traffic::text::read(text, &self.host) {
+        let read = match traffic::text::read(text, &self.host, Purpose::Promise) {
             Ok(read) => read,
             Err(error) => {
                 let span = place(error.span);

@@ -10,13 +10,24 @@ use crate::problem::{Problem, Problems, Span, quoted};
 use crate::values::{list, text};
 
 /// Names that this policy gives to ports, beside those of the catalogue.
-#[derive(Debug, Default)]
-pub(crate) struct HostServices(BTreeMap<String, Vec<(Transport, PortRange)>>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostServices(BTreeMap<String, Vec<(Transport, PortRange)>>);
 
 impl HostServices {
     /// The ports of a name.
     pub(crate) fn find(&self, name: &str) -> Option<&[(Transport, PortRange)]> {
         self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// The name of a port, if one stands for it alone.
+    pub fn name_of(&self, transport: Transport, port: u16) -> Option<&str> {
+        let own = PortRange {
+            low: port,
+            high: port,
+        };
+        let stands_for = |ports: &Vec<(Transport, PortRange)>| ports.contains(&(transport, own));
+        let found = self.0.iter().find(|(_, ports)| stands_for(ports));
+        found.map(|(name, _)| name.as_str())
     }
 
     /// All names.

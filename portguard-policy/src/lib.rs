@@ -18,6 +18,7 @@ mod conditions;
 mod dead;
 mod document;
 mod evaluate;
+mod explain;
 mod files;
 mod host_services;
 mod interface;
@@ -49,7 +50,12 @@ pub use addresses::Addresses;
 pub use compile::{Attribution, CompileError, Limited, Meaning, Outcome, Tables, compile};
 pub use dead::shadowed_rules;
 pub use evaluate::{Evaluation, Evaluator, State, Stateless};
+pub use explain::{
+    Assumption, Broken, Description, Explanation, Mismatch, Named, NearMiss, Other, Replies,
+    explain,
+};
 pub use files::{Files, NoFiles};
+pub use host_services::HostServices;
 pub use interface::{Glob, InterfacePattern};
 pub use packet::{Packet, Payload};
 pub use policy::{

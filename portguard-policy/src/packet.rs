@@ -51,7 +51,22 @@ pub enum Payload {
 /// TTL and hop limit of a packet of which they do not matter.
 pub(crate) const USUAL_HOP_LIMIT: u8 = 64;
 
+/// TTL or hop limit as a packet has it mostly: messages of the link itself come with the one that proves that no router
+/// forwarded them.
+pub(crate) fn usual_hop_limit(payload: Payload, ipv4: bool) -> u8 {
+    match payload {
+        Payload::Icmp { kind, .. } if !ipv4 => match kind {
+            130..=132 | 143 => 1,
+            133..=137 => 255,
+            _ => USUAL_HOP_LIMIT,
+        },
+        Payload::Portless(IGMP) | Payload::LaterFragment(IGMP) if ipv4 => 1,
+        _ => USUAL_HOP_LIMIT,
+    }
+}
+
 const ICMP: u8 = 1;
+const IGMP: u8 = 2;
 const ICMPV6: u8 = 58;
 const FRAGMENT: u8 = 44;
 
@@ -151,6 +166,7 @@ impl Packet {
 /// Where a later fragment continues, in units of 8 bytes: behind 1,480 bytes, as on Ethernet.
 const FRAGMENT_UNITS: u16 = 185;
 
+/// In the language of [`crate::Description`], which reads it as this very packet.
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut ports = None;
@@ -189,15 +205,16 @@ impl fmt::Display for Packet {
             write!(f, " vlan {}", self.vlan)?;
         }
         if matches!(self.payload, Payload::LaterFragment(_)) {
-            f.write_str(" (a later fragment)")?;
+            f.write_str(" fragment")?;
         }
-        if self.hop_limit != USUAL_HOP_LIMIT {
+        let usual = usual_hop_limit(self.payload, self.source.is_ipv4());
+        if (self.hop_limit, usual) != (USUAL_HOP_LIMIT, USUAL_HOP_LIMIT) {
             let name = if self.source.is_ipv4() {
-                "TTL"
+                "ttl"
             } else {
-                "hop limit"
+                "hop-limit"
             };
-            write!(f, " ({name} {})", self.hop_limit)?;
+            write!(f, " {name} {}", self.hop_limit)?;
         }
         Ok(())
     }
@@ -279,10 +296,13 @@ mod tests {
         assert_eq!(six.to_string(), "tcp [::1]:5555 -> [::2]:22");
         six.payload = Payload::Icmp { kind: 135, code: 0 };
         six.hop_limit = 255;
-        assert_eq!(six.to_string(), "icmpv6/135/0 ::1 -> ::2 (hop limit 255)");
+        assert_eq!(six.to_string(), "icmpv6/135/0 ::1 -> ::2 hop-limit 255");
+        six.payload = Payload::Icmp { kind: 135, code: 0 };
+        six.hop_limit = USUAL_HOP_LIMIT;
+        assert_eq!(six.to_string(), "icmpv6/135/0 ::1 -> ::2 hop-limit 64");
         six.payload = Payload::LaterFragment(58);
         six.hop_limit = USUAL_HOP_LIMIT;
-        assert_eq!(six.to_string(), "58 ::1 -> ::2 (a later fragment)");
+        assert_eq!(six.to_string(), "58 ::1 -> ::2 fragment");
     }
 
     #[test]

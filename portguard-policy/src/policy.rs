@@ -5,8 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::addresses::Addresses;
+use crate::host_services::HostServices;
 use crate::interface::InterfacePattern;
 use crate::problem::Span;
+use crate::services;
 use crate::traffic::Traffic;
 
 /// A whole policy.
@@ -32,6 +34,8 @@ pub struct Policy {
     pub enforce: bool,
     /// Sources that no rule, ban or limit stops.
     pub trusted: Vec<Trusted>,
+    /// The host's own names of ports.
+    pub services: HostServices,
     /// The rules, in the order in which they are tried.
     pub rules: Vec<Rule>,
     /// What the policy promises to do. Whether it does is not a matter of its text.
@@ -104,6 +108,22 @@ impl Policy {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The name of a port: that of the policy's own `services`, or of the catalogue.
+    pub fn service_name(&self, transport: Transport, port: u16) -> Option<&str> {
+        let own = self.services.name_of(transport, port);
+        own.or_else(|| services::name_of(transport, port))
+    }
+
+    /// Whether an interface of this name may be guarded: also where the text leaves that to the routes or to the command
+    /// line.
+    pub fn guards(&self, name: &str) -> bool {
+        let guarded = &self.interfaces;
+        guarded.is_empty()
+            || guarded
+                .iter()
+                .any(|own| *own == InterfacePattern::DefaultRoute || own.matches(name))
     }
 
     /// A name for any interface that no rule names.

@@ -33,6 +33,8 @@ struct Catalogue {
     services: BTreeMap<&'static str, Service>,
     /// Alias to the names of the services that have it.
     aliases: BTreeMap<&'static str, Vec<&'static str>>,
+    /// The first service of each port.
+    ports: BTreeMap<(Transport, u16), &'static str>,
 }
 
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
@@ -44,6 +46,9 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
                 .entry(alias)
                 .or_default()
                 .push(service.name);
+        }
+        for port in &service.ports {
+            catalogue.ports.entry(*port).or_insert(service.name);
         }
         catalogue.services.insert(service.name, service);
     }
@@ -58,6 +63,11 @@ pub fn find(name: &str) -> Option<&'static Service> {
         let owner = catalogue.aliases.get(name)?.first()?;
         catalogue.services.get(owner)
     })
+}
+
+/// The name of a port.
+pub(crate) fn name_of(transport: Transport, port: u16) -> Option<&'static str> {
+    CATALOGUE.ports.get(&(transport, port)).copied()
 }
 
 /// What to write instead of a name that does not exist, or not for any of these protocols: services that
@@ -176,6 +186,9 @@ mod tests {
             assert_eq!(service.name, own);
             assert_eq!(service.ports, ports, "{name}");
         }
+        assert_eq!(name_of(Tcp, 22), Some("ssh"));
+        assert_eq!(name_of(Udp, 514), Some("syslog"));
+        assert_eq!(name_of(Sctp, 22), None);
         assert_eq!(find("SSH"), None);
         assert_eq!(find("nosuchname"), None);
     }

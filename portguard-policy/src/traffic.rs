@@ -11,6 +11,7 @@ use crate::policy::Transport;
 use crate::prefix::Prefix;
 use crate::problem::Span;
 use crate::protocols::protocol_name;
+use crate::traffic::text::Purpose;
 
 /// Packets that have something in common. What is not stated may be anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Traffic {
     ///
     /// The first thing that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, TrafficError> {
-        text::read(text, &HostServices::default()).map(|read| read.traffic)
+        text::read(text, &HostServices::default(), Purpose::Promise).map(|read| read.traffic)
     }
 
     /// Whether packets of a family can be meant.
@@ -90,6 +91,16 @@ impl Traffic {
 }
 
 impl TrafficProtocol {
+    /// Its number in the IP header.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Transport(transport) => transport.number(),
+            Self::Icmp { .. } => 1,
+            Self::Icmpv6 { .. } => 58,
+            Self::Number(number) => number,
+        }
+    }
+
     /// Whether it has ports.
     pub fn has_ports(self) -> bool {
         matches!(self, Self::Transport(_))

@@ -71,6 +71,12 @@ pub(crate) fn by_name(name: &str, is_ipv6: bool) -> Option<u8> {
     found.map(|(_, kind)| *kind)
 }
 
+/// The name of a type in one of the registries.
+pub(crate) fn name_of(kind: u8, is_ipv6: bool) -> Option<&'static str> {
+    let found = registry(is_ipv6).iter().find(|(_, own)| *own == kind);
+    found.map(|(name, _)| *name)
+}
+
 /// All names of one of the registries.
 pub(crate) fn names(is_ipv6: bool) -> impl Iterator<Item = &'static str> {
     registry(is_ipv6).iter().map(|(name, _)| *name)

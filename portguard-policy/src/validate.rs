@@ -159,6 +159,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                 Some(field) => self.trusted(field),
                 None => Vec::new(),
             },
+            services: self.host.clone(),
             rules: self.rules(&fields, settings),
             assertions: match fields.get("assert") {
                 Some(field) => self.assertions(field),

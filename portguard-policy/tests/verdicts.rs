@@ -8,8 +8,8 @@ use portguard_common::abi::{
 };
 use portguard_common::limits;
 use portguard_policy::{
-    AttachMode, Attribution, CompileError, Fate, Fragments, Policy, PortRange, Rule, RuleAction,
-    ServiceMatch, Span, Transport,
+    AttachMode, Attribution, CompileError, Fate, Fragments, HostServices, Policy, PortRange, Rule,
+    RuleAction, ServiceMatch, Span, Transport,
 };
 use proptest::prelude::*;
 
@@ -302,6 +302,7 @@ fn policy_of(rules: Vec<Rule>) -> Policy {
         fragments: Fragments::Pass,
         enforce: true,
         trusted: Vec::new(),
+        services: HostServices::default(),
         rules,
         assertions: Vec::new(),
     }

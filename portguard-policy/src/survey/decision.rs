@@ -51,6 +51,17 @@ impl Effect {
 }
 
 impl Decision {
+    /// The same of packets that take no token of a rule's limit: of TCP, all but attempts to connect.
+    pub(crate) fn of_no_attempt(self) -> Self {
+        match (self.outcome, self.effect) {
+            (Outcome::Rule(_), Effect::Limit { .. }) => Self {
+                effect: Effect::Pass,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// What the tables say of packets of a cell.
     pub(crate) fn new(tables: &Tables, cell: u16, essential: bool, later_fragment: bool) -> Self {
         let meaning = &tables.meaning;

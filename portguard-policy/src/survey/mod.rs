@@ -70,7 +70,9 @@ pub(crate) struct Region {
     source_port: Option<u16>,
     destination_port: Option<u16>,
     protocol: Option<TrafficProtocol>,
-    /// Fragments other than the first too.
+    /// Whole packets and first fragments.
+    others: bool,
+    /// Fragments other than the first.
     later_fragments: bool,
 }
 
@@ -89,6 +91,7 @@ impl Region {
             source_port: None,
             destination_port: None,
             protocol: None,
+            others: true,
             later_fragments: true,
         }
     }
@@ -96,15 +99,31 @@ impl Region {
     /// The packets that a description means, no later fragments. `interfaces` are meant where it names none.
     pub(crate) fn of(traffic: &Traffic, interfaces: Vec<Option<String>>) -> Self {
         let named = traffic.interface.clone();
+        let mut sources = ranges(traffic.source);
+        for (family, is_ipv4) in [(0, true), (1, false)] {
+            if !traffic.is_possible(is_ipv4) {
+                sources[family] = None;
+            }
+        }
         Self {
             interfaces: named.map_or(interfaces, |name| vec![Some(name)]),
             vlans: traffic.vlan.map_or(0..=4095, |vlan| vlan..=vlan),
-            sources: ranges(traffic.source),
+            sources,
             destinations: ranges(traffic.destination),
             source_port: traffic.source_port,
             destination_port: traffic.destination_port,
             protocol: traffic.protocol,
+            others: true,
             later_fragments: false,
+        }
+    }
+
+    /// The same of later fragments alone. The description states no port and no type.
+    pub(crate) fn of_later_fragments(traffic: &Traffic, interfaces: Vec<Option<String>>) -> Self {
+        Self {
+            others: false,
+            later_fragments: true,
+            ..Self::of(traffic, interfaces)
         }
     }
 }
@@ -240,7 +259,13 @@ impl<'t> Pair<'t> {
                     let decisions = [0, 1].map(|side: usize| {
                         let essential = last.tag >> side & 1 == 1;
                         let cell = last.classes[side];
-                        Decision::new(self.tables[side], cell, essential, later_fragment)
+                        let tables = self.tables[side];
+                        let decision = Decision::new(tables, cell, essential, later_fragment);
+                        if group.is_of_no_attempts() {
+                            decision.of_no_attempt()
+                        } else {
+                            decision
+                        }
                     });
                     let found = Found {
                         decisions,

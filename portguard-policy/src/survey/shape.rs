@@ -21,6 +21,18 @@ pub(super) struct Group {
     pub(super) blocks: Vec<Block>,
 }
 
+impl Group {
+    /// Whether none of its packets is an attempt to connect, of a protocol of which only these count for limits: later
+    /// fragments of TCP, which are a group of their own.
+    pub(super) fn is_of_no_attempts(&self) -> bool {
+        let is_tcp = |block: &Block| match block.kind {
+            Kind::LaterFragment(first) => first == Transport::Tcp.number() && block.last == 0,
+            _ => false,
+        };
+        self.blocks.iter().all(is_tcp)
+    }
+}
+
 /// Services that stand one after another in each side's table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
@@ -100,10 +112,13 @@ impl Block {
             self.within(low, high)
         };
         match (self.kind, region.protocol) {
-            (Kind::LaterFragment(_), _) => {
-                let all = region.later_fragments && region.protocol.is_none() && !ports;
-                all.then_some(self)
+            (Kind::LaterFragment(_), _) if ports || !region.later_fragments => None,
+            (Kind::LaterFragment(_), Some(protocol)) => {
+                let number = protocol.number().into();
+                self.within(number, number)
             }
+            (Kind::LaterFragment(_), None) => Some(self),
+            _ if !region.others => None,
             (Kind::Ports(..), None) => self.within(low, high),
             (Kind::Ports(own, _), Some(TrafficProtocol::Transport(wanted))) if own == wanted => {
                 self.within(low, high)

@@ -13,27 +13,62 @@ use crate::values::decimal;
 pub(super) const FORM: &str =
     "the form is `[PROTOCOL] [SOURCE][:PORT] -> [DESTINATION][:PORT] [via INTERFACE] [vlan N]`";
 
+const FORM_OF_QUESTION: &str = "the form is `[PROTOCOL] [SOURCE][:PORT] -> [DESTINATION][:PORT] [via INTERFACE] \
+                                [vlan N] [fragment] [ttl N]`";
+
+/// What a description is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Promising something of all packets that it means.
+    Promise,
+    /// Asking about one packet. `fragment` and `ttl N` may follow then, and all that can be in a header may be said.
+    Question,
+}
+
+impl Purpose {
+    fn form(self) -> &'static str {
+        match self {
+            Self::Promise => FORM,
+            Self::Question => FORM_OF_QUESTION,
+        }
+    }
+}
+
 /// What was read.
 pub(crate) struct Read {
     pub(crate) traffic: Traffic,
+    /// `fragment`: a later fragment is meant.
+    pub(crate) later_fragment: bool,
+    /// `ttl N`, or `hop-limit N`.
+    pub(crate) hop_limit: Option<u8>,
     /// Prefixes whose bits behind the length were masked.
     pub(crate) masked: Vec<(Span, Prefix)>,
     /// Where the interface is named.
     pub(crate) interface: Option<Span>,
+    /// Where all of it stands.
+    pub(crate) whole: Span,
 }
 
 /// Reads a description. `host` has the host's own names of ports.
-pub(crate) fn read(text: &str, host: &HostServices) -> Result<Read, TrafficError> {
+pub(crate) fn read(
+    text: &str,
+    host: &HostServices,
+    purpose: Purpose,
+) -> Result<Read, TrafficError> {
     let Some(arrow) = text.find("->") else {
         let span = Span {
             start: 0,
             end: text.len(),
         };
-        return Err(error(span, format!("{} has no `->`", quoted(text)), FORM));
+        let message = format!("{} has no `->`", quoted(text));
+        return Err(error(span, message, purpose.form()));
     };
     let mut reader = Reader {
         host,
+        purpose,
         traffic: Traffic::default(),
+        later_fragment: None,
+        hop_limit: None,
         masked: Vec::new(),
         interface: None,
     };
@@ -41,6 +76,7 @@ pub(crate) fn read(text: &str, host: &HostServices) -> Result<Read, TrafficError
     let after = words(text, arrow + 2, text.len());
     reader.before(&before)?;
     reader.after(&after)?;
+    reader.check_fragment()?;
     let traffic = &reader.traffic;
     let whole = Span {
         start: before.first().map_or(arrow, |word| word.span.start),
@@ -55,10 +91,16 @@ pub(crate) fn read(text: &str, host: &HostServices) -> Result<Read, TrafficError
     }
     Ok(Read {
         traffic: reader.traffic,
+        later_fragment: reader.later_fragment.is_some(),
+        hop_limit: reader.hop_limit,
         masked: reader.masked,
         interface: reader.interface,
+        whole,
     })
 }
+
+/// What may follow the destination.
+const KEYS: [&str; 5] = ["via", "vlan", "fragment", "ttl", "hop-limit"];
 
 /// A word of the text and where it stands.
 #[derive(Clone, Copy)]
@@ -105,7 +147,11 @@ fn words(text: &str, start: usize, end: usize) -> Vec<Word<'_>> {
 
 struct Reader<'h> {
     host: &'h HostServices,
+    purpose: Purpose,
     traffic: Traffic,
+    /// Where it is said.
+    later_fragment: Option<Span>,
+    hop_limit: Option<u8>,
     masked: Vec<(Span, Prefix)>,
     interface: Option<Span>,
 }
@@ -119,7 +165,7 @@ impl Reader<'_> {
             [only] if is_endpoint(only) => (None, Some(only)),
             [only] => (Some(only), None),
             [protocol, source] => (Some(protocol), Some(source)),
-            [_, _, more, ..] => return Err(unexpected(more)),
+            [_, _, more, ..] => return Err(self.unexpected(more)),
         };
         if let Some(word) = protocol {
             self.traffic.protocol = protocol::read(word)?;
@@ -130,11 +176,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// `[DESTINATION][:PORT] [via INTERFACE] [vlan N]`
+    /// `[DESTINATION][:PORT] [via INTERFACE] [vlan N]`, in a question also `[fragment] [ttl N]`
     fn after(&mut self, words: &[Word<'_>]) -> Result<(), TrafficError> {
         let mut rest = words;
         if let [destination, others @ ..] = rest
-            && !matches!(destination.text, "via" | "vlan")
+            && !KEYS.contains(&destination.text)
         {
             (self.traffic.destination, self.traffic.destination_port) =
                 self.endpoint(destination)?;
@@ -144,23 +190,78 @@ impl Reader<'_> {
             let value = others.first();
             match key.text {
                 "via" if self.traffic.interface.is_none() => {
-                    let value = value.ok_or_else(|| incomplete(key, "the name of an interface"))?;
+                    let value =
+                        value.ok_or_else(|| self.incomplete(key, "the name of an interface"))?;
                     self.traffic.interface = Some(interface(value)?);
                     self.interface = Some(value.span);
                 }
                 "vlan" if self.traffic.vlan.is_none() => {
-                    let value = value.ok_or_else(|| incomplete(key, "a VLAN ID or `none`"))?;
-                    self.traffic.vlan = Some(vlan(value)?);
+                    let value = value.ok_or_else(|| self.incomplete(key, "a VLAN ID or `none`"))?;
+                    self.traffic.vlan = Some(self.vlan(value)?);
                 }
-                "via" | "vlan" => {
-                    let message = format!("`{}` stands twice", key.text);
+                "fragment" | "ttl" | "hop-limit" if self.purpose == Purpose::Promise => {
+                    return Err(error(
+                        key.span,
+                        format!("an assertion says nothing of `{}`", key.text),
+                        "remove it: whole packets are meant, and every TTL; `portguard explain` knows both",
+                    ));
+                }
+                "fragment" if self.later_fragment.is_none() => {
+                    self.later_fragment = Some(key.span);
+                    rest = others;
+                    continue;
+                }
+                "ttl" | "hop-limit" if self.hop_limit.is_none() => {
+                    let value =
+                        value.ok_or_else(|| self.incomplete(key, "a number from 0 to 255"))?;
+                    self.hop_limit = Some(hop_limit(value)?);
+                }
+                key_of_two if KEYS.contains(&key_of_two) => {
+                    let message = format!("`{key_of_two}` stands twice");
                     return Err(error(key.span, message, "remove one of the two"));
                 }
-                _ => return Err(unexpected(key)),
+                _ => return Err(self.unexpected(key)),
             }
             rest = &others[1..];
         }
         Ok(())
+    }
+
+    fn unexpected(&self, word: &Word<'_>) -> TrafficError {
+        error(
+            word.span,
+            format!("{} is unexpected here", quoted(word.text)),
+            self.purpose.form(),
+        )
+    }
+
+    fn incomplete(&self, key: &Word<'_>, wanted: &str) -> TrafficError {
+        error(
+            key.span,
+            format!("behind `{}` {wanted} is missing", key.text),
+            self.purpose.form(),
+        )
+    }
+
+    /// A later fragment has no port and no type.
+    fn check_fragment(&self) -> Result<(), TrafficError> {
+        let Some(span) = self.later_fragment else {
+            return Ok(());
+        };
+        let traffic = &self.traffic;
+        let what = match traffic.protocol {
+            _ if traffic.source_port.is_some() || traffic.destination_port.is_some() => "port",
+            Some(
+                TrafficProtocol::Icmp { kind: Some(_), .. }
+                | TrafficProtocol::Icmpv6 { kind: Some(_), .. },
+            ) => "type",
+            _ => return Ok(()),
+        };
+        Err(error(
+            span,
+            format!("a later fragment has no {what}: only the first one does"),
+            format!("remove `fragment`, or the {what}"),
+        ))
     }
 
     /// An address or prefix, a port behind a `:`, or both. An address of IPv6 with a port is in brackets.
@@ -237,7 +338,8 @@ impl Reader<'_> {
         let is_name = word.text.starts_with(|c: char| c.is_ascii_lowercase());
         if !is_name {
             let port = decimal(word.text).and_then(|port| u16::try_from(port).ok());
-            return port.filter(|port| *port > 0).ok_or_else(|| {
+            let may_be_0 = self.purpose == Purpose::Question;
+            return port.filter(|port| *port > 0 || may_be_0).ok_or_else(|| {
                 error(
                     word.span,
                     format!("expected a port, found {}", quoted(word.text)),
@@ -253,6 +355,26 @@ impl Reader<'_> {
             ));
         };
         self.named(word, transport)
+    }
+
+    fn vlan(&self, word: &Word<'_>) -> Result<u16, TrafficError> {
+        if word.text == NO_VLAN {
+            return Ok(0);
+        }
+        // The last ID is reserved, so no policy names it, but a tag can hold it (IEEE 802.1Q).
+        let last = match self.purpose {
+            Purpose::Promise => LAST_VLAN,
+            Purpose::Question => LAST_VLAN + 1,
+        };
+        let vlan = decimal(word.text).and_then(|vlan| u16::try_from(vlan).ok());
+        vlan.filter(|vlan| (1..=last).contains(vlan))
+            .ok_or_else(|| {
+                error(
+                    word.span,
+                    format!("expected a VLAN ID or `none`, found {}", quoted(word.text)),
+                    format!("write a plain decimal number from 1 to {LAST_VLAN}"),
+                )
+            })
     }
 
     fn named(&self, word: &Word<'_>, transport: Transport) -> Result<u16, TrafficError> {
@@ -312,35 +434,18 @@ fn interface(word: &Word<'_>) -> Result<String, TrafficError> {
     }
 }
 
-fn vlan(word: &Word<'_>) -> Result<u16, TrafficError> {
-    if word.text == NO_VLAN {
-        return Ok(0);
-    }
-    let vlan = decimal(word.text).and_then(|vlan| u16::try_from(vlan).ok());
-    vlan.filter(|vlan| (1..=LAST_VLAN).contains(vlan))
-        .ok_or_else(|| {
-            error(
-                word.span,
-                format!("expected a VLAN ID or `none`, found {}", quoted(word.text)),
-                format!("write a plain decimal number from 1 to {LAST_VLAN}"),
-            )
-        })
-}
-
-fn unexpected(word: &Word<'_>) -> TrafficError {
-    error(
-        word.span,
-        format!("{} is unexpected here", quoted(word.text)),
-        FORM,
-    )
-}
-
-fn incomplete(key: &Word<'_>, wanted: &str) -> TrafficError {
-    error(
-        key.span,
-        format!("behind `{}` {wanted} is missing", key.text),
-        FORM,
-    )
+fn hop_limit(word: &Word<'_>) -> Result<u8, TrafficError> {
+    let number = decimal(word.text).and_then(|number| u8::try_from(number).ok());
+    number.ok_or_else(|| {
+        error(
+            word.span,
+            format!(
+                "expected a number from 0 to 255, found {}",
+                quoted(word.text)
+            ),
+            "a TTL or hop limit is a plain decimal number",
+        )
+    })
 }
 
 pub(super) fn error(

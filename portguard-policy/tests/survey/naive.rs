@@ -25,7 +25,12 @@ pub(crate) fn decide(policy: &Policy, packet: &Packet) -> (Outcome, Effect) {
     let essential = policy.essential && is_essential(packet);
     for (index, rule) in policy.rules.iter().enumerate() {
         if rule.enforce && arrives(&rule.interfaces) && matches(rule, packet, essential) {
-            return (Outcome::Rule(index), effect(rule.action));
+            // Of TCP only attempts to connect count for a limit, and a later fragment is none.
+            let effect = match (rule.action, packet.payload) {
+                (RuleAction::Limit(_), Payload::LaterFragment(6)) => Effect::Pass,
+                (action, _) => effect(action),
+            };
+            return (Outcome::Rule(index), effect);
         }
     }
     let (builtin, effect) = match (policy.fragments, policy.default) {

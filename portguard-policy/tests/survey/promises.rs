@@ -126,7 +126,7 @@ fn essential_traffic_and_trusted_sources_pass() {
         messages(ETH0, &[all], &assertions),
         [
             "the assertion fails: `icmp/3/0 203.0.113.7 -> 192.0.2.1` is passed by the exemption of essential traffic",
-            "the assertion fails: `icmpv6/134/0 2001:db8::7 -> 2001:db8::1 (hop limit 255)` is passed by the exemption of \
+            "the assertion fails: `icmpv6/134/0 2001:db8::7 -> 2001:db8::1 hop-limit 255` is passed by the exemption of \
              essential traffic",
         ]
     );
