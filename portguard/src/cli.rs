@@ -12,6 +12,25 @@ Exit codes:
   2  the command line is wrong
   3  the system refuses: permission, kernel, interface, no daemon";
 
+const EXPLAIN_HELP: &str = "\
+The packet, in the language of `assert`:
+  [PROTOCOL] [SOURCE][:PORT] -> [DESTINATION][:PORT]
+  [via INTERFACE] [vlan N] [fragment] [ttl N]
+
+  tcp 203.0.113.7:5555 -> 192.0.2.1:22 via eth0 vlan 10
+  udp [2001:db8::7]:5555 -> [2001:db8::1]:domain
+  icmp/echo-request 203.0.113.7 -> 192.0.2.1
+  tcp -> :https
+
+What it does not state is assumed, and said. `fragment` is a fragment other than the
+first, `ttl` (or `hop-limit`) the IPv4 TTL or IPv6 hop limit.
+
+Exit codes:
+  0  the packet is explained, whatever happens to it
+  1  the policy is refused
+  2  the command line is wrong, or the packet
+  3  the system refuses";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
@@ -42,6 +61,9 @@ pub enum Command {
     /// Run the frames of a capture through the filter, without sending or attaching anything.
     #[command(after_help = EXIT_CODES)]
     Replay(Replay),
+    /// Say what a policy does with a packet, which rule decides, and why the rules before it do not match. Needs no root.
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(Explain),
     /// Print the JSON schema of policies, for editors: completion, descriptions, and the mistakes of shape.
     #[command(after_help = EXIT_CODES)]
     Schema,
@@ -130,6 +152,24 @@ pub struct Replay {
     #[arg(value_name = "CAPTURE")]
     pub capture: PathBuf,
     /// How to print it; JSON is one object a frame.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `portguard explain`
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Policy file. It may break its own assertions.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/portguard/policy.yaml"
+    )]
+    pub policy: PathBuf,
+    /// The packet, in quotes.
+    #[arg(value_name = "PACKET", allow_hyphen_values = true)]
+    pub packet: String,
+    /// How to print it.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

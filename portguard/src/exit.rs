@@ -50,6 +50,14 @@ impl Failure {
         }
     }
 
+    /// The command line is wrong.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            error: error.into(),
+        }
+    }
+
     /// The system refuses.
     pub fn system(error: impl Into<anyhow::Error>) -> Self {
         Self {

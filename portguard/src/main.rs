@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => commands::status::status(&arguments),
         Command::Counters(arguments) => commands::counters::counters(&arguments),
         Command::Replay(arguments) => commands::replay::replay(&arguments),
+        Command::Explain(arguments) => commands::explain::explain(&arguments),
         Command::Schema => commands::schema::schema(),
     };
     match result {

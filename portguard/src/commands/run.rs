@@ -5,7 +5,7 @@ use portguard_policy::InterfacePattern;
 
 use crate::cli::Run;
 use crate::daemon::{self, Options};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::output;
 
 /// Runs the daemon.
@@ -18,10 +18,8 @@ pub fn run(arguments: Run) -> Outcome {
         .interface
         .iter()
         .map(|text| {
-            InterfacePattern::parse(text).map_err(|problem| Failure {
-                exit: Exit::Usage,
-                error: anyhow!("`--interface {text}`: {problem}"),
-            })
+            InterfacePattern::parse(text)
+                .map_err(|problem| Failure::usage(anyhow!("`--interface {text}`: {problem}")))
         })
         .collect::<Outcome<_>>()?;
     output::start_log();

@@ -1,9 +1,12 @@
 //! Turning what commands return into text. Nothing else in this crate prints.
 
 mod counters;
+mod decided;
+mod explain;
 pub mod problems;
 mod replay;
 mod status;
+mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -12,6 +15,7 @@ use anyhow::Context as _;
 use crate::exit::{Failure, Outcome};
 
 pub use counters::counters;
+pub use explain::explanation;
 pub use replay::Replay;
 pub use status::{reloaded, status};
 

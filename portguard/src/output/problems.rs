@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use portguard_policy::{Problem, Severity, Span};
+use portguard_policy::{Problem, Severity, Span, TrafficError};
 
 use crate::policy_file::{Loaded, PolicyError, PolicyFile, beside};
 
@@ -60,6 +60,17 @@ pub fn verdict(loaded: &Loaded) -> String {
         "{}: ok, {rules} rule{plural}{with}",
         loaded.file.path.display()
     )
+}
+
+/// What is wrong with a packet that was described, with its place in the description.
+#[must_use]
+pub fn packet_error(text: &str, error: &TrafficError) -> String {
+    let title = Level::ERROR.primary_title(error.message.as_str());
+    let place = AnnotationKind::Primary.span(range(error.span, text));
+    let group = title
+        .element(Snippet::source(text).path("packet").annotation(place))
+        .element(Level::HELP.message(error.hint.as_str()));
+    Renderer::plain().render(&[group])
 }
 
 fn render(file: &PolicyFile, problem: &Problem) -> String {

@@ -6,6 +6,7 @@ mod bad_input;
 mod capabilities;
 mod default_drop;
 mod egress;
+mod explain;
 mod features;
 mod interfaces;
 mod lifecycle;
