@@ -1,6 +1,10 @@
 //! Which interfaces a policy guards.
 
+mod kinds;
+
 use std::fmt;
+
+pub(crate) use self::kinds::kinds;
 
 /// Longest name of an interface, in bytes: `IFNAMSIZ` of `linux/if.h` less the final NUL.
 const NAME_BYTES: usize = 15;

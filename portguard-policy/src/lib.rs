@@ -16,6 +16,7 @@ mod assertions;
 mod compile;
 mod conditions;
 mod dead;
+mod diff;
 mod document;
 mod evaluate;
 mod explain;
@@ -49,6 +50,7 @@ mod values;
 pub use addresses::Addresses;
 pub use compile::{Attribution, CompileError, Limited, Meaning, Outcome, Tables, compile};
 pub use dead::shadowed_rules;
+pub use diff::{DiffError, Difference, SettingChange, diff};
 pub use evaluate::{Evaluation, Evaluator, State, Stateless};
 pub use explain::{
     Assumption, Broken, Description, Explanation, Mismatch, Named, NearMiss, Other, Replies,
@@ -69,7 +71,8 @@ pub use protocols::protocol_name;
 pub use schema::schema;
 pub use services::{Service, find as find_service};
 pub use survey::{
-    Change, ClosedPorts, Decision, Effect, TooComplex, changes, check_assertions, closed_udp_ports,
+    Change, ChangeKind, ClosedPorts, Decision, Effect, TooComplex, changes, check_assertions,
+    closed_udp_ports,
 };
 pub use traffic::{Traffic, TrafficError, TrafficProtocol};
 pub use validate::{Checked, check};

@@ -31,6 +31,17 @@ Exit codes:
   2  the command line is wrong, or the packet
   3  the system refuses";
 
+const DIFF_HELP: &str = "\
+All packets are compared, not samples, on the interfaces that both policies guard. Names,
+comments, the order of rules, and rules that only count are no difference in themselves.
+
+Exit codes:
+  0  the policies do the same
+  1  they differ; or one of them is refused, or it cannot be told whether they differ:
+     then standard output is empty
+  2  the command line is wrong
+  3  the system refuses";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
@@ -64,6 +75,9 @@ pub enum Command {
     /// Say what a policy does with a packet, which rule decides, and why the rules before it do not match. Needs no root.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(Explain),
+    /// Say which packets another policy treats differently, each kind with an example. Needs no root.
+    #[command(after_help = DIFF_HELP)]
+    Diff(Diff),
     /// Print the JSON schema of policies, for editors: completion, descriptions, and the mistakes of shape.
     #[command(after_help = EXIT_CODES)]
     Schema,
@@ -169,6 +183,20 @@ pub struct Explain {
     /// The packet, in quotes.
     #[arg(value_name = "PACKET", allow_hyphen_values = true)]
     pub packet: String,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `portguard diff`
+#[derive(Args, Debug)]
+pub struct Diff {
+    /// Policy file, as it was.
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// Policy file, as it would be.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -7,18 +7,20 @@ use portguard::cli::{Cli, Command};
 use portguard::{commands, output};
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Cli::parse().command {
-        Command::Run(arguments) => commands::run::run(arguments),
-        Command::Check(arguments) => commands::check::check(&arguments),
-        Command::Reload(arguments) => commands::reload::reload(&arguments),
-        Command::Status(arguments) => commands::status::status(&arguments),
-        Command::Counters(arguments) => commands::counters::counters(&arguments),
-        Command::Replay(arguments) => commands::replay::replay(&arguments),
-        Command::Explain(arguments) => commands::explain::explain(&arguments),
-        Command::Schema => commands::schema::schema(),
+        Command::Run(arguments) => commands::run::run(arguments).map(done),
+        Command::Check(arguments) => commands::check::check(&arguments).map(done),
+        Command::Reload(arguments) => commands::reload::reload(&arguments).map(done),
+        Command::Status(arguments) => commands::status::status(&arguments).map(done),
+        Command::Counters(arguments) => commands::counters::counters(&arguments).map(done),
+        Command::Replay(arguments) => commands::replay::replay(&arguments).map(done),
+        Command::Explain(arguments) => commands::explain::explain(&arguments).map(done),
+        Command::Diff(arguments) => commands::diff::diff(&arguments),
+        Command::Schema => commands::schema::schema().map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(failure) => {
             output::failure(&failure);
             failure.exit.into()

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portguard_policy::{
-    Effect, Evaluator, Fate, Outcome, Packet, Payload, Policy, Stateless, Tables, Traffic,
-    Transport, changes, check_assertions, closed_udp_ports,
+    ChangeKind, Effect, Evaluator, Fate, Outcome, Packet, Payload, Policy, Stateless, Tables,
+    Traffic, Transport, changes, check_assertions, closed_udp_ports,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -148,10 +148,22 @@ proptest! {
         let (old, old_tables) = read(&old);
         let (new, new_tables) = read(&new);
         let mut expected: BTreeSet<[(Outcome, Effect); 2]> = BTreeSet::new();
+        let mut limits: BTreeSet<[(Outcome, Effect); 2]> = BTreeSet::new();
         for packet in universe() {
             let both = [decide(&old, packet), decide(&new, packet)];
             if both[0].1 != both[1].1 {
                 expected.insert(both);
+            } else if matches!(both[0].1, Effect::Limit { .. }) {
+                limits.insert(both);
+            }
+        }
+        // What took its tokens in one place must not take them in two, nor the other way round.
+        for own in &limits {
+            let apart = |other: &[(Outcome, Effect); 2]| {
+                (own[0].0 == other[0].0) != (own[1].0 == other[1].0)
+            };
+            if limits.iter().any(apart) {
+                expected.insert(*own);
             }
         }
         let found = changes(&old_tables, &new_tables).expect("small");
@@ -161,6 +173,8 @@ proptest! {
             .collect();
         prop_assert_eq!(pairs, expected);
         for change in &found {
+            let is_other = change.before.effect != change.after.effect;
+            prop_assert_eq!(change.kind == ChangeKind::Effect, is_other);
             let mut example = change.example.clone();
             prop_assert_eq!(evaluate(&old_tables, &example), change.before.outcome, "{}", example);
             prop_assert_eq!(evaluate(&new_tables, &example), change.after.outcome, "{}", example);

@@ -3,6 +3,7 @@
 pub mod check;
 mod client;
 pub mod counters;
+pub mod diff;
 pub mod explain;
 pub mod reload;
 pub mod replay;

@@ -2,6 +2,7 @@
 
 mod counters;
 mod decided;
+mod diff;
 mod explain;
 pub mod problems;
 mod replay;
@@ -15,6 +16,7 @@ use anyhow::Context as _;
 use crate::exit::{Failure, Outcome};
 
 pub use counters::counters;
+pub use diff::difference;
 pub use explain::explanation;
 pub use replay::Replay;
 pub use status::{reloaded, status};
@@ -64,15 +66,30 @@ pub fn start_log() {
 }
 
 fn print(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Outcome {
-    let mut out = io::stdout().lock();
-    match write(&mut out).and_then(|()| out.flush()) {
-        Ok(()) => Ok(()),
+    match write_out(write) {
         // `portguard counters --follow | head` has what it wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(error)
-            .context("cannot write to standard output")
-            .map_err(Failure::system),
+        written => checked(written),
     }
+}
+
+/// Prints the last of a command whose exit code says something: it goes on where the reader has left.
+fn print_to_the_end(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Outcome {
+    match write_out(write) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => checked(written),
+    }
+}
+
+fn write_out(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write(&mut out).and_then(|()| out.flush())
+}
+
+fn checked(written: io::Result<()>) -> Outcome {
+    written
+        .context("cannot write to standard output")
+        .map_err(Failure::system)
 }
 
 fn print_json(value: &impl serde::Serialize) -> Outcome {
@@ -81,6 +98,9 @@ fn print_json(value: &impl serde::Serialize) -> Outcome {
 }
 
 fn print_json_pretty(value: &impl serde::Serialize) -> Outcome {
-    let text = serde_json::to_string_pretty(value).map_err(Failure::system)?;
-    print_lines([text.as_str()])
+    print_lines([json_pretty(value)?.as_str()])
+}
+
+fn json_pretty(value: &impl serde::Serialize) -> Outcome<String> {
+    serde_json::to_string_pretty(value).map_err(Failure::system)
 }

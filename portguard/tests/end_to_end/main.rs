@@ -5,6 +5,7 @@
 mod bad_input;
 mod capabilities;
 mod default_drop;
+mod diff;
 mod egress;
 mod explain;
 mod features;

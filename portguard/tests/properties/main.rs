@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a helper that fails, fails its test")]
 
+mod diff;
 mod explain;
 
 use std::net::IpAddr;
