@@ -37,9 +37,8 @@ comments, the order of rules, and rules that only count are no difference in the
 
 Exit codes:
   0  the policies do the same
-  1  they differ; or one of them is refused, or it cannot be told whether they differ:
-     then standard output is empty
-  2  the command line is wrong
+  1  they differ
+  2  the command line is wrong, one of them is refused, or it cannot be told whether they differ
   3  the system refuses";
 
 /// Filters packets at the XDP hook, before the kernel's network stack.

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 /// Exit codes. They are an interface: `--help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The policy or the request is refused.
+    /// The policy or the request is refused; of `diff`, the policies differ.
     Refused = 1,
-    /// The command line is wrong.
+    /// The command line is wrong; of `diff`, a policy is refused, too.
     Usage = 2,
     /// The system refuses: permission, kernel, interface, no daemon.
     System = 3,

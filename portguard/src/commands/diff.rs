@@ -10,7 +10,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, problems};
 use crate::policy_file::{self, Loaded};
 
-/// Says what another policy does differently. The exit code is that of `diff`: 1 if it does.
+/// Says what another policy does differently. The exit codes are those of diff(1): 1 if it does, 2 for trouble.
 ///
 /// # Errors
 ///
@@ -20,17 +20,15 @@ pub fn diff(arguments: &Diff) -> Outcome<ExitCode> {
     let new = load(&arguments.new)?;
     let difference = portguard_policy::diff((&old.policy, &old.tables), (&new.policy, &new.tables))
         .context("it cannot be told whether the policies differ")
-        .map_err(Failure::refused)?;
+        .map_err(Failure::usage)?;
     output::difference([&old.policy, &new.policy], &difference, arguments.format)?;
     Ok(if difference.is_none() {
         ExitCode::SUCCESS
     } else {
-        // The number of what is refused, too: neither is to be taken for "the same".
         Exit::Refused.into()
     })
 }
 
 fn load(path: &Path) -> Outcome<Loaded> {
-    policy_file::load(path)
-        .map_err(|error| Failure::refused(anyhow!(problems::policy_error(&error))))
+    policy_file::load(path).map_err(|error| Failure::usage(anyhow!(problems::policy_error(&error))))
 }

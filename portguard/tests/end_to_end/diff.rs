@@ -111,13 +111,13 @@ fn a_bad_policy_is_no_difference_and_no_success() {
     let bad = "version: 1\nrulez: []\n";
     for (old, new, file) in [(OLD, bad, "new.yaml:2:1"), (bad, OLD, "old.yaml:2:1")] {
         let output = diff(old, new, &[]);
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert_eq!(stdout(&output), "");
         assert!(stderr(&output).contains(file), "{}", stderr(&output));
     }
     // One that breaks its assertions is as bad, though it does the same.
     let output = diff(OLD, &format!("{OLD}assert: [pass: tcp -> :22]\n"), &[]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(
         stderr(&output).contains("the assertion fails"),
         "{}",
