@@ -650,4 +650,6 @@ mod pod {
     unsafe impl aya::Pod for super::PackedNode {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Trace {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::draw::Draw {}
 }

@@ -2,8 +2,9 @@
 //!
 //! The crate has neither `std` nor an allocator, since the kernel program is built from it: the layout
 //! of every map ([`abi`]), the capacities ([`limits`]), the parser ([`packet`]) and the classifier
-//! ([`classify`], with [`combine`], [`trie`], [`bucket`] and [`flow`]), and the answers to what is rejected
-//! ([`answer`]). They read through traits, so the same source runs in the kernel and on the host.
+//! ([`classify`], with [`combine`], [`trie`], [`bucket`] and [`flow`]), the answers to what is rejected
+//! ([`answer`]), and the packets that are drawn to measure all this ([`draw`]). They read through traits, so the
+//! same source runs in the kernel and on the host.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -13,6 +14,7 @@ pub mod answer;
 pub mod bucket;
 pub mod classify;
 pub mod combine;
+pub mod draw;
 pub mod flow;
 pub mod limiter;
 pub mod limits;

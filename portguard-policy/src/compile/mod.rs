@@ -72,6 +72,22 @@ pub(crate) struct AddressClasses {
     pub(crate) v6: Intervals<u128>,
 }
 
+impl Tables {
+    /// What the tables take together, in bytes. The kernel rounds up to pages.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Meaning { cells, limits, .. } = &self.meaning;
+        size_of_val(&self.services[..])
+            + size_of_val(&self.vlan_classes[..])
+            + size_of_val(&self.halves[..])
+            + size_of_val(&self.words[..])
+            + size_of_val(&self.rows[..])
+            + size_of_val(&self.nodes[..])
+            + size_of_val(&cells[..])
+            + size_of_val(&limits[..])
+    }
+}
+
 /// A policy that the tables cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {

@@ -16,8 +16,8 @@ use super::state::{self, State};
 use super::{fill, kernel};
 
 /// `XDP_DROP`, `XDP_PASS` and `XDP_TX`, what a program returns.
-const XDP_DROP: u32 = 1;
-const XDP_PASS: u32 = 2;
+pub(super) const XDP_DROP: u32 = 1;
+pub(super) const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
 
 /// Room for an answer beyond the length of its request. The program makes none that is longer; a test must
@@ -329,7 +329,7 @@ impl Generation {
     ///
     /// [`LoadError`] when the kernel refuses to run it.
     pub fn time(&self, frame: &[u8], repeat: u32) -> Result<f64, LoadError> {
-        super::floor::time(self.xdp()?, frame, repeat)
+        super::measure::time(self.xdp()?, frame, repeat)
     }
 
     fn last_trace(&self) -> Result<Trace, LoadError> {
@@ -343,7 +343,7 @@ impl Generation {
             .ok_or(LoadError::Missing(symbol::EGRESS))
     }
 
-    fn xdp(&self) -> Result<&Xdp, LoadError> {
+    pub(super) fn xdp(&self) -> Result<&Xdp, LoadError> {
         self.ebpf
             .program(self.program)
             .and_then(|program| <&Xdp>::try_from(program).ok())
