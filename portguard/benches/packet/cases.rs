@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, ensure};
 use portguard::dataplane::measure::Probe;
-use portguard::dataplane::generation::StartedFlow;
-use portguard::dataplane::{Counts, Generation, LoadOptions};
+
+use portguard::dataplane::{Counts, Generation, LoadOptions, StartedFlow};
 use portguard_common::draw::{Draw, Ports, destination_v4, source_v4};
 use portguard_policy::{Files, NoFiles, Transport};
 
