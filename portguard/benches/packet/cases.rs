@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use portguard::dataplane::measure::Probe;
 
 use portguard::dataplane::{Counts, Generation, LoadOptions, StartedFlow};
@@ -26,17 +26,22 @@ pub(crate) struct Case {
     name: &'static str,
     frame: Vec<u8>,
     runs: Runs,
+    /// The filter, where it is one.
+    generation: Option<Generation>,
     table_bytes: Option<usize>,
+    decided: Option<String>,
     rounds: Vec<f64>,
+    hot_rounds: Vec<f64>,
 }
 
 enum Runs {
-    /// A program that is no filter.
-    Program(Probe),
-    /// The filter, on one packet.
-    Filter(Generation),
-    /// The filter, on packets that are drawn.
-    Drawn(Probe, Generation),
+    /// An empty program by itself, on one packet.
+    Empty(Probe),
+    /// The filter by itself, on one packet.
+    Filter,
+    /// A program on packets that are drawn, and on one of them again and again: a draw in which there is only one, so
+    /// that drawing costs the same.
+    Drawn { any: Probe, hot: Probe },
 }
 
 /// Names of rows that goals compare.
@@ -122,7 +127,7 @@ pub(crate) fn all() -> anyhow::Result<Vec<Case>> {
     let one_prefix = policies::rules("", ["from: [198.51.100.0/24]".into()]);
     let limit =
         "version: 1\nrules:\n  - {name: limit, action: limit, ports: [53/udp], rate: 1000000/s}\n";
-    let flood = "version: 1\ndefault: drop\nreplies: pass\nrules:\n  - {name: web, action: pass, ports: [443/tcp]}\n";
+    let flood = policies::REPLIES;
     let cases = vec![
         hot_floor()?,
         hot(&policies::rules("", ["ports: [22/tcp]".into()]))?,
@@ -183,36 +188,63 @@ impl Case {
             name,
             frame,
             runs,
+            generation: None,
             table_bytes: None,
+            decided: None,
             rounds: Vec::new(),
+            hot_rounds: Vec::new(),
         }
     }
 
+    fn drawn(name: &'static str, draw: Draw, any: Probe) -> anyhow::Result<Self> {
+        let hot = any.with_draw(&one_of(draw))?;
+        Ok(Self::new(name, frame(draw), Runs::Drawn { any, hot }))
+    }
+
     pub(crate) fn measure(&mut self, repeat: u32) -> anyhow::Result<()> {
-        let ns = match &self.runs {
-            Runs::Program(probe) | Runs::Drawn(probe, _) => probe.time(&self.frame, repeat),
-            Runs::Filter(generation) => generation.time(&self.frame, repeat),
+        let time = |probe: &Probe| {
+            let ns = probe.time(&self.frame, repeat);
+            ns.with_context(|| format!("cannot run `{}`", self.name))
         };
-        self.rounds
-            .push(ns.with_context(|| format!("cannot run `{}`", self.name))?);
+        let ns = match (&self.runs, &self.generation) {
+            (Runs::Filter, Some(generation)) => generation.time(&self.frame, repeat)?,
+            (Runs::Filter, None) => bail!("`{}` has no filter", self.name),
+            (Runs::Empty(probe) | Runs::Drawn { any: probe, .. }, _) => time(probe)?,
+        };
+        self.rounds.push(ns);
+        // Before the one packet is counted among those that were drawn.
+        if let (Some(generation), None) = (&self.generation, &self.decided) {
+            self.decided = Some(deciders(&generation.counts()?));
+        }
+        if let Runs::Drawn { hot, .. } = &self.runs {
+            self.hot_rounds.push(time(hot)?);
+        }
         Ok(())
     }
 
-    pub(crate) fn row(self) -> anyhow::Result<Row> {
-        let decided = match &self.runs {
-            Runs::Program(_) => None,
-            Runs::Filter(generation) | Runs::Drawn(_, generation) => {
-                Some(deciders(&generation.counts()?))
-            }
-        };
-        Ok(Row {
+    pub(crate) fn row(self) -> Row {
+        Row {
             level: "packet",
             name: self.name.into(),
-            value: median(self.rounds),
+            value: median(self.rounds.clone()),
             unit: "ns",
+            hot: (!self.hot_rounds.is_empty()).then(|| median(self.hot_rounds)),
             table_bytes: self.table_bytes,
-            decided,
-        })
+            decided: self.decided,
+            rounds: self.rounds,
+        }
+    }
+}
+
+/// The first packet of those that are drawn, alone.
+fn one_of(draw: Draw) -> Draw {
+    Draw {
+        sources: 1,
+        destinations: 1,
+        source_ports: ports(draw.source_ports.first, 1),
+        ports: ports(draw.ports.first, 1),
+        paired: 0,
+        ..draw
     }
 }
 
@@ -243,7 +275,7 @@ fn hot_floor() -> anyhow::Result<Case> {
     Ok(Case::new(
         name::FLOOR_HOT,
         frames::syn(),
-        Runs::Program(probe),
+        Runs::Empty(probe),
     ))
 }
 
@@ -251,24 +283,21 @@ fn hot(policy: &str) -> anyhow::Result<Case> {
     let (generation, table_bytes) = generation(policy, &mut NoFiles)?;
     let frame = frames::syn();
     ensure!(generation.run(&frame)?.dropped, "the frame is not dropped");
-    let mut case = Case::new(name::HOT, frame, Runs::Filter(generation));
+    let mut case = Case::new(name::HOT, frame, Runs::Filter);
+    case.generation = Some(generation);
     case.table_bytes = Some(table_bytes);
     Ok(case)
 }
 
 fn floor(name: &'static str, draw: Draw) -> anyhow::Result<Case> {
     let probe = Probe::drawn_empty(&draw).context("cannot load the empty program")?;
-    Ok(Case::new(name, frame(draw), Runs::Program(probe)))
+    Case::drawn(name, draw, probe)
 }
 
 fn kernel_trie(draw: Draw) -> anyhow::Result<Case> {
     let prefixes: Vec<_> = (0..MANY_PREFIXES).map(policies::source_prefix).collect();
     let probe = Probe::drawn_kernel_trie(&draw, &prefixes)?;
-    Ok(Case::new(
-        name::KERNEL_TRIE,
-        frame(draw),
-        Runs::Program(probe),
-    ))
+    Case::drawn(name::KERNEL_TRIE, draw, probe)
 }
 
 fn case(name: &'static str, draw: Draw, policy: &str) -> anyhow::Result<Case> {
@@ -292,8 +321,8 @@ fn drawn(
     generation: Generation,
     table_bytes: usize,
 ) -> anyhow::Result<Case> {
-    let probe = Probe::drawn_filter(&draw, &generation)?;
-    let mut case = Case::new(name, frame(draw), Runs::Drawn(probe, generation));
+    let mut case = Case::drawn(name, draw, Probe::drawn_filter(&draw, &generation)?)?;
+    case.generation = Some(generation);
     case.table_bytes = Some(table_bytes);
     Ok(case)
 }

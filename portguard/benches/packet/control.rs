@@ -22,6 +22,10 @@ pub(crate) const RULES: &str = "compile-10000-rules";
 pub(crate) const PORTS: &str = "compile-65535-ports";
 pub(crate) const SET: &str = "load-1000000-prefixes";
 pub(crate) const SET_MEMORY: &str = "memory-1000000-prefixes";
+/// Small policies, of which most of the time is the verifier's.
+const ONE_RULE: &str = "load-1-rule";
+const REPLIES: &str = "load-replies";
+const EVERYTHING: &str = "load-everything";
 
 /// Rounds, an odd number.
 const ROUNDS: usize = 7;
@@ -32,6 +36,8 @@ struct Figures {
     /// Most memory of the process at any time, and of its maps at the end.
     process_bytes: u64,
     map_bytes: u64,
+    /// What the verifier went through.
+    verified_instructions: Option<u32>,
 }
 
 /// Measures one policy and prints the figures.
@@ -46,11 +52,16 @@ pub(crate) fn child(policy: &Path, loads: bool) -> anyhow::Result<()> {
         .transpose()?;
     let ms = start.elapsed().as_secs_f64() * 1000.0;
     let map_bytes = measure::map_bytes()?;
+    let verified_instructions = match &generation {
+        Some(generation) => generation.verified_instructions()?,
+        None => None,
+    };
     drop(generation);
     let figures = Figures {
         ms,
         process_bytes: most_memory()?,
         map_bytes,
+        verified_instructions,
     };
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())
@@ -69,27 +80,54 @@ pub(crate) fn rows() -> anyhow::Result<Vec<Row>> {
     let prefixes = write("prefixes.yaml", policies::DROPS_A_SET)?;
     write("set", &policies::set_file(1_000_000))?;
 
-    let mut rounds: [Vec<Figures>; 3] = [const { Vec::new() }; 3];
+    let one_rule = write(
+        "one-rule.yaml",
+        &policies::rules("", ["ports: [22/tcp]".into()]),
+    )?;
+    let replies = write("replies.yaml", policies::REPLIES)?;
+    let everything = write("everything.yaml", policies::EVERYTHING)?;
+
+    let children = [
+        (rules, false),
+        (ports, false),
+        (prefixes, true),
+        (one_rule, true),
+        (replies, true),
+        (everything, true),
+    ];
+    let mut rounds = children.each_ref().map(|_| Vec::new());
     for _ in 0..ROUNDS {
-        rounds[0].push(run(&rules, false)?);
-        rounds[1].push(run(&ports, false)?);
-        rounds[2].push(run(&prefixes, true)?);
+        for ((policy, loads), rounds) in children.iter().zip(&mut rounds) {
+            rounds.push(run(policy, *loads)?);
+        }
     }
-    let row = |name: &str, unit, values: Vec<f64>| Row {
+    let row = |name: &str, unit, rounds: Vec<f64>| Row {
         level: "policy",
         name: name.into(),
-        value: median(values),
+        value: median(rounds.clone()),
         unit,
+        hot: None,
         table_bytes: None,
         decided: None,
+        rounds,
     };
-    let ms = |rounds: &[Figures]| rounds.iter().map(|round| round.ms).collect();
-    let mebibytes = |round: &Figures| (round.process_bytes + round.map_bytes) as f64 / 1048576.0;
+    let ms = |rounds: &[Figures]| -> Vec<f64> { rounds.iter().map(|round| round.ms).collect() };
+    let verified = |name: &str, rounds: &[Figures]| Row {
+        decided: rounds.first().and_then(|round| {
+            let count = round.verified_instructions?;
+            Some(format!("the verifier, {count} instructions"))
+        }),
+        ..row(name, "ms", ms(rounds))
+    };
+    let megabytes = |round: &Figures| (round.process_bytes + round.map_bytes) as f64 / 1e6;
     Ok(vec![
         row(RULES, "ms", ms(&rounds[0])),
         row(PORTS, "ms", ms(&rounds[1])),
         row(SET, "ms", ms(&rounds[2])),
-        row(SET_MEMORY, "MiB", rounds[2].iter().map(mebibytes).collect()),
+        row(SET_MEMORY, "MB", rounds[2].iter().map(megabytes).collect()),
+        verified(ONE_RULE, &rounds[3]),
+        verified(REPLIES, &rounds[4]),
+        verified(EVERYTHING, &rounds[5]),
     ])
 }
 

@@ -4,14 +4,16 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::cases::name;
-use crate::control;
 use crate::report::Row;
+use crate::{control, median};
 
 /// A bound, and what was measured.
 #[derive(Serialize)]
 pub(crate) struct Goal {
     level: &'static str,
-    pub(crate) name: String,
+    /// The row that it is a goal of.
+    pub(crate) row: &'static str,
+    pub(crate) what: String,
     pub(crate) value: f64,
     pub(crate) at_most: f64,
     pub(crate) unit: &'static str,
@@ -23,123 +25,130 @@ impl Goal {
     }
 }
 
-/// Compares the rows of one run.
-pub(crate) fn judge(rows: &[Row]) -> anyhow::Result<Vec<Goal>> {
-    let row = |name: &str| {
-        rows.iter()
-            .find(|row| row.name == name)
-            .with_context(|| format!("nothing was measured as `{name}`"))
+/// The rows of the empty program.
+pub(crate) struct Floors {
+    v4: Row,
+    v6: Row,
+    bare: Row,
+}
+
+impl Floors {
+    pub(crate) fn new(rows: &[Row]) -> anyhow::Result<Self> {
+        let floor = |name| find(rows, name).cloned();
+        Ok(Self {
+            v4: floor(name::FLOOR)?,
+            v6: floor(name::FLOOR_V6)?,
+            bare: floor(name::FLOOR_HOT)?,
+        })
+    }
+
+    /// The one that a row is compared with: packets of the same kind, made in the same way.
+    pub(crate) fn of(&self, row: &Row) -> Option<&Row> {
+        match row.name.as_str() {
+            name::FLOOR | name::FLOOR_V6 | name::FLOOR_HOT => None,
+            name::MIXED_V6 => Some(&self.v6),
+            name::HOT => Some(&self.bare),
+            _ if row.hot.is_some() => Some(&self.v4),
+            _ => None,
+        }
+    }
+}
+
+fn find<'r>(rows: &'r [Row], name: &str) -> anyhow::Result<&'r Row> {
+    rows.iter()
+        .find(|row| row.name == name)
+        .with_context(|| format!("nothing was measured as `{name}`"))
+}
+
+/// Compares the rows of one run. Those that were measured in the same round are compared with each other; the median
+/// is over these comparisons.
+pub(crate) fn judge(rows: &[Row], floors: &Floors) -> anyhow::Result<Vec<Goal>> {
+    let compare = |name, base: &Row, compare: fn(f64, f64) -> f64| {
+        let rounds = find(rows, name)?.rounds.iter().zip(&base.rounds);
+        anyhow::Ok(median(
+            rounds.map(|(one, base)| compare(*one, *base)).collect(),
+        ))
     };
-    let value = |name: &str| row(name).map(|row| row.value);
-    let over = |name: &str, floor: &str| anyhow::Ok(value(name)? - value(floor)?);
-    let times = |name: &str, base: &str| anyhow::Ok(value(name)? / value(base)?);
-    let megabytes = |name: &str| {
-        anyhow::Ok(row(name)?.table_bytes.unwrap_or(usize::MAX) as f64 / f64::from(1 << 20))
+    let over = |name, base: &Row| compare(name, base, |one, base| one - base);
+    let over_floor = |row, at_most| {
+        let floor = floors
+            .of(find(rows, row)?)
+            .context("the row has no floor")?;
+        anyhow::Ok(Goal {
+            level: "goal",
+            row,
+            what: "over the empty program".into(),
+            value: over(row, floor)?,
+            at_most,
+            unit: "ns",
+        })
     };
-    let goal = |name: &str, value: f64, at_most: f64, unit: &'static str| Goal {
-        level: "goal",
-        name: name.into(),
-        value,
-        at_most,
-        unit,
+    let over_row = |row, base: &str, at_most| {
+        anyhow::Ok(Goal {
+            level: "goal",
+            row,
+            what: format!("over `{base}`"),
+            value: over(row, find(rows, base)?)?,
+            at_most,
+            unit: "ns",
+        })
     };
-    let mixed = over(name::MIXED, name::FLOOR)?;
+    let times = |row, base: &str, at_most| {
+        anyhow::Ok(Goal {
+            level: "goal",
+            row,
+            what: format!("to `{base}`"),
+            value: compare(row, find(rows, base)?, |one, base| one / base)?,
+            at_most,
+            unit: "times",
+        })
+    };
+    let itself = |row, what: &str, at_most| {
+        let measured = find(rows, row)?;
+        anyhow::Ok(Goal {
+            level: "goal",
+            row,
+            what: what.into(),
+            value: measured.value,
+            at_most,
+            unit: measured.unit,
+        })
+    };
+    let v6 = over_floor(name::MIXED_V6, f64::NAN)?.value;
+    let v4 = over_floor(name::MIXED, f64::NAN)?.value;
+    let pairs = find(rows, name::PAIRS)?;
     Ok(vec![
-        goal(
-            "one rule, one packet again and again, over the empty program",
-            over(name::HOT, name::FLOOR_HOT)?,
-            15.0,
-            "ns",
-        ),
-        goal(
-            "1,000 rules with addresses, ports and interfaces over the empty program",
-            mixed,
-            25.0,
-            "ns",
-        ),
-        goal(
-            "the same in IPv6 over IPv4",
-            over(name::MIXED_V6, name::FLOOR_V6)? - mixed,
-            10.0,
-            "ns",
-        ),
-        goal(
-            "a flood to closed UDP ports over the empty program",
-            over(name::FLOOD, name::FLOOR)?,
-            15.0,
-            "ns",
-        ),
-        goal(
-            "10,000 rules by port to one rule",
-            times(name::PORTS_10K, name::PORTS_1)?,
-            1.1,
-            "times",
-        ),
-        goal(
-            "10,000 rules by source to one rule",
-            times(name::PREFIXES_10K, name::PREFIXES_1)?,
-            1.1,
-            "times",
-        ),
-        goal(
-            "65,535 ports to one port",
-            times(name::PORTS_65535, name::PORT)?,
-            1.2,
-            "times",
-        ),
-        goal(
-            "1,000,000 prefixes over one prefix",
-            over(name::PREFIXES_1M, name::PREFIX)?,
-            100.0,
-            "ns",
-        ),
-        goal(
-            "a limit per source over the empty program",
-            over(name::LIMIT, name::FLOOR)?,
-            45.0,
-            "ns",
-        ),
-        goal(
-            "a reply that is found over the empty program",
-            over(name::REPLY, name::FLOOR)?,
-            45.0,
-            "ns",
-        ),
-        goal(
-            "10,000 pairs of prefix and port over the empty program",
-            over(name::PAIRS, name::FLOOR)?,
-            60.0,
-            "ns",
-        ),
-        goal(
-            "tables of 10,000 pairs",
-            megabytes(name::PAIRS)?,
-            64.0,
-            "MiB",
-        ),
-        goal(
-            "check and compile 10,000 rules",
-            value(control::RULES)?,
-            200.0,
-            "ms",
-        ),
-        goal(
-            "check and compile 65,535 ports",
-            value(control::PORTS)?,
-            100.0,
-            "ms",
-        ),
-        goal(
-            "read, check, compile and load 1,000,000 prefixes",
-            value(control::SET)?,
-            1500.0,
-            "ms",
-        ),
-        goal(
-            "memory of that, process and kernel",
-            value(control::SET_MEMORY)?,
-            300.0,
-            "MiB",
-        ),
+        over_floor(name::HOT, 15.0)?,
+        over_floor(name::MIXED, 25.0)?,
+        Goal {
+            level: "goal",
+            row: name::MIXED_V6,
+            what: format!("over `{}`, floors taken off,", name::MIXED),
+            value: v6 - v4,
+            at_most: 10.0,
+            unit: "ns",
+        },
+        over_floor(name::FLOOD, 15.0)?,
+        times(name::PORTS_10K, name::PORTS_1, 1.1)?,
+        times(name::PREFIXES_10K, name::PREFIXES_1, 1.1)?,
+        times(name::PORTS_65535, name::PORT, 1.2)?,
+        over_row(name::PREFIXES_1M, name::PREFIX, 100.0)?,
+        over_floor(name::LIMIT, 45.0)?,
+        over_floor(name::REPLY, 45.0)?,
+        over_floor(name::PAIRS, 60.0)?,
+        Goal {
+            level: "goal",
+            row: name::PAIRS,
+            what: "tables".into(),
+            value: pairs
+                .table_bytes
+                .map_or(f64::NAN, |bytes| bytes as f64 / 1e6),
+            at_most: 64.0,
+            unit: "MB",
+        },
+        itself(control::RULES, "check and compile", 200.0)?,
+        itself(control::PORTS, "check and compile", 100.0)?,
+        itself(control::SET, "read, check, compile and load", 1500.0)?,
+        itself(control::SET_MEMORY, "process and kernel together", 300.0)?,
     ])
 }

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::cases::Case;
+use crate::goals::Floors;
 use crate::report::{Format, Row};
 
 /// Runs of one program in one round.
@@ -58,8 +59,9 @@ fn run() -> anyhow::Result<bool> {
     let mut rows = packets().context("cannot measure packets")?;
     rows.extend(peer::rows()?);
     rows.extend(control::rows().context("cannot measure policies")?);
-    let goals = goals::judge(&rows)?;
-    report::print(&rows, &goals, format)?;
+    let floors = Floors::new(&rows)?;
+    let goals = goals::judge(&rows, &floors)?;
+    report::print(&rows, &floors, &goals, format)?;
     Ok(goals.iter().all(|goal| goal.is_met()))
 }
 
@@ -70,6 +72,8 @@ fn packets() -> anyhow::Result<Vec<Row>> {
     processors.set(rustix::thread::sched_getcpu());
     let all = rustix::thread::sched_getaffinity(None)?;
     rustix::thread::sched_setaffinity(None, &processors)?;
+    // Whatever else runs on this processor uses its caches too: let it run as rarely as may be.
+    rustix::process::setpriority_process(None, -20)?;
     let mut cases = cases::all()?;
     for _ in 0..ROUNDS {
         for case in &mut cases {
@@ -77,7 +81,7 @@ fn packets() -> anyhow::Result<Vec<Row>> {
         }
     }
     rustix::thread::sched_setaffinity(None, &all)?;
-    cases.into_iter().map(Case::row).collect()
+    Ok(cases.into_iter().map(Case::row).collect())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

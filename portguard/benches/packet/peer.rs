@@ -21,8 +21,10 @@ pub(crate) fn rows() -> anyhow::Result<Option<Row>> {
         name: "xdp-filter-1-port-hot".into(),
         value: ns,
         unit: "ns",
+        hot: None,
         table_bytes: None,
         decided: None,
+        rounds: Vec::new(),
     }))
 }
 

@@ -114,3 +114,24 @@ pub(crate) fn set_file(prefixes: u32) -> String {
 /// A policy that drops the sources of a file.
 pub(crate) const DROPS_A_SET: &str =
     "version: 1\nsets: {bad: {file: set}}\nrules:\n  - {name: bad, action: drop, from: [$bad]}\n";
+
+/// A policy under which most packets are dropped, but replies pass.
+pub(crate) const REPLIES: &str = "version: 1\ndefault: drop\nreplies: pass\nrules:\n  - {name: web, action: pass, ports: [443/tcp]}\n";
+
+/// A policy that leaves nothing out of the program.
+pub(crate) const EVERYTHING: &str = "\
+version: 1
+default: drop
+replies: pass
+non_ip: drop
+fragments: {rate: 1000/s}
+trusted: [198.51.100.0/24, \"2001:db8:1::/48\"]
+rules:
+  - {name: seen, action: limit, protocol: any, rate: 100/s, enforce: false}
+  - {name: dns, action: limit, ports: [53], rate: 100/s, burst: 200}
+  - {name: all-dns, action: limit, ports: [53/udp], rate: 100/s, per: rule, enforce: false}
+  - {name: refused, action: reject, ports: [23], to: [192.0.2.0/24, \"2001:db8:2::/64\"]}
+  - {name: tagged, action: drop, ports: [80], vlan: 7}
+  - {name: local, action: pass, ports: [80], interfaces: [lo]}
+  - {name: forged, action: drop, ports: any, protocol: udp, source_ports: [19, 53]}
+";

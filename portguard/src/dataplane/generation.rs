@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::maps::{Array, MapData, MapError, PerCpuArray};
-use aya::programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{
+    ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
+};
 use aya::{Ebpf, EbpfError};
 use portguard_common::abi::{self, Setting, Settings, Trace, local_port, symbol};
 use portguard_policy::{Meaning, Outcome, Tables, Transport};
@@ -334,6 +336,25 @@ impl Generation {
 
     fn last_trace(&self) -> Result<Trace, LoadError> {
         self.trace.borrow().get(&0, 0).map_err(trace_error)
+    }
+
+    /// How many instructions the verifier went through, over all programs; `None` where the kernel (before 5.16) does
+    /// not tell.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses to tell.
+    pub fn verified_instructions(&self) -> Result<Option<u32>, LoadError> {
+        let verified = |info: Result<ProgramInfo, _>| {
+            info.map(|info| info.verified_instruction_count())
+                .map_err(program_error)
+        };
+        let xdp = verified(self.xdp()?.info())?;
+        if !self.has_egress {
+            return Ok(xdp);
+        }
+        let egress = verified(self.classifier()?.info())?;
+        Ok(xdp.zip(egress).map(|(xdp, egress)| xdp + egress))
     }
 
     fn classifier(&self) -> Result<&SchedClassifier, LoadError> {

@@ -26,6 +26,8 @@ const DRAW: &str = "DRAW";
 pub struct Probe {
     ebpf: Ebpf,
     program: &'static str,
+    /// What the program hands its packets to.
+    under_test: Option<ProgramFd>,
 }
 
 impl Probe {
@@ -40,6 +42,7 @@ impl Probe {
         Ok(Self {
             ebpf,
             program: EMPTY_DROP,
+            under_test: None,
         })
     }
 
@@ -51,7 +54,7 @@ impl Probe {
     pub fn drawn_empty(draw: &Draw) -> Result<Self, LoadError> {
         let mut ebpf = object(draw, 1)?;
         let program = load(&mut ebpf, EMPTY_DROP)?;
-        Self::drawn(ebpf, &program)
+        Self::drawn(ebpf, program)
     }
 
     /// The filter, with a packet drawn before each run.
@@ -61,7 +64,7 @@ impl Probe {
     /// As [`Probe::empty`].
     pub fn drawn_filter(draw: &Draw, filter: &Generation) -> Result<Self, LoadError> {
         let program = filter.xdp()?.fd().map_err(LoadError::Program)?;
-        Self::drawn(object(draw, 1)?, program)
+        Self::drawn(object(draw, 1)?, copy(program)?)
     }
 
     /// A look-up of the source in the kernel's own table of prefixes (`BPF_MAP_TYPE_LPM_TRIE`), with a packet drawn
@@ -80,22 +83,34 @@ impl Probe {
             map.insert(&key, 1, 0).map_err(error)?;
         }
         let program = load(&mut ebpf, KERNEL_TRIE)?;
-        Self::drawn(ebpf, &program)
+        Self::drawn(ebpf, program)
+    }
+
+    /// The same program, with other packets drawn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::empty`], and where no packets are drawn.
+    pub fn with_draw(&self, draw: &Draw) -> Result<Self, LoadError> {
+        let under_test = self.under_test.as_ref();
+        let program = copy(under_test.ok_or(LoadError::Missing(UNDER_TEST))?)?;
+        Self::drawn(object(draw, 1)?, program)
     }
 
     /// The program array takes programs of one kind only: all here know frames of several buffers, and so does the
     /// filter from kernel 5.18 on.
-    fn drawn(mut ebpf: Ebpf, under_test: &ProgramFd) -> Result<Self, LoadError> {
+    fn drawn(mut ebpf: Ebpf, under_test: ProgramFd) -> Result<Self, LoadError> {
         load(&mut ebpf, DRAWN)?;
         let error = |source| map_error(UNDER_TEST, source);
         let map = ebpf
             .map_mut(UNDER_TEST)
             .ok_or(LoadError::Missing(UNDER_TEST))?;
         let mut map = ProgramArray::try_from(map).map_err(error)?;
-        map.set(0, under_test, 0).map_err(error)?;
+        map.set(0, &under_test, 0).map_err(error)?;
         Ok(Self {
             ebpf,
             program: DRAWN,
+            under_test: Some(under_test),
         })
     }
 
@@ -143,10 +158,13 @@ fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramFd, LoadError> {
         .and_then(|program| <&mut Xdp>::try_from(program).ok())
         .ok_or(LoadError::Missing(name))?;
     program.load().map_err(LoadError::Program)?;
-    let fd = program
-        .fd()
-        .and_then(|fd| fd.try_clone().map_err(ProgramError::IOError));
-    fd.map_err(LoadError::Program)
+    copy(program.fd().map_err(LoadError::Program)?)
+}
+
+fn copy(program: &ProgramFd) -> Result<ProgramFd, LoadError> {
+    program
+        .try_clone()
+        .map_err(|error| LoadError::Program(ProgramError::IOError(error)))
 }
 
 /// Bytes that the kernel says the maps of this process take (kernel 6.4 and later; before, an estimate of its own).
