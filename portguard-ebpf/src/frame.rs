@@ -138,6 +138,7 @@ pub(crate) fn conceal(unknown: u32, number: u32) -> u32 {
             "{value} ^= {unknown}",
             value = inout(reg) value,
             unknown = in(reg) unknown,
+            options(pure, nomem, nostack),
         );
     }
     value as u32

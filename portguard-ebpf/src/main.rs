@@ -42,24 +42,19 @@ fn portguard_linear(ctx: XdpContext) -> u32 {
 
 /// Stands for an XDP action where the frame is rejected.
 const REJECT: u32 = u32::MAX;
-/// Likewise where the frame is not plain.
-const NOT_PLAIN: u32 = u32::MAX - 1;
 /// Likewise where what looks cut short may go on in the next buffer.
-const GOES_ON: u32 = u32::MAX - 2;
+const GOES_ON: u32 = u32::MAX - 1;
 
-/// Judges in the cheapest way that does, and answers. Each way is a function of its own, called from here: the
-/// kernel's stack of 512 bytes is for all functions that are at work at the same time. Answers are made in this one
-/// place, since the verifier checks the making anew for each.
+/// Judges in the cheapest way that does, and answers. The way of plain frames stands here: where the kernel guards its
+/// returns from functions (`spec_rstack_overflow`, `retbleed`), two calls cost as much as all the rest. The others are
+/// functions of their own. Answers are made in this one place, since the verifier checks the making anew for each.
 #[inline(always)]
 fn run(ctx: &XdpContext) -> u32 {
-    let mut action = judge_plain(ctx.ctx);
-    if action == NOT_PLAIN {
-        action = judge_any(ctx.ctx);
-        // The setting is asked here, so that the verifier removes what the kernel does not know.
-        if action == GOES_ON && setting(Setting::MultiBuffer) != 0 {
-            action = judge_all_buffers(ctx.ctx);
-        }
-    }
+    let frame = Received::new(ctx);
+    let action = match parse_plain(&frame) {
+        Some(headers) => act(ctx, ctx.ctx, &frame, &Ok(headers)),
+        None => judge_other(ctx.ctx),
+    };
     match action {
         // Likewise where no rule rejects.
         REJECT if setting(Setting::Reject) != 0 => answer::reject(ctx.ctx),
@@ -68,18 +63,18 @@ fn run(ctx: &XdpContext) -> u32 {
     }
 }
 
-/// Judges a plain frame.
-#[inline(never)]
-fn judge_plain(ctx: *mut xdp_md) -> u32 {
-    let ctx = &XdpContext::new(ctx);
-    let frame = Received::new(ctx);
-    match parse_plain(&frame) {
-        Some(headers) => act(ctx, ctx.ctx, &frame, &Ok(headers)),
-        None => NOT_PLAIN,
+/// Judges a frame that is not plain.
+#[inline(always)]
+fn judge_other(ctx: *mut xdp_md) -> u32 {
+    let action = judge_any(ctx);
+    // The setting is asked here, so that the verifier removes what the kernel does not know.
+    if action == GOES_ON && setting(Setting::MultiBuffer) != 0 {
+        return judge_all_buffers(ctx);
     }
+    action
 }
 
-/// Judges a frame that is not plain.
+/// Judges a frame by its first buffer.
 #[inline(never)]
 fn judge_any(ctx: *mut xdp_md) -> u32 {
     let ctx = &XdpContext::new(ctx);
