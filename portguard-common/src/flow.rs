@@ -40,6 +40,9 @@ pub struct Candidate {
     pub family: Family,
     /// Its protocol.
     pub protocol: u8,
+    /// The index of [`local_port`] by which a packet must have left for this one to be a reply; [`Candidate::ANY_PORT`]
+    /// where the headers do not tell.
+    pub local_port: u32,
     /// Where its headers begin, as in [`Headers`].
     pub network_offset: u32,
     /// Likewise.
@@ -47,17 +50,25 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// No index of [`local_port`].
+    pub const ANY_PORT: u32 = u32::MAX;
+
     /// A packet by its headers; `None` if it cannot be a reply.
     #[inline(always)]
     pub fn new(headers: &Headers) -> Option<Self> {
-        let can_be = match headers.transport {
-            Transport::Ports { .. } => headers.protocol != protocol::SCTP,
-            Transport::Icmp { .. } => true,
-            Transport::Portless => false,
+        let local_port = match headers.transport {
+            Transport::Ports { dst, .. } => match headers.protocol {
+                protocol::TCP => local_port::TCP + u32::from(dst),
+                protocol::UDP => local_port::UDP + u32::from(dst),
+                _ => return None,
+            },
+            Transport::Icmp { .. } => Self::ANY_PORT,
+            Transport::Portless => return None,
         };
-        can_be.then_some(Self {
+        Some(Self {
             family: headers.family,
             protocol: headers.protocol,
+            local_port,
             network_offset: headers.network_offset,
             transport_offset: headers.transport_offset,
         })

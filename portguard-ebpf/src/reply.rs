@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
-use portguard_common::flow::{Candidate, is_reply};
+use portguard_common::flow::{Candidate, Flows as _, is_reply};
 use portguard_common::packet::{Family, Frame};
 
 use crate::flows::KernelFlows;
@@ -14,6 +14,10 @@ use crate::frame::{AllBuffers, Received};
 
 #[inline(always)]
 pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
+    // Asked here, so that a flood to ports from which nothing was sent costs no call.
+    if packet.local_port != Candidate::ANY_PORT && KernelFlows.last_sent(packet.local_port) == 0 {
+        return false;
+    }
     let (kind, offsets) = pack(packet);
     portguard_is_reply(ctx, kind, offsets) != 0
 }
@@ -58,6 +62,7 @@ fn unpack<F: Frame>(frame: &F, kind: u32, offsets: u32) -> Candidate {
             Family::V6
         },
         protocol: (kind >> 1) as u8,
+        local_port: Candidate::ANY_PORT,
         network_offset: frame.forget(offsets >> 16),
         transport_offset: frame.forget(offsets & 0xffff),
     }
