@@ -320,8 +320,40 @@ impl Trie {
     pub const PACKED: u32 = 2;
     /// Marks a half as the number of a child.
     pub const CHILD: u16 = 0x8000;
-    /// Marks a word as a class.
+    /// Marks a word that ends the walk: a class, or with [`Trie::ONE_PREFIX`] two.
     pub const LEAF: u32 = 0x8000_0000;
+    /// Marks a leaf that looks at one more byte: one class for those that begin with certain bits, another for all
+    /// others. Large sets of addresses are mostly prefixes that stand alone, and so need no node of their own.
+    pub const ONE_PREFIX: u32 = 0x4000_0000;
+
+    /// A leaf with [`Trie::ONE_PREFIX`]: a class for the bytes of which the bits above the lowest `shift` (at most 8)
+    /// are `bits`, and one for all others. `None` where a class is too large for it.
+    #[must_use]
+    pub const fn one_prefix(shift: u32, bits: u32, inside: u16, outside: u16) -> Option<u32> {
+        if inside >> Self::CLASS_BITS != 0 || outside >> Self::CLASS_BITS != 0 {
+            return None;
+        }
+        let classes = (inside as u32) << Self::CLASS_BITS | outside as u32;
+        Some(Self::LEAF | Self::ONE_PREFIX | shift << 26 | bits << 18 | classes)
+    }
+
+    /// The bits of a class in a leaf of two.
+    const CLASS_BITS: u32 = 9;
+
+    /// The class that a leaf gives, and the next byte of the address. Without a branch, since which kind of leaf it is
+    /// depends on the address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn class(leaf: u32, byte: u32) -> u16 {
+        const MASK: u32 = (1 << Trie::CLASS_BITS) - 1;
+        let (inside, outside) = (leaf >> Self::CLASS_BITS & MASK, leaf & MASK);
+        let differs = byte >> (leaf >> 26 & 15) ^ leaf >> 18 & 0xff;
+        // All bits, where nothing differs.
+        let is_inside = (differs.wrapping_sub(1).cast_signed() >> 31).cast_unsigned();
+        let of_two = outside ^ (inside ^ outside) & is_inside;
+        let is_one_prefix = ((leaf << 1).cast_signed() >> 31).cast_unsigned();
+        (of_two & is_one_prefix | leaf & !is_one_prefix) as u16
+    }
 
     /// The trie of one address and family.
     #[inline(always)]

@@ -45,7 +45,7 @@ impl Bits {
 
     /// The next byte; goes on by it.
     #[inline(always)]
-    const fn byte(&mut self) -> u32 {
+    pub const fn byte(&mut self) -> u32 {
         let byte = self.peek(8) as u32;
         self.skip(8);
         byte
@@ -87,7 +87,7 @@ fn find<T: Tables, const LEVELS: usize>(tables: &T, trie: Trie, mut bits: Bits) 
             }
             entry = tables.packed_step(trie.nodes + entry, &mut bits);
         }
-        entry as u16
+        Trie::class(entry, bits.byte())
     }
 }
 

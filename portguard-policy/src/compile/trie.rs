@@ -226,6 +226,9 @@ impl Packed<'_> {
         if let Some(class) = part.class() {
             return abi::Trie::LEAF | u32::from(class);
         }
+        if let Some(word) = one_prefix(part.range, prefix, space.bits) {
+            return word;
+        }
         self.needed += 1;
         if self.needed > limits::NODES {
             return abi::Trie::LEAF;
@@ -264,6 +267,40 @@ impl Packed<'_> {
         self.tables.nodes[number] = node;
         u32::try_from(number - self.first_node).unwrap_or(0)
     }
+}
+
+/// The leaf of a prefix in which one longer prefix, by no more than a byte, has a class and all the rest another;
+/// `None` where there is more to tell.
+fn one_prefix<T: Address>(range: &[(T, u16)], prefix: Prefix, bits: u32) -> Option<u32> {
+    let (first, last) = (range.first()?.1, range.last()?.1);
+    // Where the part in the middle begins and ends, in bytes of the next level; the rest must be of one class.
+    let unit = bits - prefix.len - NODE_BITS;
+    let byte = |start: T| {
+        let offset = start.widen() - prefix.low;
+        (offset & ((1 << unit) - 1) == 0).then_some((offset >> unit) as u32)
+    };
+    const END: u32 = HALVES as u32;
+    let candidates = match *range {
+        [_, (start, _)] => [
+            Some((0, byte(start)?, first, last)),
+            Some((byte(start)?, END, last, first)),
+        ],
+        [_, (start, class), (end, _)] if first == last => {
+            [Some((byte(start)?, byte(end)?, class, first)), None]
+        }
+        _ => return None,
+    };
+    candidates
+        .into_iter()
+        .flatten()
+        .find_map(|(start, end, inside, outside)| {
+            let length = end - start;
+            if !length.is_power_of_two() || !start.is_multiple_of(length) {
+                return None;
+            }
+            let shift = length.trailing_zeros();
+            abi::Trie::one_prefix(shift, start >> shift, inside, outside)
+        })
 }
 
 /// How far a node may go on before addresses of a prefix part: the prefix at which they do, and the class of all
@@ -349,7 +386,7 @@ mod tests {
                         Step::Miss(word) => word,
                     };
                 }
-                word as u16
+                Trie::class(word, bits.byte())
             }
         }
     }
@@ -412,6 +449,27 @@ mod tests {
             ],
             true,
         );
+    }
+
+    #[test]
+    fn a_prefix_that_stands_alone_takes_no_node() {
+        // At the end, at the start and in the middle of a /24; then a class too large for a leaf of two.
+        for (lone, rest, nodes) in [(2, 1, 1), (2, 600, 4)] {
+            let intervals = vec![
+                (0_u32, rest),
+                (0x0a00_00c0, lone),
+                (0x0a00_0100, rest),
+                (0x0a00_0200, lone),
+                (0x0a00_0201, rest),
+                (0x0a00_0418, lone),
+                (0x0a00_0420, rest),
+            ];
+            check(&intervals, false);
+            let mut tables = Tries::default();
+            assert!(Packed::build(&Space::new(&intervals), &mut tables).is_ok());
+            // The /16, and of the /24 those that no leaf can tell.
+            assert_eq!(tables.nodes.len(), nodes);
+        }
     }
 
     #[test]
