@@ -1,7 +1,7 @@
 //! From the conditions on one field to classes: values that every entry treats alike.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use portguard_common::abi::field;
 use portguard_common::limits;
@@ -151,22 +151,24 @@ fn sweep<T: Value>(sources: &[Source<'_, T>], first: T, classes: &mut Sets) -> I
     // Stable, since that makes use of the ascending runs which the sources give.
     edges.sort_by_key(|(value, _)| *value);
 
-    let mut active = vec![false; sources.len()];
+    // As a set: where each of many sources has prefixes of its own, only a few match the same address.
+    let mut active: BTreeSet<u32> = BTreeSet::new();
     let mut digest = 0;
     let mut intervals: Intervals<T> = Vec::with_capacity(edges.len() + 1);
     intervals.push((first, 0));
     let mut edges = edges.into_iter().peekable();
     while let Some((value, number)) = edges.next() {
-        let number = number as usize;
         // The ranges of a source neither overlap nor touch, so an edge always changes something.
-        active[number] = !active[number];
-        digest ^= sources[number].digest;
+        if !active.remove(&number) {
+            active.insert(number);
+        }
+        digest ^= sources[number as usize].digest;
         if edges.peek().is_some_and(|(next, _)| *next == value) {
             continue;
         }
         let class = classes.number(digest, || {
-            let members = sources.iter().zip(&active).filter(|(_, active)| **active);
-            let members = members.flat_map(|(source, _)| source.entries.iter().copied());
+            let members = active.iter().map(|number| &sources[*number as usize]);
+            let members = members.flat_map(|source| source.entries.iter().copied());
             let mut members: Vec<EntryIndex> = members.collect();
             members.sort_unstable();
             members

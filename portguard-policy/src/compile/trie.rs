@@ -50,17 +50,38 @@ impl<'i, T: Address> Space<'i, T> {
         }
     }
 
-    /// The intervals that begin within a prefix, with the class at its first address.
-    fn within(&self, range: &'i [(T, u16)], prefix: Prefix) -> Part<'i, T> {
-        let low = prefix.low;
-        let high = prefix.high(self.bits);
-        let from = range.partition_point(|(start, _)| start.widen() <= low);
-        let to = range.partition_point(|(start, _)| start.widen() <= high);
-        Part {
-            // The caller's range begins with an interval that covers its first address.
-            first: range[from.saturating_sub(1)].1,
-            range: &range[from.saturating_sub(1)..to],
+    /// Goes through prefixes that follow one another, within a range that begins with an interval that covers the first
+    /// address of the first.
+    fn sweep(&self, range: &'i [(T, u16)]) -> Sweep<'i, T> {
+        Sweep {
+            rest: range,
+            bits: self.bits,
         }
+    }
+}
+
+/// Goes through intervals once for all prefixes in ascending order.
+struct Sweep<'i, T> {
+    rest: &'i [(T, u16)],
+    bits: u32,
+}
+
+impl<'i, T: Address> Sweep<'i, T> {
+    /// The intervals that begin within a prefix, with the one that covers its first address.
+    fn within(&mut self, prefix: Prefix) -> Part<'i, T> {
+        let before = self.begun_by(prefix.low);
+        self.rest = &self.rest[before..];
+        let within = self.begun_by(prefix.high(self.bits));
+        Part {
+            first: self.rest[0].1,
+            range: &self.rest[..=within],
+        }
+    }
+
+    /// How many intervals after the first one begin up to an address.
+    fn begun_by(&self, address: u128) -> usize {
+        let starts = self.rest[1..].iter().map(|(start, _)| start.widen());
+        starts.take_while(|start| *start <= address).count()
     }
 }
 
@@ -144,16 +165,18 @@ struct Flat {
 impl Flat {
     /// `None` if it has too many nodes, or is so deep that skipping levels is faster than walking them.
     fn build<T: Address>(space: &Space<'_, T>) -> Option<Vec<u16>> {
-        /// Bits that the longest walk may look at.
-        const DEEPEST: u32 = 64;
+        if nodes_of(space)? > limits::FLAT_NODES {
+            return None;
+        }
         let mut flat = Self {
             halves: vec![0; 1 << ROOT_BITS],
         };
         let root = Prefix { low: 0, len: 0 };
+        let mut sweep = space.sweep(space.intervals);
         for number in 0..1 << ROOT_BITS {
             let prefix = root.child(number, ROOT_BITS, space.bits);
-            let part = space.within(space.intervals, prefix);
-            flat.halves[number] = flat.entry(space, &part, prefix, DEEPEST)?;
+            let part = sweep.within(prefix);
+            flat.halves[number] = flat.entry(space, &part, prefix)?;
         }
         Some(flat.halves)
     }
@@ -163,23 +186,42 @@ impl Flat {
         space: &Space<'_, T>,
         part: &Part<'_, T>,
         prefix: Prefix,
-        deepest: u32,
     ) -> Option<u16> {
         if let Some(class) = part.class() {
             return Some(class);
         }
         let node = self.halves.len() / HALVES;
-        if node >= limits::FLAT_NODES || prefix.len >= deepest {
-            return None;
-        }
         self.halves.resize(self.halves.len() + HALVES, 0);
+        let mut sweep = space.sweep(part.range);
         for number in 0..HALVES {
             let child = prefix.child(number, NODE_BITS, space.bits);
-            let entry = self.entry(space, &space.within(part.range, child), child, deepest)?;
+            let entry = self.entry(space, &sweep.within(child), child)?;
             self.halves[node * HALVES + number] = entry;
         }
         Some(u16::try_from(node).ok()? | abi::Trie::CHILD)
     }
+}
+
+/// How many nodes a flat trie would have; `None` if it is so deep that skipping levels is faster than walking them.
+fn nodes_of<T: Address>(space: &Space<'_, T>) -> Option<usize> {
+    /// Bits that the longest walk may look at.
+    const DEEPEST: u32 = 64;
+    let rest_of = |start: u128, len: u32| start & ((1 << (space.bits - len)) - 1);
+    let starts = || space.intervals.iter().map(|(start, _)| start.widen());
+    let deepest = DEEPEST.min(space.bits);
+    if space.bits > deepest && starts().any(|start| rest_of(start, deepest) != 0) {
+        return None;
+    }
+    let mut nodes = (1 << ROOT_BITS) / HALVES;
+    for len in (ROOT_BITS..deepest).step_by(NODE_BITS as usize) {
+        // There is one for each prefix within which an interval begins.
+        let mut last = None;
+        for start in starts().filter(|start| rest_of(*start, len) != 0) {
+            let prefix = start >> (space.bits - len);
+            nodes += usize::from(last.replace(prefix) != Some(prefix));
+        }
+    }
+    Some(nodes)
 }
 
 /// A packed trie: a node holds each run of equal entries once, and skips the levels at which addresses do not part.
@@ -200,9 +242,10 @@ impl Packed<'_> {
             needed: first_node,
         };
         let top = Prefix { low: 0, len: 0 };
+        let mut sweep = space.sweep(space.intervals);
         for number in 0..1 << ROOT_BITS {
             let prefix = top.child(number, ROOT_BITS, space.bits);
-            let part = space.within(space.intervals, prefix);
+            let part = sweep.within(prefix);
             let word = packed.entry(space, &part, prefix);
             packed.tables.words[root + number] = word;
         }
@@ -244,12 +287,13 @@ impl Packed<'_> {
             ..PackedNode::default()
         };
 
-        let part = space.within(part.range, branch);
+        let part = space.sweep(part.range).within(branch);
+        let mut sweep = space.sweep(part.range);
         let mut runs: Vec<u32> = Vec::new();
         let mut last = None;
         for entry in 0..HALVES {
             let child = branch.child(entry, NODE_BITS, space.bits);
-            let inner = space.within(part.range, child);
+            let inner = sweep.within(child);
             let word = self.entry(space, &inner, child);
             if last != Some(word) {
                 node.starts[entry / 64] |= 1 << (entry % 64);
@@ -315,9 +359,10 @@ fn skip<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) ->
         // The children that are not of one class: those in which an interval begins that is not at their start.
         let mut divided = None;
         let mut others = miss;
+        let mut sweep = space.sweep(range);
         for number in 0..HALVES {
             let child = branch.child(number, NODE_BITS, space.bits);
-            let inner = space.within(range, child);
+            let inner = sweep.within(child);
             match inner.class() {
                 Some(class) if others.is_none_or(|own| own == class) => others = Some(class),
                 None if divided.is_none() => divided = Some((child, inner.range)),
