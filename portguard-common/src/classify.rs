@@ -15,9 +15,9 @@ pub trait Tables {
     /// A setting, frozen when the program was loaded.
     fn setting(&self, setting: Setting) -> u32;
     /// How the class of a [`field`] is combined with those before it, frozen too.
-    fn stage(&self, field: usize) -> Stage;
+    fn stage(&self, field: usize) -> &Stage;
     /// A trie by [`Trie::index`], frozen too.
-    fn trie(&self, index: usize) -> Trie;
+    fn trie(&self, index: usize) -> &Trie;
     /// The class of the service at an index below [`service::LEN`].
     fn service_class(&self, index: u32) -> u16;
     /// The class of the source port at an index below [`source_port::LEN`].

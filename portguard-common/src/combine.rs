@@ -66,7 +66,7 @@ pub fn find_cell<F: Frame, T: Tables>(
 
 /// Combines what the fields before gave with the class of one more.
 #[inline(always)]
-fn combine<T: Tables>(tables: &T, stage: Stage, left: u16, right: u16) -> u16 {
+fn combine<T: Tables>(tables: &T, stage: &Stage, left: u16, right: u16) -> u16 {
     let (row, column) = (u32::from(left), u32::from(right));
     match stage.form {
         Stage::DENSE => tables.half(stage.halves + row * stage.columns + column),

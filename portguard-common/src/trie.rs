@@ -54,18 +54,18 @@ impl Bits {
 
 /// The class of an IPv4 address.
 #[inline(always)]
-pub fn find_v4<T: Tables>(tables: &T, trie: Trie, address: u32) -> u16 {
+pub fn find_v4<T: Tables>(tables: &T, trie: &Trie, address: u32) -> u16 {
     find::<T, LEVELS_V4>(tables, trie, Bits::v4(address))
 }
 
 /// The class of an IPv6 address, by halves.
 #[inline(always)]
-pub fn find_v6<T: Tables>(tables: &T, trie: Trie, high: u64, low: u64) -> u16 {
+pub fn find_v6<T: Tables>(tables: &T, trie: &Trie, high: u64, low: u64) -> u16 {
     find::<T, LEVELS_V6>(tables, trie, Bits::v6(high, low))
 }
 
 #[inline(always)]
-fn find<T: Tables, const LEVELS: usize>(tables: &T, trie: Trie, mut bits: Bits) -> u16 {
+fn find<T: Tables, const LEVELS: usize>(tables: &T, trie: &Trie, mut bits: Bits) -> u16 {
     let first = bits.peek(16) as u32;
     bits.skip(16);
     if trie.form == Trie::FLAT {

@@ -190,6 +190,19 @@ fn opaque(number: u64) -> u64 {
     number
 }
 
+/// Data that the loader overwrites and freezes, of which the compiler sees only the zeros. Unlike with a volatile read,
+/// only those members are read that are needed, where they are needed; the verifier still folds what it knows.
+#[inline(always)]
+fn frozen<T>(data: &'static T) -> &'static T {
+    let mut pointer = core::ptr::from_ref(data) as usize;
+    // SAFETY: the instruction moves a register onto itself, and so the pointer is the one that came in. What it points
+    // to is of type `T` after the loader wrote to it, too: all that is frozen is plain numbers.
+    unsafe {
+        asm!("{0} = {0}", inout(reg) pointer, options(pure, nomem, nostack));
+        &*(pointer as *const T)
+    }
+}
+
 impl<D: Device> Tables for KernelTables<D> {
     #[inline(always)]
     fn setting(&self, setting: Setting) -> u32 {
@@ -197,21 +210,15 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn stage(&self, field: usize) -> Stage {
-        // SAFETY: the classifier asks for its own fields, by constants below `field::COUNT`. Volatile for the
-        // same reason as the settings.
-        unsafe {
-            (&raw const STAGES)
-                .cast::<Stage>()
-                .add(field)
-                .read_volatile()
-        }
+    fn stage(&self, field: usize) -> &Stage {
+        // SAFETY: the classifier asks for its own fields, by constants below `field::COUNT`.
+        unsafe { &*frozen(&STAGES).as_ptr().add(field) }
     }
 
     #[inline(always)]
-    fn trie(&self, index: usize) -> Trie {
+    fn trie(&self, index: usize) -> &Trie {
         // SAFETY: as above: `Trie::index` of constants.
-        unsafe { (&raw const TRIES).cast::<Trie>().add(index).read_volatile() }
+        unsafe { &*frozen(&TRIES).as_ptr().add(index) }
     }
 
     #[inline(always)]
@@ -310,13 +317,8 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn cell(&self, cell: u16) -> Cell {
-        // SAFETY: there is a cell for every `u16`, and any bytes are a `Cell`.
-        unsafe {
-            (&raw const CELLS)
-                .cast::<Cell>()
-                .add(usize::from(cell))
-                .read_volatile()
-        }
+        // SAFETY: there is a cell for every `u16`.
+        unsafe { *frozen(&CELLS).as_ptr().add(usize::from(cell)) }
     }
 
     #[inline(always)]

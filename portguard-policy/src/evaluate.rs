@@ -104,12 +104,12 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
         self.evaluator.tables.settings[setting as usize]
     }
 
-    fn stage(&self, field: usize) -> Stage {
-        self.evaluator.tables.stages[field]
+    fn stage(&self, field: usize) -> &Stage {
+        &self.evaluator.tables.stages[field]
     }
 
-    fn trie(&self, index: usize) -> Trie {
-        self.evaluator.tables.tries[index]
+    fn trie(&self, index: usize) -> &Trie {
+        &self.evaluator.tables.tries[index]
     }
 
     fn service_class(&self, index: u32) -> u16 {
