@@ -118,7 +118,6 @@ pub(crate) fn judge(rows: &[Row], floors: &Floors) -> anyhow::Result<Vec<Goal>> 
     let v4 = over_floor(name::MIXED, f64::NAN)?.value;
     let pairs = find(rows, name::PAIRS)?;
     Ok(vec![
-        over_floor(name::HOT, 15.0)?,
         over_floor(name::MIXED, 25.0)?,
         Goal {
             level: "goal",
