@@ -55,13 +55,19 @@ pub(crate) const USUAL_HOP_LIMIT: u8 = 64;
 /// forwarded them.
 pub(crate) fn usual_hop_limit(payload: Payload, ipv4: bool) -> u8 {
     match payload {
-        Payload::Icmp { kind, .. } if !ipv4 => match kind {
-            130..=132 | 143 => 1,
-            133..=137 => 255,
-            _ => USUAL_HOP_LIMIT,
-        },
+        Payload::Icmp { kind, .. } => proof(!ipv4, kind).unwrap_or(USUAL_HOP_LIMIT),
         Payload::Portless(IGMP) | Payload::LaterFragment(IGMP) if ipv4 => 1,
         _ => USUAL_HOP_LIMIT,
+    }
+}
+
+/// The hop limit without which an essential message of ICMP or ICMPv6 is an ordinary one.
+pub(crate) fn proof(v6: bool, kind: u8) -> Option<u8> {
+    match kind {
+        _ if !v6 => None,
+        130..=132 | 143 => Some(1),
+        133..=137 => Some(255),
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use portguard_common::abi::{service, source_port};
 
 use super::Region;
-use crate::packet::{Payload, USUAL_HOP_LIMIT};
+use crate::packet::{Payload, USUAL_HOP_LIMIT, proof};
 use crate::policy::Transport;
 use crate::protocols::WALKED_IN_IPV6;
 use crate::traffic::TrafficProtocol;
@@ -325,14 +325,4 @@ fn icmp(v6: bool, essential: [bool; 2]) -> Vec<Block> {
             .map(|(low, high)| block(low, high)),
     );
     blocks
-}
-
-/// The hop limit without which an essential message is an ordinary one.
-fn proof(v6: bool, kind: u8) -> Option<u8> {
-    match kind {
-        _ if !v6 => None,
-        130..=132 | 143 => Some(1),
-        133..=137 => Some(255),
-        _ => None,
-    }
 }
