@@ -1,7 +1,7 @@
 //! The packet that a user asks about, as it was written.
 
 use crate::policy::Policy;
-use crate::problem::{Span, one_of, quoted};
+use crate::problem::{one_of, quoted};
 use crate::protocols::WALKED_IN_IPV6;
 use crate::traffic::text::{self, Purpose, Read};
 use crate::traffic::{Traffic, TrafficError, TrafficProtocol};
@@ -76,10 +76,7 @@ fn refuse_walked(read: &Read) -> Result<(), TrafficError> {
         return Ok(());
     }
     Err(TrafficError {
-        span: Span {
-            start: read.whole.start,
-            end: read.whole.end,
-        },
+        span: read.whole,
         message: format!("no packet of IPv6 has protocol {number}"),
         hint: "this header is walked, and what follows it counts: name that protocol".to_owned(),
     })

@@ -94,7 +94,7 @@ pub fn explain(
 ) -> Result<Explanation, Broken> {
     let (packet, assumed) = packet::complete(policy, tables, description);
     let frame = packet.frame();
-    let evaluation = evaluate(tables, &packet)?;
+    let evaluation = evaluate(tables, &packet, &frame)?;
     let headers = parse(&frame.as_slice()).map_err(|_unparsed| Broken)?;
     let decision = decision(tables, &headers, &evaluation);
     let asked = match evaluation.outcome {
@@ -126,10 +126,11 @@ pub fn explain(
     })
 }
 
-fn evaluate(tables: &Tables, packet: &Packet) -> Result<Evaluation, Broken> {
+/// Judges a packet by its frame.
+fn evaluate(tables: &Tables, packet: &Packet, frame: &[u8]) -> Result<Evaluation, Broken> {
     let interface = packet.interface.as_deref().unwrap_or_default();
     let evaluator = Evaluator::new(tables, interface, Stateless);
-    evaluator.frame(&packet.frame()).ok_or(Broken)
+    evaluator.frame(frame).ok_or(Broken)
 }
 
 fn decision(tables: &Tables, headers: &Headers, evaluation: &Evaluation) -> Decision {
@@ -162,7 +163,7 @@ fn others(tables: &Tables, description: &Description, known: Outcome) -> (Vec<Ot
             let mut is_meant = true;
             if let Some(hop_limit) = description.hop_limit {
                 packet.hop_limit = hop_limit;
-                let own = evaluate(tables, &packet);
+                let own = evaluate(tables, &packet, &packet.frame());
                 is_meant = own.is_ok_and(|own| own.outcome == decision.outcome);
             }
             if is_meant {

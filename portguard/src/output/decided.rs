@@ -2,7 +2,8 @@
 
 use portguard_common::abi::Builtin;
 use portguard_policy::{
-    Effect, Fate, Fragments, Limit, Outcome, Per, Policy, Rate, RatePeriod, Rule, RuleAction,
+    Decision, Effect, Fate, Fragments, Limit, Outcome, Per, Policy, Rate, RatePeriod, Rule,
+    RuleAction,
 };
 use serde::Serialize;
 
@@ -125,6 +126,15 @@ pub(super) fn decider(policy: &Policy, outcome: Outcome) -> String {
         },
     }
     .to_owned()
+}
+
+/// Both in a line.
+pub(super) fn verdict_and_decider(policy: &Policy, decision: Decision) -> String {
+    format!(
+        "{}, by {}",
+        verdict(policy, decision.outcome, decision.effect),
+        decider(policy, decision.outcome)
+    )
 }
 
 /// A rule with its line.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use portguard_policy::{Change, ChangeKind, Difference, Policy};
 use serde::Serialize;
 
-use super::decided::{Decided, decider, verdict};
+use super::decided::{Decided, verdict_and_decider};
 use super::text::entry;
 use super::{json_pretty, print_to_the_end};
 use crate::cli::Format;
@@ -92,8 +92,6 @@ fn for_people(policies: [&Policy; 2], difference: &Difference) -> Vec<String> {
 }
 
 fn changed([old, new]: [&Policy; 2], change: &Change) -> [String; 3] {
-    let before = &change.before;
-    let after = &change.after;
     let shared = match change.kind {
         ChangeKind::Effect => "",
         ChangeKind::Sharing => "; its tokens are shared otherwise",
@@ -101,22 +99,8 @@ fn changed([old, new]: [&Policy; 2], change: &Change) -> [String; 3] {
     [
         // A packet stands on one line, to be copied.
         format!("packet    {}", change.example),
-        entry(
-            "before",
-            &format!(
-                "{}, by {}",
-                verdict(old, before.outcome, before.effect),
-                decider(old, before.outcome)
-            ),
-        ),
-        entry(
-            "after",
-            &format!(
-                "{}, by {}{shared}",
-                verdict(new, after.outcome, after.effect),
-                decider(new, after.outcome)
-            ),
-        ),
+        entry("before", &verdict_and_decider(old, change.before)),
+        entry("after", &(verdict_and_decider(new, change.after) + shared)),
     ]
 }
 

@@ -8,7 +8,7 @@ use portguard_policy::{
 };
 use serde::Serialize;
 
-use super::decided::{Decided, RuleName, decider, place, rule_of, verdict};
+use super::decided::{Decided, RuleName, decider, place, rule_of, verdict, verdict_and_decider};
 use super::text::entry;
 use super::{print, print_json_pretty};
 use crate::cli::Format;
@@ -246,12 +246,7 @@ fn others(policy: &Policy, own: &Explanation) -> Vec<String> {
         lines.push(entry("others", what));
     }
     for other in &own.others {
-        let decision = other.decision;
-        let text = format!(
-            "{}, by {}:",
-            verdict(policy, decision.outcome, decision.effect),
-            decider(policy, decision.outcome)
-        );
+        let text = verdict_and_decider(policy, other.decision) + ":";
         lines.push(entry("", &text));
         lines.push(format!("            {}", other.packet));
     }
