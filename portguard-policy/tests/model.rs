@@ -3,31 +3,22 @@
 
 #![expect(clippy::expect_used, reason = "a helper that fails, fails its test")]
 
+mod generated;
+
 use portguard_common::abi::Setting;
 use portguard_common::classify::Verdict;
-use portguard_policy::{Evaluator, Files, Outcome, Policy, Stateless, Tables};
-use portguard_reference::generate::{
-    self, Arrival, INTERFACES, Kind, Step, Written, play, policy_of,
-};
+use portguard_policy::{Evaluator, Policy, Stateless, Tables};
+use portguard_reference::generate::{self, Arrival, INTERFACES, Kind, Step, play, policy_of};
 use portguard_reference::model::{Judgement, Model};
 use portguard_reference::random::Random;
+
+use crate::generated::{WrittenFiles, outcome_name};
 
 const POLICIES: u64 = 300;
 const FRAMES: usize = 500;
 
 /// Long enough for every bucket to be full again, so that no frame depends on those before it.
 const PAUSE_NS: u64 = 24 * 3600 * 1_000_000_000;
-
-/// The files that a policy names.
-struct WrittenFiles<'w>(&'w Written);
-
-impl Files for WrittenFiles<'_> {
-    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
-        let found = self.0.files.iter().find(|(own, _)| own == name);
-        let content = found.map(|(_, content)| content.clone().into_bytes());
-        content.ok_or_else(|| "does not exist".to_owned())
-    }
-}
 
 /// What becomes of a frame: whether it is dropped, the name of its outcome, the rules that only count it.
 type Fate = (bool, String, Vec<String>);
@@ -40,19 +31,14 @@ fn by_model(judgement: Judgement) -> Fate {
 fn by_host(policy: &Policy, tables: &Tables, arrival: &Arrival) -> Fate {
     let evaluator = Evaluator::new(tables, &arrival.interface, Stateless);
     let evaluation = evaluator.frame(&arrival.frame).expect("sound tables");
-    let name = |rule: &usize| policy.rules[*rule].name.clone();
-    let outcome = match evaluation.outcome {
-        Outcome::Rule(rule) => format!("rule {}", name(&rule)),
-        Outcome::Limited(rule) => format!("rule {}, limited", name(&rule)),
-        Outcome::Builtin(builtin) => builtin.name().to_owned(),
-        Outcome::Malformed(reason) => format!("malformed:{}", reason.name()),
-    };
+    let name = |rule: usize| policy.rules[rule].name.clone();
+    let outcome = outcome_name(evaluation.outcome, name);
     let enforced = tables.settings[Setting::Enforce as usize] != 0;
     let dropped = enforced && evaluation.judgement.verdict != Verdict::Pass;
     (
         dropped,
         outcome,
-        evaluation.shadows.iter().map(name).collect(),
+        evaluation.shadows.iter().copied().map(name).collect(),
     )
 }
 

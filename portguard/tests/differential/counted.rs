@@ -6,7 +6,7 @@ use portguard::dataplane::Counts;
 use portguard_common::abi::Counter;
 use portguard_reference::model::{self, Counters};
 
-use crate::product::outcome_name;
+use crate::generated::malformed_name;
 
 /// What the kernel has counted, over all policies of a run.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Tally {
             add(&mut self.outcomes, builtin.name().to_owned(), *count);
         }
         for (reason, count) in &counts.malformed {
-            add(&mut self.outcomes, outcome_name(*reason), *count);
+            add(&mut self.outcomes, malformed_name(*reason), *count);
         }
         for (key, packets) in &counts.drops {
             *self.drops.entry((key.protocol, key.port)).or_default() += packets;

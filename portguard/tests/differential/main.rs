@@ -6,6 +6,8 @@
 
 mod counted;
 mod fate;
+#[path = "../../../portguard-policy/tests/generated/mod.rs"]
+mod generated;
 mod host;
 mod product;
 mod run;

@@ -7,13 +7,13 @@ use portguard::dataplane::generation::Run;
 use portguard::dataplane::{Arrival, Generation, LoadOptions, State};
 use portguard_common::abi::{Builtin, Setting};
 use portguard_common::classify::Verdict;
-use portguard_common::packet::Malformed;
-use portguard_policy::{Evaluator, Files, Outcome, Problem, Severity, Tables, closed_udp_ports};
+use portguard_policy::{Evaluator, Outcome, Problem, Severity, Tables, closed_udp_ports};
 use portguard_reference::generate::{INTERFACES, Written};
 use portguard_reference::model::Counters;
 
 use crate::counted::Tally;
 use crate::fate::Fate;
+use crate::generated::{WrittenFiles, outcome_name};
 use crate::host::{Host, Memory};
 
 /// The first moment of a run: the product takes 0 for the present.
@@ -35,19 +35,6 @@ struct Loaded {
     tables: Tables,
     rules: Vec<String>,
     generation: Generation,
-}
-
-/// The files that a policy names.
-struct WrittenFiles<'w>(&'w Written);
-
-impl Files for WrittenFiles<'_> {
-    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
-        let mut files = self.0.files.iter();
-        files
-            .find(|(own, _)| own == name)
-            .map(|(_, content)| content.clone().into_bytes())
-            .ok_or_else(|| "does not exist".to_owned())
-    }
 }
 
 /// Why a policy is refused, without its warnings.
@@ -99,18 +86,8 @@ impl Loaded {
 
     /// In the words of the model.
     fn outcome(&self, outcome: Outcome) -> String {
-        match outcome {
-            Outcome::Rule(rule) => format!("rule {}", self.name(rule)),
-            Outcome::Limited(rule) => format!("rule {}, limited", self.name(rule)),
-            Outcome::Builtin(builtin) => builtin.name().to_owned(),
-            Outcome::Malformed(reason) => outcome_name(reason),
-        }
+        outcome_name(outcome, |rule| self.name(rule))
     }
-}
-
-/// The outcome of a malformed packet.
-pub(crate) fn outcome_name(reason: Malformed) -> String {
-    format!("malformed:{}", reason.name())
 }
 
 impl Product {

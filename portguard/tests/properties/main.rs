@@ -4,23 +4,16 @@
 
 mod diff;
 mod explain;
+#[path = "../../../portguard-policy/tests/generated/mod.rs"]
+mod generated;
 
 use std::net::IpAddr;
 
 use portguard_common::packet::{Family, Headers, Transport as Parsed, parse};
-use portguard_policy::{Files, Packet, Payload, Policy, Tables, Transport};
+use portguard_policy::{Packet, Payload, Policy, Tables, Transport};
 use portguard_reference::generate::{self, INTERFACES, Written};
 
-/// The files that a policy names.
-struct WrittenFiles<'w>(&'w Written);
-
-impl Files for WrittenFiles<'_> {
-    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
-        let found = self.0.files.iter().find(|(own, _)| own == name);
-        let content = found.map(|(_, content)| content.clone().into_bytes());
-        content.ok_or_else(|| "does not exist".to_owned())
-    }
-}
+use crate::generated::WrittenFiles;
 
 /// What a generated policy means.
 fn read(written: &Written) -> Policy {
