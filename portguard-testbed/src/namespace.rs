@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -94,6 +95,29 @@ impl Namespace {
             );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The index of a device.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such device.
+    pub fn index_of(&self, device: &str) -> anyhow::Result<u32> {
+        let shown = self.ip(&format!("-o link show dev {device}"))?;
+        let number = shown.split(':').next().unwrap_or_default();
+        number
+            .parse()
+            .with_context(|| format!("`ip` shows no index of `{device}`"))
+    }
+
+    /// Opens a TCP socket that listens at an address; at any port, where that is 0.
+    ///
+    /// # Errors
+    ///
+    /// When the address is not this host's, or the port is taken.
+    pub fn listen(&self, address: SocketAddr) -> anyhow::Result<TcpListener> {
+        self.enter(|| TcpListener::bind(address))?
+            .with_context(|| format!("cannot listen at {address}"))
     }
 
     /// A path under which another process finds the namespace.

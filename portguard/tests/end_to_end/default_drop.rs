@@ -2,9 +2,7 @@
 //! routes; plain and in a VLAN, in both families.
 
 use std::io::{Read as _, Write as _};
-use std::net::{
-    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
@@ -197,11 +195,17 @@ fn an_address_is_got_by_dhcpv6() {
         let _daemon = site.guard();
         let ours = udp(&bed.server, (Ipv6Addr::UNSPECIFIED, 546));
         let theirs = udp(&bed.client, (Ipv6Addr::UNSPECIFIED, 547));
-        let scope = index(&bed.client, &wire.device(Bed::CLIENT_DEVICE));
+        let scope = bed
+            .client
+            .index_of(&wire.device(Bed::CLIENT_DEVICE))
+            .expect("an index");
         theirs
             .join_multicast_v6(&ALL_SERVERS, scope)
             .expect("joins");
-        let scope = index(&bed.server, &wire.device(Bed::SERVER_DEVICE));
+        let scope = bed
+            .server
+            .index_of(&wire.device(Bed::SERVER_DEVICE))
+            .expect("an index");
         let servers = SocketAddrV6::new(ALL_SERVERS, 547, 0, scope);
         for message in [b"solicit", b"renewal"] {
             ours.send_to(message, servers).expect("sends");
@@ -214,15 +218,6 @@ fn an_address_is_got_by_dhcpv6() {
         stranger.send_to(b"reply", (SERVER_V6, 546)).expect("sends");
         expect_silence(&ours);
     }
-}
-
-/// The index of a device.
-fn index(host: &Namespace, device: &str) -> u32 {
-    let shown = host
-        .ip(&format!("-o link show dev {device}"))
-        .expect("shows");
-    let number = shown.split(':').next().expect("a line");
-    number.parse().expect("a number")
 }
 
 /// Nothing comes.
@@ -283,7 +278,7 @@ fn the_mtu_of_a_path_is_found() {
         for ((guarded, _), outside) in ENDS.into_iter().zip(far_ends) {
             let case = format!("{wire:?}, {outside}");
             // What this host sends is too long for the path, whoever asked for the connection.
-            let theirs = listen(&far, (outside, 0));
+            let theirs = far.listen((outside, 0).into()).expect("listens");
             let address = theirs.local_addr().expect("an address");
             let connect = |host: &Namespace, address| {
                 let stream = host.enter(|| TcpStream::connect_timeout(&address, PATIENCE));
@@ -300,7 +295,7 @@ fn the_mtu_of_a_path_is_found() {
             bed.server.ip("route flush cache").expect("flushes");
             bed.server.ip("-6 route flush cache").expect("flushes");
 
-            let ours = listen(&bed.server, (guarded, 443));
+            let ours = bed.server.listen((guarded, 443).into()).expect("listens");
             let receiver = connect(&far, (guarded, 443).into());
             let (sender, _) = ours.accept().expect("accepts");
             transfer(sender, receiver, &case);
@@ -335,11 +330,6 @@ fn put_behind_a_narrow_router(bed: &Bed, far: &Namespace) {
     forwards.expect("enters").expect("forwards");
 }
 
-fn listen(host: &Namespace, address: impl Into<SocketAddr> + Send) -> TcpListener {
-    let listener = host.enter(|| TcpListener::bind(address.into()));
-    listener.expect("enters").expect("binds")
-}
-
 fn transfer(mut sender: TcpStream, mut receiver: TcpStream, case: &str) {
     receiver.set_read_timeout(Some(PATIENCE)).expect("sets");
     sender.set_write_timeout(Some(PATIENCE)).expect("sets");
@@ -364,7 +354,7 @@ fn a_session_that_was_open_before_the_start_outlives_its_neighbours() {
         let bed = &site.bed;
         let mut pairs = Vec::new();
         for (_, outside) in ENDS {
-            let listener = listen(&bed.client, (outside, 0));
+            let listener = bed.client.listen((outside, 0).into()).expect("listens");
             let address = listener.local_addr().expect("an address");
             let ours = bed.server.enter(|| TcpStream::connect(address));
             let ours = ours.expect("enters").expect("connects");

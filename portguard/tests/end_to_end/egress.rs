@@ -31,9 +31,7 @@ impl Host {
             from: IpAddr::V4(CLIENT_V4),
             to: IpAddr::V4(SERVER_V4),
         };
-        let shown = bed.server.ip("-o link show dev srv0").expect("shows");
-        let number = shown.split(':').next().expect("a line");
-        let ifindex = number.parse().expect("a number");
+        let ifindex = bed.server.index_of("srv0").expect("an index");
         Self { bed, ends, ifindex }
     }
 

@@ -247,8 +247,7 @@ fn one_that_is_made_anew_with_the_same_index_is_guarded_again() {
     let text = format!("version: 1\ninterfaces: [srv0, same0]\nrules:\n{RULES}");
     daemon.write_policy(&text).expect("writes");
     assert!(daemon.reload().expect("runs").status.success());
-    let shown = bed.server.ip("-o link show dev same0").expect("ip");
-    let index = shown.split(':').next().expect("an index").to_owned();
+    let index = bed.server.index_of("same0").expect("an index");
     bed.server.ip("link del dev same0").expect("ip");
     bed.server
         .ip(&format!(

@@ -1,7 +1,7 @@
 //! A host that drops by default gets the answers to what it asks, and nothing else.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use portguard_testbed::traffic::{Seen, Servers, probe_tcp, probe_udp};
@@ -21,12 +21,6 @@ const SILENCE: Duration = Duration::from_millis(700);
 
 fn policy(settings: &str, rules: &str) -> String {
     format!("version: 1\ninterfaces: [srv0]\n{settings}\nrules: {rules}\n")
-}
-
-fn listener(host: &Namespace, address: IpAddr) -> TcpListener {
-    host.enter(|| TcpListener::bind((address, 0)))
-        .expect("enters")
-        .expect("binds")
 }
 
 /// Data goes both ways.
@@ -85,7 +79,7 @@ fn connections_that_are_open_at_the_start_go_on_and_survive_reloads() {
     let bed = Bed::new().expect("a bed");
     let mut pairs = Vec::new();
     for (_, outside) in ENDS {
-        let listener = listener(&bed.client, outside);
+        let listener = bed.client.listen((outside, 0).into()).expect("listens");
         let address = listener.local_addr().expect("an address");
         let ours = bed.server.enter(|| TcpStream::connect(address));
         let ours = ours.expect("enters").expect("connects");
