@@ -194,13 +194,10 @@ fn opaque(number: u64) -> u64 {
 /// only those members are read that are needed, where they are needed; the verifier still folds what it knows.
 #[inline(always)]
 fn frozen<T>(data: &'static T) -> &'static T {
-    let mut pointer = core::ptr::from_ref(data) as usize;
-    // SAFETY: the instruction moves a register onto itself, and so the pointer is the one that came in. What it points
-    // to is of type `T` after the loader wrote to it, too: all that is frozen is plain numbers.
-    unsafe {
-        asm!("{0} = {0}", inout(reg) pointer, options(pure, nomem, nostack));
-        &*(pointer as *const T)
-    }
+    let pointer = opaque(core::ptr::from_ref(data) as u64) as *const T;
+    // SAFETY: the pointer is the one that came in. What it points to is of type `T` after the loader wrote to it, too:
+    // all that is frozen is plain numbers.
+    unsafe { &*pointer }
 }
 
 impl<D: Device> Tables for KernelTables<D> {
