@@ -64,7 +64,7 @@ impl Daemon {
     }
 
     /// Starts a daemon by a prepared command (a wrapper that takes capabilities away, for instance), to
-    /// which `--policy` and `--socket` are added.
+    /// which `--policy`, `--socket` and `--state` are added.
     ///
     /// # Errors
     ///
@@ -92,6 +92,8 @@ impl Daemon {
             .arg(folder.path().join("policy.yaml"))
             .arg("--socket")
             .arg(folder.path().join("control.sock"))
+            .arg("--state")
+            .arg(folder.path().join("state"))
             .env("NOTIFY_SOCKET", &notify_path)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

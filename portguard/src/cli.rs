@@ -106,6 +106,9 @@ pub struct Run {
     pub interface: Vec<String>,
     /// Folder in a BPF file system for what outlives a reload: flows that this side started, and buckets of limits.
     #[arg(long, value_name = "FOLDER", default_value = "/sys/fs/bpf/portguard")]
+    pub pins: PathBuf,
+    /// Folder for what outlives a restart of the host.
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/portguard")]
     pub state: PathBuf,
     /// Where to listen for the other commands.
     #[command(flatten)]

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use portguard_policy::InterfacePattern;
 
 use crate::cli::Run;
-use crate::daemon::{self, Options};
+use crate::daemon::{self, Options, StateFolder};
 use crate::exit::{Failure, Outcome};
 use crate::output;
 
@@ -26,7 +26,8 @@ pub fn run(arguments: Run) -> Outcome {
     daemon::run(Options {
         policy: arguments.policy,
         interfaces,
-        state: arguments.state,
+        pins: arguments.pins,
+        state: StateFolder::new(arguments.state),
         socket: arguments.connection.socket,
     })
 }

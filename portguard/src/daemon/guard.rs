@@ -35,7 +35,7 @@ pub(super) struct Guard {
     generation: Generation,
     options: LoadOptions,
     /// The folder for what outlives a generation.
-    state_folder: PathBuf,
+    pins: PathBuf,
     /// Kept while policies need none: a later one may.
     state: Option<State>,
     number: u64,
@@ -58,7 +58,7 @@ impl Guard {
         let patterns = patterns(&options.interfaces, &loaded)?;
         let found = found::find(&patterns).map_err(Failure::system)?;
         let mut load_options = found.load_options(loaded.policy.attach);
-        load_options.state = state_for(&loaded, None, &options.state).map_err(Failure::system)?;
+        load_options.state = state_for(&loaded, None, &options.pins).map_err(Failure::system)?;
         let mut generation = load(&mut loaded, &load_options)?;
         replies::take_over(&mut generation, &loaded.policy);
 
@@ -81,7 +81,7 @@ impl Guard {
         // What began between the first look and the attachment.
         replies::take_over(&mut generation, &loaded.policy);
         let mut guard = Self {
-            state_folder: options.state.clone(),
+            pins: options.pins.clone(),
             state: load_options.state.clone(),
             path: options.policy.clone(),
             interfaces: options.interfaces.clone(),
@@ -141,7 +141,7 @@ impl Guard {
         let mut options = found.load_options(loaded.policy.attach);
         options.count_all_buffers |= self.options.count_all_buffers;
         options.state =
-            state_for(&loaded, self.state.as_ref(), &self.state_folder).map_err(Failure::system)?;
+            state_for(&loaded, self.state.as_ref(), &self.pins).map_err(Failure::system)?;
         if options.state.is_some() {
             self.state.clone_from(&options.state);
         }

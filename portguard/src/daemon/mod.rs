@@ -8,6 +8,7 @@ mod matching;
 mod notify;
 mod replies;
 mod server;
+mod state_folder;
 mod tags;
 mod totals;
 
@@ -28,6 +29,7 @@ use crate::policy_file;
 use self::guard::Guard;
 use self::notify::{Message, Notifier};
 use self::server::{Call, Server};
+pub use self::state_folder::StateFolder;
 
 /// What the daemon is told when it starts.
 #[derive(Clone, Debug)]
@@ -37,7 +39,9 @@ pub struct Options {
     /// Interfaces from the command line; they replace those of the policy.
     pub interfaces: Vec<InterfacePattern>,
     /// Folder in a BPF file system for what outlives a reload.
-    pub state: PathBuf,
+    pub pins: PathBuf,
+    /// Folder for what outlives a restart of the host.
+    pub state: StateFolder,
     /// Control socket.
     pub socket: PathBuf,
 }

@@ -41,7 +41,7 @@ pub struct State {
 pub enum StateError {
     /// The folder is not in a BPF file system.
     #[error(
-        "`{}` is not in a BPF file system, which keeps replies and limits over a reload: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name a folder in one with `--state`", path.display()
+        "`{}` is not in a BPF file system, which keeps replies and limits over a reload: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name a folder in one with `--pins`", path.display()
     )]
     NotBpf {
         /// The folder.
@@ -49,7 +49,7 @@ pub enum StateError {
     },
     /// Another process uses the folder.
     #[error(
-        "another portguard daemon keeps its replies and limits in `{}`; stop it first, or give this one another `--state`", path.display()
+        "another portguard daemon keeps its replies and limits in `{}`; stop it first, or give this one another `--pins`", path.display()
     )]
     InUse {
         /// The folder.

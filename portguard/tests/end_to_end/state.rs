@@ -22,7 +22,7 @@ fn with_bpf_file_system(run: impl FnOnce(&Path) + Send) {
 
 fn start(bed: &Bed, state: &Path) -> anyhow::Result<Daemon> {
     let state = state.to_str().expect("a path in UTF-8");
-    Daemon::start_with(binary(), &bed.server, POLICY, &["--state", state])
+    Daemon::start_with(binary(), &bed.server, POLICY, &["--pins", state])
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_folder_is_for_one_daemon() {
         let refusal = start(&other, state).expect_err("the folder is in use");
         let text = format!("{refusal:#}");
         assert!(
-            text.contains("another portguard daemon") && text.contains("`--state`"),
+            text.contains("another portguard daemon") && text.contains("`--pins`"),
             "{text}"
         );
         drop(daemon);
