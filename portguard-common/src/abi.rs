@@ -2,6 +2,10 @@
 //!
 //! Every type here has a size assertion, since both sides are compiled separately.
 
+/// Version of this layout: one more whenever what is pinned changes its meaning, though not its size. What another version
+/// pinned is not read, but replaced.
+pub const LAYOUT: u32 = 1;
+
 /// Where each kind of service lies in the table of services, which names a cell for each.
 pub mod service {
     /// TCP by destination port.
@@ -209,6 +213,29 @@ pub mod host {
     pub const SEED: u32 = 2;
     /// All of them.
     pub const LEN: u32 = 4;
+}
+
+/// What a policy on trial is kept by.
+pub mod trial {
+    /// When the trial ends, in nanoseconds of the boot-time clock, which goes on while the host sleeps.
+    pub const DEADLINE: u32 = 0;
+    /// 1 once it is confirmed.
+    pub const CONFIRMED: u32 = 1;
+    /// 1 once a packet, or the daemon, has found the deadline passed before it was confirmed: the policy before is in
+    /// force from then on, whatever else is written.
+    pub const EXPIRED: u32 = 2;
+    /// All words.
+    pub const WORDS: u32 = 3;
+
+    /// The place of the policy before among the programs.
+    pub const BEFORE: u32 = 0;
+    /// The place of the policy on trial.
+    pub const ON_TRIAL: u32 = 1;
+    /// All places.
+    pub const CHOICES: u32 = 2;
+
+    /// Most interfaces that the policy before may guard.
+    pub const INTERFACES: u32 = 4096;
 }
 
 /// Times in one map element of the table of closed ports.
@@ -648,6 +675,20 @@ pub mod symbol {
     pub const SOURCE_BUCKETS: &str = "SOURCE_BUCKETS";
     /// The outcome of the last run: one [`super::Trace`].
     pub const TRACE: &str = "TRACE";
+    /// What a policy on trial is kept by: a `u64` by [`super::trial`].
+    pub const TRIAL: &str = "TRIAL";
+    /// The programs for what arrives between which a trial chooses.
+    pub const CHOICES: &str = "CHOICES";
+    /// The programs for what leaves likewise.
+    pub const EGRESS_CHOICES: &str = "EGRESS_CHOICES";
+    /// The interfaces, by index, that the policy before a trial guards.
+    pub const GUARDED_BEFORE: &str = "GUARDED_BEFORE";
+    /// The entry point of a trial, for what arrives.
+    pub const TRIAL_PROGRAM: &str = "portguard_trial";
+    /// The same for older kernels.
+    pub const TRIAL_PROGRAM_LINEAR: &str = "portguard_trial_old";
+    /// The entry point of a trial, for what leaves.
+    pub const TRIAL_EGRESS: &str = "portguard_trial_out";
     /// The entry point for kernels that know frames of several buffers (5.18 and later).
     pub const PROGRAM: &str = "portguard";
     /// The entry point for older kernels.

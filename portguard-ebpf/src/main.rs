@@ -14,6 +14,7 @@ mod frame;
 mod limiting;
 mod reply;
 mod tables;
+mod trial;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::bindings::xdp_md;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::compile::{CompileError, Tables, compile};
 use crate::interface::{InterfacePattern, kinds};
-use crate::policy::{AttachMode, Fate, Policy};
+use crate::policy::{AttachMode, Fate, OnStop, Policy};
 use crate::survey::{Change, TooComplex, changes};
 
 /// What two policies do differently.
@@ -126,6 +126,7 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
             ("non_ip", fate(policy.non_ip)),
             ("malformed", fate(policy.malformed)),
             ("enforce", policy.enforce.to_string()),
+            ("on_stop", on_stop(policy.on_stop).to_owned()),
         ]
     };
     let pairs = all(old).into_iter().zip(all(new));
@@ -133,6 +134,13 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
         .filter(|((_, before), (_, after))| before != after)
         .map(|((key, before), (_, after))| SettingChange { key, before, after })
         .collect()
+}
+
+fn on_stop(on_stop: OnStop) -> &'static str {
+    match on_stop {
+        OnStop::Detach => "detach",
+        OnStop::Keep => "keep",
+    }
 }
 
 fn attach(mode: AttachMode) -> &'static str {

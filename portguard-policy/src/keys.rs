@@ -36,8 +36,9 @@ pub(crate) const POLICY: Keys = Keys {
         "sets",
         "rules",
         "assert",
+        "on_stop",
     ],
-    later: &["events", "metrics", "on_stop"],
+    later: &["events", "metrics"],
 };
 
 /// The keys of a rule.

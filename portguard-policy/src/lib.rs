@@ -61,8 +61,8 @@ pub use host_services::HostServices;
 pub use interface::{Glob, InterfacePattern};
 pub use packet::{Packet, Payload};
 pub use policy::{
-    Assertion, AttachMode, Fate, Fragments, Limit, Per, Policy, PortRange, Rate, RatePeriod, Rule,
-    RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
+    Assertion, AttachMode, Fate, Fragments, Limit, OnStop, Per, Policy, PortRange, Rate,
+    RatePeriod, Rule, RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
 };
 pub use prefix::Prefix;
 pub use problem::{Excerpt, Lines, Position, Problem, Related, Severity, Span};

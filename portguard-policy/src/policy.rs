@@ -40,6 +40,18 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// What the policy promises to do. Whether it does is not a matter of its text.
     pub assertions: Vec<Assertion>,
+    /// What an orderly stop of the daemon leaves behind.
+    pub on_stop: OnStop,
+}
+
+/// What an orderly stop leaves behind. A crash always keeps filtering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStop {
+    /// Nothing: the filter is taken away.
+    #[default]
+    Detach,
+    /// The filter, which goes on as it is.
+    Keep,
 }
 
 /// A promise: all of this traffic meets this fate. A `limit` counts as pass, a `reject` as drop.

@@ -91,12 +91,23 @@ struct Policy {
     /// What the policy must do before it may take effect.
     #[schemars(rename = "assert")]
     assertions: Option<FewOrMany<Assertion>>,
+    /// What an orderly stop of the daemon leaves behind. `detach` if not given. A crash always keeps filtering.
+    on_stop: Option<OnStop>,
 }
 
 /// The only version so far.
 #[derive(JsonSchema)]
 #[schemars(transparent, extend("enum" = json!([1, "1"])))]
 struct Version(#[expect(dead_code, reason = "its shape is all that matters")] Value);
+
+/// Nothing, or the filter as it is.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "its shape is all that matters")]
+enum OnStop {
+    Detach,
+    Keep,
+}
 
 /// Pass or drop.
 #[derive(JsonSchema)]

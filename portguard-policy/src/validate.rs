@@ -9,7 +9,7 @@ use crate::files::Files;
 use crate::host_services::{self, HostServices};
 use crate::interface::InterfacePattern;
 use crate::keys::{self, Field, Fields};
-use crate::policy::{AttachMode, Fate, Fragments, Policy, Rate};
+use crate::policy::{AttachMode, Fate, Fragments, OnStop, Policy, Rate};
 use crate::problem::{Lines, Problem, Problems, Severity, quoted};
 use crate::sets::Sets;
 use crate::values::{boolean, burst, decimal, list, rate, text, word};
@@ -60,6 +60,9 @@ pub fn check(text: &str, files: &mut dyn Files) -> Result<Checked, Vec<Problem>>
         }
     }
 }
+
+/// The words of `on_stop`.
+const ON_STOP: [(&str, OnStop); 2] = [("detach", OnStop::Detach), ("keep", OnStop::Keep)];
 
 /// What the rules need to know of the rest of the policy.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +168,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                 Some(field) => self.assertions(field),
                 None => Vec::new(),
             },
+            on_stop: self.word(&fields, "on_stop", &ON_STOP, OnStop::Detach),
         };
         // What is wrong may be the very use of a set.
         if self.problems.errors() == 0 {

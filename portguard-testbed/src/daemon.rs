@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub struct Daemon {
     child: Child,
     folder: TempDir,
     notifications: UnixDatagram,
+    /// Its view of the file system, with what it pinned, which outlasts it as long as this is open.
+    mounts: File,
 }
 
 /// How a daemon ended.
@@ -74,40 +77,79 @@ impl Daemon {
             .prefix("portguard-testbed-")
             .tempdir()
             .context("cannot make a temporary folder")?;
-        let notify_path = folder.path().join("notify.sock");
-        let notifications = UnixDatagram::bind(&notify_path)?;
+        let notifications = UnixDatagram::bind(folder.path().join("notify.sock"))?;
         notifications.set_read_timeout(Some(Duration::from_millis(50)))?;
         fs::write(folder.path().join("policy.yaml"), policy)?;
-        // SAFETY: between fork and exec only `prctl`, `unshare` and `mount` are called, which are plain system calls.
+        // SAFETY: between fork and exec only `unshare` and `mount` are called, which are plain system calls.
         unsafe {
-            command.pre_exec(|| {
-                set_parent_process_death_signal(Some(Signal::KILL))?;
-                own_bpf_file_system()
-            });
+            command.pre_exec(own_bpf_file_system);
         }
-        let child = command
-            // Ctrl-C at the terminal is for this process alone, which then ends the daemon.
-            .process_group(0)
-            .arg("--policy")
-            .arg(folder.path().join("policy.yaml"))
-            .arg("--socket")
-            .arg(folder.path().join("control.sock"))
-            .arg("--state")
-            .arg(folder.path().join("state"))
-            .env("NOTIFY_SOCKET", &notify_path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(folder.path().join("log"))?)
-            .spawn()
-            .with_context(|| format!("cannot start `{}`", binary.display()))?;
+        let child = spawn_at(command, folder.path())?;
+        let mounts = File::open(format!("/proc/{}/ns/mnt", child.id()))?;
         let mut daemon = Self {
             binary: binary.into(),
             child,
             folder,
             notifications,
+            mounts,
         };
         daemon.wait_for_notification("READY=1")?;
+        // While it started it may have had another one.
+        daemon.mounts = File::open(format!("/proc/{}/ns/mnt", daemon.pid()))?;
         Ok(daemon)
+    }
+
+    /// Kills the daemon by SIGKILL. What it pinned, and its folder, stay for [`Daemon::start_again`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be killed.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts a daemon where one was killed or has stopped, by the same policy, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before it is ready, with what it wrote.
+    pub fn start_again(&mut self, host: &Namespace) -> anyhow::Result<()> {
+        self.start_again_with(host, &self.binary.clone())
+    }
+
+    /// As [`Daemon::start_again`], by another binary.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before it is ready, with what it wrote.
+    pub fn start_again_with(&mut self, host: &Namespace, binary: &Path) -> anyhow::Result<()> {
+        // What a daemon before this one said is not said by this one.
+        let mut rest = [0; 4096];
+        while self.notifications.recv(&mut rest).is_ok() {}
+        let mut command = host.command(binary);
+        command.arg("run");
+        self.child = spawn_at(self.within(command), self.folder.path())?;
+        self.wait_for_notification("READY=1")
+    }
+
+    /// A command that will see the file systems that the daemon sees, what it pinned among them.
+    #[must_use]
+    pub fn within(&self, mut command: Command) -> Command {
+        let mounts = self.mounts.as_raw_fd();
+        // SAFETY: between fork and exec only `setns` is called, which is a plain system call; the descriptor is open as
+        // long as `self`, which the caller holds while it spawns.
+        unsafe {
+            command.pre_exec(move || {
+                if libc::setns(mounts, libc::CLONE_NEWNS) == 0 {
+                    Ok(())
+                } else {
+                    Err(std::io::Error::last_os_error())
+                }
+            });
+        }
+        command
     }
 
     /// Waits until the daemon has told the service manager this.
@@ -205,7 +247,8 @@ impl Daemon {
 
     fn json(&self, verb: &str) -> anyhow::Result<serde_json::Value> {
         let output = self.client(&[verb, "--format", "json"])?;
-        if !output.status.success() {
+        // `status` fails, too, when not all is well.
+        if output.stdout.is_empty() {
             bail!(
                 "`{verb}` failed: {}",
                 String::from_utf8_lossy(&output.stderr)
@@ -293,6 +336,33 @@ pub fn own_bpf_file_system_at(folder: &Path) -> std::io::Result<()> {
     )?;
     mount("bpf", folder, "bpf", MountFlags::empty(), None)?;
     Ok(())
+}
+
+/// Starts a daemon by a prepared command, with its policy, socket, state and log in a folder.
+fn spawn_at(mut command: Command, folder: &Path) -> anyhow::Result<Child> {
+    // SAFETY: between fork and exec only `prctl` is called, which is a plain system call.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))?;
+    command
+        // Ctrl-C at the terminal is for this process alone, which then ends the daemon.
+        .process_group(0)
+        .arg("--policy")
+        .arg(folder.join("policy.yaml"))
+        .arg("--socket")
+        .arg(folder.join("control.sock"))
+        .arg("--state")
+        .arg(folder.join("state"))
+        .env("NOTIFY_SOCKET", folder.join("notify.sock"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {:?}", command.get_program()))
 }
 
 impl Drop for Daemon {

@@ -41,6 +41,13 @@ Exit codes:
   2  the command line is wrong, one of them is refused, or it cannot be told whether they differ
   3  the system refuses";
 
+const STATUS_HELP: &str = "\
+Exit codes:
+  0  all is as the policy says
+  1  something is not: it says what, after DEGRADED
+  2  the command line is wrong
+  3  no daemon answers";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
@@ -62,8 +69,20 @@ pub enum Command {
     /// Have the running daemon read its policy again; the old one stays if the new one is refused.
     #[command(after_help = EXIT_CODES)]
     Reload(Connection),
-    /// Show what the running daemon does.
+    /// Put another policy in force, for a while unless it is confirmed, or for good.
     #[command(after_help = EXIT_CODES)]
+    Apply(Apply),
+    /// Keep the policy that is on trial.
+    #[command(after_help = EXIT_CODES)]
+    Confirm(Connection),
+    /// End the trial: the policy before it is in force again.
+    #[command(after_help = EXIT_CODES)]
+    Revert(Connection),
+    /// Take the filter off all interfaces where no daemon runs: after a crash, or a stop with `on_stop: keep`.
+    #[command(after_help = EXIT_CODES)]
+    Detach(Detach),
+    /// Show what the running daemon does.
+    #[command(after_help = STATUS_HELP)]
     Status(Status),
     /// Show what the running daemon has counted.
     #[command(after_help = EXIT_CODES)]
@@ -104,10 +123,11 @@ pub struct Run {
     /// "default-route". May be given more than once. One that does not exist yet is waited for.
     #[arg(long, value_name = "NAME")]
     pub interface: Vec<String>,
-    /// Folder in a BPF file system for what outlives a reload: flows that this side started, and buckets of limits.
-    #[arg(long, value_name = "FOLDER", default_value = "/sys/fs/bpf/portguard")]
+    /// Folder in a BPF file system for what outlives the daemon: the filter itself, its counters, flows that this side
+    /// started, and buckets of limits.
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_PINS)]
     pub pins: PathBuf,
-    /// Folder for what outlives a restart of the host.
+    /// Folder for what outlives a restart of the host: the last policy that took effect.
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/portguard")]
     pub state: PathBuf,
     /// Where to listen for the other commands.
@@ -124,6 +144,30 @@ pub struct Check {
     /// Also check that every interface that the policy names exists on this host.
     #[arg(long)]
     pub interfaces: bool,
+}
+
+/// `portguard apply`
+#[derive(Args, Debug)]
+pub struct Apply {
+    /// Policy file. Its text takes the place of the daemon's policy file when it takes effect for good; its sets are
+    /// looked for beside that.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Put it on trial: unless `portguard confirm` follows within this time ("60s", "5m"), the policy before is in force
+    /// again, even if the daemon is dead by then.
+    #[arg(long, value_name = "TIME", value_parser = parse_trial)]
+    pub confirm: Option<Duration>,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard detach`
+#[derive(Args, Debug)]
+pub struct Detach {
+    /// Folder in a BPF file system where the filter is pinned.
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_PINS)]
+    pub pins: PathBuf,
 }
 
 /// `portguard status`
@@ -214,11 +258,36 @@ pub enum Format {
     Json,
 }
 
+/// Where everything is pinned unless told otherwise.
+const DEFAULT_PINS: &str = "/sys/fs/bpf/portguard";
+
+/// Shortest and longest trial.
+const TRIALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
+fn parse_trial(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if TRIALS.contains(&time) && time.subsec_nanos() == 0 {
+        Ok(time)
+    } else {
+        Err("a whole number of seconds from `1s` to `24h` is expected".into())
+    }
+}
+
 /// Shortest and longest interval.
 const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_time(text)?;
+    if INTERVALS.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("an interval from `100ms` to `24h` is expected".into())
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit_ms = match &text[digits.len()..] {
         "ms" => 1,
@@ -230,12 +299,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     let number: u64 = digits
         .parse()
         .map_err(|_invalid| "a whole number is expected before the unit, like `500ms`")?;
-    let interval = Duration::from_millis(number.saturating_mul(unit_ms));
-    if INTERVALS.contains(&interval) {
-        Ok(interval)
-    } else {
-        Err("an interval from `100ms` to `24h` is expected".into())
-    }
+    Ok(Duration::from_millis(number.saturating_mul(unit_ms)))
 }
 
 #[cfg(test)]

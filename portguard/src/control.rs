@@ -26,6 +26,20 @@ pub enum Request {
     },
     /// Read the policy again; answered when it is in force or refused.
     Reload {},
+    /// Put another policy in force; answered when it is in force or refused.
+    Apply {
+        /// Where the text comes from, for messages.
+        name: PathBuf,
+        /// The policy. Its sets are looked for beside the daemon's policy file.
+        text: String,
+        /// Seconds after which the policy before comes back unless this one is confirmed; without it, it stays.
+        #[serde(default)]
+        confirm_s: Option<u64>,
+    },
+    /// End the trial with its policy in force.
+    Confirm {},
+    /// End the trial with the policy before it in force.
+    Revert {},
 }
 
 /// An answer.
@@ -36,7 +50,7 @@ pub enum Answer {
     Status(Status),
     /// To [`Request::Counters`].
     Counters(Counters),
-    /// To [`Request::Reload`].
+    /// To what changes the policy.
     Reloaded(Reloaded),
     /// The request is refused or failed.
     Failed {
@@ -66,6 +80,10 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// How the last reload ended; `null` before the first.
     pub last_reload: Option<LastReload>,
+    /// Seconds that are left to confirm the policy in force; `null` if it is not on trial.
+    pub trial_s: Option<u64>,
+    /// What is not as it should be, for people; empty if all is well.
+    pub degraded: Vec<String>,
 }
 
 /// One interface.
@@ -113,6 +131,9 @@ pub struct Reloaded {
     pub generation: u64,
     /// What is legal but probably not meant, for people.
     pub warnings: Vec<String>,
+    /// Seconds in which it must be confirmed, or the policy before comes back; `null` if it stays.
+    #[serde(default)]
+    pub trial_s: Option<u64>,
 }
 
 /// Packets and bytes.

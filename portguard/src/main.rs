@@ -11,8 +11,12 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => commands::run::run(arguments).map(done),
         Command::Check(arguments) => commands::check::check(&arguments).map(done),
+        Command::Apply(arguments) => commands::apply::apply(&arguments).map(done),
+        Command::Confirm(arguments) => commands::apply::confirm(&arguments).map(done),
+        Command::Revert(arguments) => commands::apply::revert(&arguments).map(done),
+        Command::Detach(arguments) => commands::detach::detach(&arguments).map(done),
         Command::Reload(arguments) => commands::reload::reload(&arguments).map(done),
-        Command::Status(arguments) => commands::status::status(&arguments).map(done),
+        Command::Status(arguments) => commands::status::status(&arguments),
         Command::Counters(arguments) => commands::counters::counters(&arguments).map(done),
         Command::Replay(arguments) => commands::replay::replay(&arguments).map(done),
         Command::Explain(arguments) => commands::explain::explain(&arguments).map(done),

@@ -22,6 +22,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The files that the policy names, in its order.
     pub set_files: Vec<PathBuf>,
+    /// What was in them, by the names that the policy gives them; until it is kept somewhere else.
+    pub set_contents: Vec<(String, Vec<u8>)>,
 }
 
 impl Loaded {
@@ -88,13 +90,45 @@ pub fn load_unasserted(path: &Path) -> Result<Loaded, PolicyError> {
     compile_unasserted(read(path)?)
 }
 
-/// Checks and compiles a policy that was read.
+/// Checks and compiles a policy that was read. Its sets are looked for beside it.
 ///
 /// # Errors
 ///
 /// [`PolicyError`] with everything that is wrong with it; if nothing else is, with the assertions that fail.
 pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
-    let loaded = compile_unasserted(file)?;
+    let folder = folder_of(&file.path);
+    compile_in(file, folder)
+}
+
+/// The same for a policy whose sets are in this folder.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_in(file: PolicyFile, folder: PathBuf) -> Result<Loaded, PolicyError> {
+    let mut sets = SetFiles::beside(folder);
+    let mut loaded = asserted(check_and_compile(file, &mut sets)?)?;
+    sets.give_to(&mut loaded);
+    Ok(loaded)
+}
+
+/// The same for a policy whose sets come from somewhere else.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_with(file: PolicyFile, mut sets: impl Files) -> Result<Loaded, PolicyError> {
+    asserted(check_and_compile(file, &mut sets)?)
+}
+
+fn compile_unasserted(file: PolicyFile) -> Result<Loaded, PolicyError> {
+    let mut sets = SetFiles::beside(folder_of(&file.path));
+    let mut loaded = check_and_compile(file, &mut sets)?;
+    sets.give_to(&mut loaded);
+    Ok(loaded)
+}
+
+fn asserted(loaded: Loaded) -> Result<Loaded, PolicyError> {
     let problems = portguard_policy::check_assertions(&loaded.policy, &loaded.tables);
     if problems.is_empty() {
         Ok(loaded)
@@ -104,19 +138,11 @@ pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
     }
 }
 
-fn compile_unasserted(file: PolicyFile) -> Result<Loaded, PolicyError> {
-    let mut sets = SetFiles {
-        folder: file
-            .path
-            .parent()
-            .map(Path::to_path_buf)
-            .unwrap_or_default(),
-        read: Vec::new(),
-    };
+fn check_and_compile(file: PolicyFile, sets: &mut impl Files) -> Result<Loaded, PolicyError> {
     let Checked {
         policy,
         mut warnings,
-    } = match portguard_policy::check(&file.text, &mut sets) {
+    } = match portguard_policy::check(&file.text, sets) {
         Ok(checked) => checked,
         Err(problems) => return Err(PolicyError::Invalid { file, problems }),
     };
@@ -130,7 +156,8 @@ fn compile_unasserted(file: PolicyFile) -> Result<Loaded, PolicyError> {
                 policy,
                 tables,
                 warnings,
-                set_files: sets.read,
+                set_files: Vec::new(),
+                set_contents: Vec::new(),
             })
         }
         Err(source) => Err(PolicyError::TooLarge {
@@ -138,6 +165,10 @@ fn compile_unasserted(file: PolicyFile) -> Result<Loaded, PolicyError> {
             source,
         }),
     }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// Reads a policy file, refusing what cannot be one before much of it is read.
@@ -162,6 +193,22 @@ pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
 struct SetFiles {
     folder: PathBuf,
     read: Vec<PathBuf>,
+    contents: Vec<(String, Vec<u8>)>,
+}
+
+impl SetFiles {
+    fn beside(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            read: Vec::new(),
+            contents: Vec::new(),
+        }
+    }
+
+    fn give_to(self, loaded: &mut Loaded) {
+        loaded.set_files = self.read;
+        loaded.set_contents = self.contents;
+    }
 }
 
 impl Files for SetFiles {
@@ -170,6 +217,7 @@ impl Files for SetFiles {
         let content = read_bytes(&path, SET_FILES_BYTES)
             .map_err(|reason| format!("(`{}`) {reason}", path.display()))?;
         self.read.push(path);
+        self.contents.push((name.to_owned(), content.clone()));
         Ok(content)
     }
 }

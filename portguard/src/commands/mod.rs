@@ -1,8 +1,10 @@
 //! The verbs of the command line, a file each. They do; `output` prints.
 
+pub mod apply;
 pub mod check;
 mod client;
 pub mod counters;
+pub mod detach;
 pub mod diff;
 pub mod explain;
 pub mod reload;

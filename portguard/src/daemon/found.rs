@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use portguard_policy::{AttachMode, InterfacePattern};
+use tracing::error;
 
 use crate::dataplane::interfaces::{self, Interface};
-use crate::dataplane::{AttachError, Attachment, Generation, LoadOptions};
+use crate::dataplane::{AttachError, Attachment, LoadOptions, Programs};
 
 use super::matching::{self, Matched};
 
@@ -24,6 +25,16 @@ pub(super) struct Attached {
 }
 
 impl Attached {
+    /// Takes all of them away again; nothing of them is pinned yet.
+    pub(super) fn detach(self) {
+        for attachment in self.attachments.into_values() {
+            let name = attachment.interface.clone();
+            if let Err(error) = attachment.detach(None) {
+                error!("interface `{name}` is still filtered: {error}");
+            }
+        }
+    }
+
     fn add(&mut self, interface: &Interface, result: Result<Attachment, AttachError>) {
         match result {
             Ok(attachment) => {
@@ -54,14 +65,17 @@ impl Found {
     /// names must not refuse; what merely matches a pattern may.
     pub(super) fn attach(
         &self,
-        generation: &Generation,
+        programs: Programs<'_>,
         mode: AttachMode,
         present: &BTreeMap<u32, Attachment>,
     ) -> Result<Attached, AttachError> {
         let mut new = Attached::default();
-        for (interface, result) in self.attempts(generation, mode, present) {
+        for (interface, result) in self.attempts(programs, mode, present) {
             match result {
-                Err(error) if self.matched.named.contains(&interface.index) => return Err(error),
+                Err(error) if self.matched.named.contains(&interface.index) => {
+                    new.detach();
+                    return Err(error);
+                }
                 result => new.add(interface, result),
             }
         }
@@ -71,12 +85,12 @@ impl Found {
     /// As [`Found::attach`], but any interface may refuse.
     pub(super) fn attach_possible(
         &self,
-        generation: &Generation,
+        programs: Programs<'_>,
         mode: AttachMode,
         present: &BTreeMap<u32, Attachment>,
     ) -> Attached {
         let mut new = Attached::default();
-        for (interface, result) in self.attempts(generation, mode, present) {
+        for (interface, result) in self.attempts(programs, mode, present) {
             new.add(interface, result);
         }
         new
@@ -85,13 +99,13 @@ impl Found {
     /// Attaches to one interface after the other.
     fn attempts<'a>(
         &'a self,
-        generation: &'a Generation,
+        programs: Programs<'a>,
         mode: AttachMode,
         present: &'a BTreeMap<u32, Attachment>,
     ) -> impl Iterator<Item = (&'a Interface, Result<Attachment, AttachError>)> {
         self.guarded()
             .filter(|interface| !present.contains_key(&interface.index))
-            .map(move |interface| (interface, Attachment::new(generation, interface, mode)))
+            .map(move |interface| (interface, Attachment::new(programs, interface, mode)))
             // It went away since it was listed; an event tells when it is back.
             .filter(|(_, result)| !matches!(result, Err(AttachError::Gone { .. })))
     }

@@ -1,8 +1,11 @@
 //! The daemon: attaches a policy, follows the interfaces, answers on the control socket.
 
+mod accounts;
 mod events;
 mod found;
 mod guard;
+mod keeping;
+mod last_good;
 mod lock;
 mod matching;
 mod notify;
@@ -13,7 +16,7 @@ mod tags;
 mod totals;
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use portguard_policy::InterfacePattern;
@@ -21,12 +24,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::control::{Answer, Request};
+use crate::control::{Answer, Reloaded, Request};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output;
-use crate::policy_file;
+use crate::policy_file::PolicyFile;
 
-use self::guard::Guard;
+use self::guard::{Guard, How};
 use self::notify::{Message, Notifier};
 use self::server::{Call, Server};
 pub use self::state_folder::StateFolder;
@@ -67,17 +69,18 @@ async fn serve(options: Options) -> Outcome {
     let mut interrupt = handler(SignalKind::interrupt())?;
 
     let _lock = lock::acquire(&options.socket).map_err(Failure::system)?;
-    let loaded = policy_file::load(&options.policy).map_err(|error| {
-        Failure::refused(anyhow::Error::msg(output::problems::policy_error(&error)))
-    })?;
-    for warning in output::problems::warnings(&loaded) {
-        warn!("{warning}");
-    }
     // Before anything is attached, so that no interface that appears meanwhile is missed.
     let mut events = events::Events::subscribe().map_err(Failure::system)?;
-    let mut guard = Guard::start(loaded, &options)?;
+    // Before as well: what cannot be asked for anything must not filter.
     let (calls, mut called) = mpsc::channel(16);
     let server = Server::bind(&options.socket, calls).map_err(Failure::system)?;
+    let mut guard = match Guard::start(&options) {
+        Ok(guard) => guard,
+        Err(failure) => {
+            server::remove(&options.socket);
+            return Err(failure);
+        }
+    };
     let server = tokio::spawn(server.accept());
     let notifier = Notifier::start();
     notifier.tell(Message::Ready(guard.summary()));
@@ -88,7 +91,11 @@ async fn serve(options: Options) -> Outcome {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
-                reload(&mut guard);
+                changed("reload", guard.reload());
+                notifier.tell(Message::Status(guard.summary()));
+            }
+            () = guard.trial_is_over() => {
+                guard.end_trial();
                 notifier.tell(Message::Status(guard.summary()));
             }
             Some(call) = called.recv() => answer(&mut guard, call, &notifier),
@@ -102,7 +109,7 @@ async fn serve(options: Options) -> Outcome {
         }
     }
 
-    info!("stopping: detaching from all interfaces");
+    info!("stopping");
     notifier.tell(Message::Stopping);
     server.abort();
     guard.stop();
@@ -126,34 +133,50 @@ fn answer(guard: &mut Guard, call: Call, notifier: &Notifier) {
                 error: error.to_string(),
             },
         },
-        Request::Reload {} => {
-            let answer = reload(guard);
-            notifier.tell(Message::Status(guard.summary()));
-            answer
+        Request::Reload {} => changed("reload", guard.reload()),
+        Request::Apply {
+            name,
+            text,
+            confirm_s,
+        } => {
+            let how = How {
+                trial: confirm_s.map(Duration::from_secs),
+            };
+            let file = PolicyFile { path: name, text };
+            changed("apply", guard.apply(file, how))
         }
+        Request::Confirm {} => changed("confirm", guard.confirm()),
+        Request::Revert {} => changed("revert", guard.revert()),
     };
+    notifier.tell(Message::Status(guard.summary()));
     // Whoever asked may have gone away meanwhile.
     let _gone = call.reply.send(answer);
 }
 
-fn reload(guard: &mut Guard) -> Answer {
-    let result = guard.reload();
-    match &result {
-        Ok(reloaded) if !reloaded.changed => info!("reload: the policy is unchanged"),
+/// Says how a change went, and answers.
+fn changed(verb: &str, result: Outcome<Reloaded>) -> Answer {
+    match result {
         Ok(reloaded) => {
             for warning in &reloaded.warnings {
                 warn!("{warning}");
             }
-            info!("reload: policy {} is in force", reloaded.generation);
+            let number = reloaded.generation;
+            match (reloaded.changed, reloaded.trial_s) {
+                (false, _) => info!("{verb}: the policy is unchanged"),
+                (true, None) => info!("{verb}: policy {number} is in force"),
+                (true, Some(seconds)) => {
+                    info!("{verb}: policy {number} is on trial for {seconds} s");
+                }
+            }
+            Answer::Reloaded(reloaded)
         }
-        Err(failure) => error!("reload: refused, the previous policy stays in force\n{failure}"),
-    }
-    match result {
-        Ok(reloaded) => Answer::Reloaded(reloaded),
-        Err(failure) => Answer::Failed {
-            exit: failure.exit as u8,
-            error: failure.to_string(),
-        },
+        Err(failure) => {
+            error!("{verb}: refused\n{failure}");
+            Answer::Failed {
+                exit: failure.exit as u8,
+                error: failure.to_string(),
+            }
+        }
     }
 }
 

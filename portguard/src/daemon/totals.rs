@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use portguard_common::abi::{Builtin, Counter};
 use portguard_common::packet::Malformed;
 use portguard_policy::Policy;
+use serde::{Deserialize, Serialize};
 
 use crate::control::{Count, Counters, DropCount, OutcomeCount, RuleCount};
 use crate::dataplane::counters::{Counts, DropKey, add};
 
 /// What generations counted that are no longer at work.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     rules: BTreeMap<String, RuleTotal>,
     builtin: BTreeMap<Builtin, Counter>,
@@ -18,7 +19,7 @@ pub(super) struct Totals {
     drops: BTreeMap<DropKey, u64>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct RuleTotal {
     decided: Counter,
     limited: Counter,
@@ -26,11 +27,11 @@ struct RuleTotal {
 }
 
 impl Totals {
-    /// Adds what the generation of `policy` counted. A rule is known by its name.
-    pub(super) fn add(&mut self, policy: &Policy, counts: &Counts) {
-        for (index, rule) in policy.rules.iter().enumerate() {
+    /// Adds what a generation with these rules counted. A rule is known by its name.
+    pub(super) fn add(&mut self, rules: &[String], counts: &Counts) {
+        for (index, rule) in rules.iter().enumerate() {
             let count = counts.rule(index);
-            let total = self.rules.entry(rule.name.clone()).or_default();
+            let total = self.rules.entry(rule.clone()).or_default();
             total.decided = add(total.decided, count.decided);
             total.limited = add(total.limited, count.limited);
             total.shadow = add(total.shadow, count.shadow);
@@ -42,18 +43,10 @@ impl Totals {
         }
     }
 
-    /// Everything counted so far, with what the generation at work (of `policy`) has counted.
-    pub(super) fn report(
-        &self,
-        policy: &Policy,
-        counts: &Counts,
-        generation: u64,
-        unix_time: f64,
-    ) -> Counters {
-        let mut sum = self.clone();
-        sum.add(policy, counts);
-        let outcomes = sum.outcomes();
-        let rules = sum.rules(policy);
+    /// These totals for the policy in force.
+    pub(super) fn report(&self, policy: &Policy, generation: u64, unix_time: f64) -> Counters {
+        let outcomes = self.outcomes();
+        let rules = self.rules(policy);
         let frames = outcomes
             .iter()
             .map(|outcome| outcome.count)
@@ -68,7 +61,7 @@ impl Totals {
             frames,
             outcomes,
             rules,
-            drops: sum.drops(),
+            drops: self.drops(),
         }
     }
 
@@ -147,4 +140,116 @@ fn count(counter: Counter) -> Count {
 /// The name that a policy uses, or the number.
 fn protocol_name(number: u8) -> String {
     portguard_policy::protocol_name(number).map_or_else(|| number.to_string(), str::to_owned)
+}
+
+/// Totals as they are kept: what is counted goes by its name, which no version changes.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Saved {
+    /// Decided, limited, shadow: packets and bytes of each.
+    rules: BTreeMap<String, [u64; 6]>,
+    builtin: BTreeMap<String, [u64; 2]>,
+    malformed: BTreeMap<String, [u64; 2]>,
+    /// Protocol, port and packets.
+    drops: Vec<(u8, Option<u16>, u64)>,
+}
+
+impl From<&Totals> for Saved {
+    fn from(totals: &Totals) -> Self {
+        let rule = |(name, total): (&String, &RuleTotal)| {
+            let [a, b] = pair(&total.decided);
+            let [c, d] = pair(&total.limited);
+            let [e, f] = pair(&total.shadow);
+            (name.clone(), [a, b, c, d, e, f])
+        };
+        Self {
+            rules: totals.rules.iter().map(rule).collect(),
+            builtin: totals
+                .builtin
+                .iter()
+                .map(|(builtin, counter)| (builtin.name().to_owned(), pair(counter)))
+                .collect(),
+            malformed: totals
+                .malformed
+                .iter()
+                .map(|(reason, counter)| (reason.name().to_owned(), pair(counter)))
+                .collect(),
+            drops: totals
+                .drops
+                .iter()
+                .map(|(key, packets)| (key.protocol, key.port, *packets))
+                .collect(),
+        }
+    }
+}
+
+impl From<Saved> for Totals {
+    /// What this version does not count is left out.
+    fn from(saved: Saved) -> Self {
+        let rule = |(name, [a, b, c, d, e, f]): (String, [u64; 6])| {
+            let total = RuleTotal {
+                decided: counter([a, b]),
+                limited: counter([c, d]),
+                shadow: counter([e, f]),
+            };
+            (name, total)
+        };
+        let of_name = |name: &str| saved.builtin.get(name).copied().map(counter);
+        let of_reason = |name: &str| saved.malformed.get(name).copied().map(counter);
+        Self {
+            builtin: Builtin::ALL
+                .iter()
+                .filter_map(|builtin| Some((*builtin, of_name(builtin.name())?)))
+                .collect(),
+            malformed: Malformed::ALL
+                .iter()
+                .filter_map(|reason| Some((*reason, of_reason(reason.name())?)))
+                .collect(),
+            drops: saved
+                .drops
+                .into_iter()
+                .map(|(protocol, port, packets)| (DropKey { protocol, port }, packets))
+                .collect(),
+            rules: saved.rules.into_iter().map(rule).collect(),
+        }
+    }
+}
+
+fn pair(counter: &Counter) -> [u64; 2] {
+    [counter.packets, counter.bytes]
+}
+
+fn counter([packets, bytes]: [u64; 2]) -> Counter {
+    Counter { packets, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_come_back_as_they_were_kept() {
+        let count = |packets| counter([packets, packets * 60]);
+        let totals = Totals {
+            rules: BTreeMap::from([(
+                "ssh".to_owned(),
+                RuleTotal {
+                    decided: count(1),
+                    limited: count(2),
+                    shadow: count(3),
+                },
+            )]),
+            builtin: BTreeMap::from([(Builtin::Reply, count(4))]),
+            malformed: BTreeMap::from([(Malformed::ALL[1], count(5))]),
+            drops: BTreeMap::from([(
+                DropKey {
+                    protocol: 6,
+                    port: Some(22),
+                },
+                6,
+            )]),
+        };
+        let text = serde_json::to_string(&Saved::from(&totals)).unwrap();
+        let back = Totals::from(serde_json::from_str::<Saved>(&text).unwrap());
+        assert_eq!(back, totals);
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -12,8 +13,8 @@ use netlink_packet_route::tc::{
     TcAttribute, TcBpfFlags, TcFilterBpf, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
 };
 
-use super::netlink;
 use super::sys::{self, Hook};
+use super::{kernel, netlink};
 
 /// How the program gets to see packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub enum EgressHook {
     Clsact,
 }
 
-/// A program that sees what leaves through an interface, until this is dropped.
+/// A program that sees what leaves through an interface. Dropped, a link that is not pinned ends; everything else stays
+/// until [`Egress::detach`].
 #[derive(Debug)]
 pub struct Egress(Kind);
 
@@ -60,6 +62,45 @@ impl Egress {
             EgressHook::Tcx => Kind::Tcx(sys::link_create(program, Hook::Egress, ifindex, 0)?),
             EgressHook::Clsact => Kind::Clsact(Filter::new(program, ifindex)?),
         }))
+    }
+
+    /// Takes over what a daemon before this one attached and pinned here, with the program that it has.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; NotFound where nothing is pinned. Where the kernel knows filters of `clsact` alone, there is
+    /// one, or none, which makes no difference to what can be done with it.
+    pub fn open(path: &Path, ifindex: u32) -> io::Result<Self> {
+        let link = match sys::open_pinned(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !kernel::at_least(6, 6) => {
+                return Ok(Self(Kind::Clsact(Filter { ifindex })));
+            }
+            opened => opened?,
+        };
+        let info = sys::link_info(link.as_fd(), Hook::Egress)?;
+        if info.ifindex != ifindex {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Self(Kind::Tcx(link)))
+    }
+
+    /// Pins it, so that it outlasts this process. A filter of `clsact` does so by itself.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        match &self.0 {
+            Kind::Tcx(link) => sys::pin(link.as_fd(), path),
+            Kind::Clsact(_) => Ok(()),
+        }
+    }
+
+    /// Ends it, but for a pin, which the caller removes.
+    pub fn detach(self) {
+        if let Kind::Clsact(filter) = self.0 {
+            filter.remove();
+        }
     }
 
     /// Puts another program in its place between two packets.
@@ -131,22 +172,17 @@ impl Filter {
         netlink::change(RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE)
     }
 
-    fn message(&self) -> TcMessage {
-        let mut message = message(self.ifindex, Self::EGRESS, TcFilterBpf::KIND);
-        message.header.handle = Self::HANDLE;
-        let any_protocol = (libc::ETH_P_ALL as u16).to_be();
-        message.header.info = Self::PRIORITY << 16 | u32::from(any_protocol);
-        message
-    }
-}
-
-impl Drop for Filter {
     /// The queueing discipline stays: others may have their filters there, and without any it does nothing.
-    fn drop(&mut self) {
+    fn remove(&self) {
         let removal = RouteNetlinkMessage::DelTrafficFilter(self.message());
         match netlink::change(removal, 0) {
-            // The interface is gone, and all of its filters.
-            Err(error) if error.raw_os_error() != Some(libc::ENODEV) => {
+            // The interface is gone, and all of its filters; or there is none.
+            Err(error)
+                if !matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENODEV | libc::ENOENT | libc::EINVAL)
+                ) =>
+            {
                 tracing::warn!(
                     "the filter that watches what leaves interface {} stays: {error}",
                     self.ifindex
@@ -154,6 +190,14 @@ impl Drop for Filter {
             }
             _ => {}
         }
+    }
+
+    fn message(&self) -> TcMessage {
+        let mut message = message(self.ifindex, Self::EGRESS, TcFilterBpf::KIND);
+        message.header.handle = Self::HANDLE;
+        let any_protocol = (libc::ETH_P_ALL as u16).to_be();
+        message.header.info = Self::PRIORITY << 16 | u32::from(any_protocol);
+        message
     }
 }
 

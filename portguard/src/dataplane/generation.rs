@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::thread;
 
-use aya::maps::{Array, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{
-    ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
+    Program, ProgramError, ProgramFd, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions,
+    Xdp,
 };
 use aya::{Ebpf, EbpfError};
 use portguard_common::abi::{self, Setting, Settings, Trace, local_port, symbol};
@@ -76,6 +78,15 @@ pub enum LoadError {
     /// What outlives a generation cannot be found or kept.
     #[error("cannot keep what outlives a reload: {0}")]
     State(#[source] MapError),
+    /// A descriptor cannot be made.
+    #[error("cannot share a program: {0}")]
+    Descriptor(#[source] std::io::Error),
+    /// A trial cannot be ended.
+    #[error("cannot end the trial: {0}")]
+    Trial(#[from] std::io::Error),
+    /// What another daemon left cannot be read.
+    #[error("cannot read what a daemon before this one counted: {0}")]
+    Kept(#[source] std::io::Error),
     /// No random numbers.
     #[error("the kernel gives no random numbers: {0}")]
     Random(#[source] std::io::Error),
@@ -102,7 +113,17 @@ pub struct Run {
     pub shadows: Vec<usize>,
 }
 
-/// A policy in the kernel. Dropping it frees the kernel's memory, unless a link still holds the program.
+/// The programs of an attachment.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs<'g> {
+    /// For what arrives.
+    pub xdp: BorrowedFd<'g>,
+    /// For what leaves; `None` if nobody needs to see it.
+    pub egress: Option<BorrowedFd<'g>>,
+}
+
+/// A policy in the kernel. Dropping it frees the kernel's memory, unless a link or a pin still holds its programs and
+/// maps.
 pub struct Generation {
     ebpf: Ebpf,
     program: &'static str,
@@ -148,8 +169,7 @@ impl Generation {
     ///
     /// [`LoadError`]; nothing is left in the kernel then.
     pub fn load(tables: &Tables, options: &LoadOptions) -> Result<Self, LoadError> {
-        // From here on XDP programs may see frames of several buffers.
-        let multi_buffer = kernel::at_least(5, 18);
+        let multi_buffer = kernel::has_multi_buffer();
         let settings = settings(tables, options, multi_buffer);
         let mut ebpf = fill::load(tables, &settings, options)?;
         let program = if multi_buffer {
@@ -157,12 +177,9 @@ impl Generation {
         } else {
             symbol::PROGRAM_LINEAR
         };
-        let xdp = xdp_mut(&mut ebpf, program)?;
-        retry(|| xdp.load())?;
         let has_egress = settings[Setting::Replies as usize] != 0;
-        if has_egress {
-            load_egress(&mut ebpf)?;
-        }
+        let egress = has_egress.then_some(symbol::EGRESS);
+        load_programs(&mut ebpf, &[Some(program), egress])?;
         let trace = ebpf
             .take_map(symbol::TRACE)
             .ok_or(LoadError::Missing(symbol::TRACE))?;
@@ -176,27 +193,42 @@ impl Generation {
         })
     }
 
-    /// The program's descriptor, for a link.
+    /// Its programs, to attach them.
     ///
     /// # Errors
     ///
     /// [`LoadError`] when the build is broken.
-    pub fn program(&self) -> Result<BorrowedFd<'_>, LoadError> {
-        let program = self.xdp()?;
-        Ok(program.fd().map_err(LoadError::Program)?.as_fd())
+    pub fn programs(&self) -> Result<Programs<'_>, LoadError> {
+        let egress = match self.has_egress {
+            true => Some(descriptor(self.classifier()?.fd())?),
+            false => None,
+        };
+        Ok(Programs {
+            xdp: descriptor(self.xdp()?.fd())?,
+            egress,
+        })
     }
 
-    /// The descriptor of the program that sees what leaves, for a link; `None` if the policy does not ask for replies.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError`] when the build is broken.
-    pub fn egress(&self) -> Result<Option<BorrowedFd<'_>>, LoadError> {
-        if !self.has_egress {
-            return Ok(None);
-        }
-        let program = self.classifier()?;
-        Ok(Some(program.fd().map_err(LoadError::Program)?.as_fd()))
+    /// Whether what leaves must be seen.
+    #[must_use]
+    pub const fn watches_egress(&self) -> bool {
+        self.has_egress
+    }
+
+    pub(super) fn map(&self, name: &'static str) -> Result<&Map, LoadError> {
+        self.ebpf.map(name).ok_or(LoadError::Missing(name))
+    }
+
+    pub(super) const fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    pub(super) const fn ebpf(&self) -> &Ebpf {
+        &self.ebpf
+    }
+
+    pub(super) const fn meaning(&self) -> &Meaning {
+        &self.meaning
     }
 
     /// Puts down that UDP ports closed: their flows end, and none is started from them for a while.
@@ -357,7 +389,7 @@ impl Generation {
         Ok(xdp.zip(egress).map(|(xdp, egress)| xdp + egress))
     }
 
-    fn classifier(&self) -> Result<&SchedClassifier, LoadError> {
+    pub(super) fn classifier(&self) -> Result<&SchedClassifier, LoadError> {
         self.ebpf
             .program(symbol::EGRESS)
             .and_then(|program| <&SchedClassifier>::try_from(program).ok())
@@ -375,8 +407,7 @@ impl Generation {
         &self,
         name: &'static str,
     ) -> Result<PerCpuArray<&MapData, T>, LoadError> {
-        let map = self.ebpf.map(name).ok_or(LoadError::Missing(name))?;
-        PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })
+        PerCpuArray::try_from(self.map(name)?).map_err(|source| LoadError::Map { name, source })
     }
 }
 
@@ -385,12 +416,43 @@ fn trace_error(source: MapError) -> LoadError {
     LoadError::Map { name, source }
 }
 
-fn load_egress(ebpf: &mut Ebpf) -> Result<(), LoadError> {
-    let program: &mut SchedClassifier = ebpf
-        .program_mut(symbol::EGRESS)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(LoadError::Missing(symbol::EGRESS))?;
-    retry(|| program.load())
+/// The descriptor of a program that was loaded.
+pub(super) fn descriptor(
+    fd: Result<&ProgramFd, ProgramError>,
+) -> Result<BorrowedFd<'_>, LoadError> {
+    Ok(fd.map_err(LoadError::Program)?.as_fd())
+}
+
+/// Loads these programs at the same time: the verifier works on one CPU for each.
+pub(super) fn load_programs(
+    ebpf: &mut Ebpf,
+    names: &[Option<&'static str>],
+) -> Result<(), LoadError> {
+    let wanted = |name: &str| names.contains(&Some(name));
+    let results: Vec<Result<(), LoadError>> = thread::scope(|scope| {
+        let verifying: Vec<_> = ebpf
+            .programs_mut()
+            .filter(|(name, _)| wanted(name))
+            .map(|(_, program)| {
+                scope.spawn(move || match program {
+                    Program::Xdp(program) => retry(|| program.load()),
+                    Program::SchedClassifier(program) => retry(|| program.load()),
+                    _ => Err(LoadError::Missing("program for packets")),
+                })
+            })
+            .collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        verifying.into_iter().map(join).collect()
+    });
+    for name in names.iter().flatten() {
+        if ebpf.program(name).is_none() {
+            return Err(LoadError::Missing(name));
+        }
+    }
+    results.into_iter().collect()
 }
 
 /// Loads a program, again where a signal interrupted the verifier (EAGAIN).
@@ -407,12 +469,6 @@ fn retry(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), LoadE
         }
     }
     result.map_err(program_error)
-}
-
-fn xdp_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LoadError> {
-    ebpf.program_mut(name)
-        .and_then(|program| <&mut Xdp>::try_from(program).ok())
-        .ok_or(LoadError::Missing(name))
 }
 
 /// The policy's settings with what this kernel and these interfaces ask for.

@@ -7,3 +7,8 @@ use aya::util::KernelVersion;
 pub(super) fn at_least(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
 }
+
+/// Whether XDP programs may see frames of several buffers (kernel 5.18).
+pub(super) fn has_multi_buffer() -> bool {
+    at_least(5, 18)
+}

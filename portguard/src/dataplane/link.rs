@@ -9,9 +9,10 @@ use portguard_policy::AttachMode;
 
 use super::egress::Egress;
 use super::foreign;
-use super::generation::{Generation, LoadError};
-use super::interfaces::{Interface, XdpState};
+use super::generation::{LoadError, Programs};
+use super::interfaces::{ForeignMode, Interface, XdpState};
 use super::kernel;
+use super::state::State;
 use super::sys::{self, Hook};
 
 /// Where in the kernel a program runs.
@@ -129,7 +130,8 @@ pub enum AttachError {
     Load(#[from] LoadError),
 }
 
-/// A generation at work on an interface. Dropping it detaches.
+/// Programs at work on an interface. One that is pinned goes on when this is dropped, and when the process is killed;
+/// [`Attachment::detach`] ends it.
 #[derive(Debug)]
 pub struct Attachment {
     /// Name of the interface when it was attached.
@@ -146,13 +148,13 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Attaches a generation to an interface.
+    /// Attaches programs to an interface.
     ///
     /// # Errors
     ///
     /// [`AttachError`]; nothing is attached then, and a program that was there stays.
     pub fn new(
-        generation: &Generation,
+        programs: Programs<'_>,
         interface: &Interface,
         wanted: AttachMode,
     ) -> Result<Self, AttachError> {
@@ -163,48 +165,121 @@ impl Attachment {
             });
         }
         // First, so that nothing is dropped whose beginning was not seen.
-        let egress = watch(generation, &interface.name, interface.index)?;
-        let attach = |mode| link(generation, interface, mode);
-        let (link, mode, fallback) = match wanted {
-            AttachMode::Native => (attach(Mode::Native)?, Mode::Native, None),
-            AttachMode::Generic => (attach(Mode::Generic)?, Mode::Generic, None),
+        let egress = watch(programs, &interface.name, interface.index)?;
+        let attach = |mode| link(programs, interface, mode);
+        let attached = match wanted {
+            AttachMode::Native => attach(Mode::Native).map(|link| (link, Mode::Native, None)),
+            AttachMode::Generic => attach(Mode::Generic).map(|link| (link, Mode::Generic, None)),
             AttachMode::Auto => match attach(Mode::Native) {
-                Ok(link) => (link, Mode::Native, None),
+                Ok(link) => Ok((link, Mode::Native, None)),
                 Err(
                     error @ (AttachError::NoNative { .. }
                     | AttachError::Mtu { .. }
                     | AttachError::Other { .. }),
                 ) => {
-                    let link = attach(Mode::Generic)?;
-                    (link, Mode::Generic, Some(error.to_string()))
+                    attach(Mode::Generic).map(|link| (link, Mode::Generic, Some(error.to_string())))
                 }
-                Err(error) => return Err(error),
+                Err(error) => Err(error),
             },
         };
-        Ok(Self {
+        match attached {
+            Ok((link, mode, fallback)) => Ok(Self {
+                interface: interface.name.clone(),
+                ifindex: interface.index,
+                mode,
+                fallback,
+                link,
+                egress,
+            }),
+            Err(error) => {
+                if let Some(egress) = egress {
+                    egress.detach();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes over what a daemon before this one attached to an interface and pinned. `None` if nothing of ours is at work
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn adopt(interface: &Interface, state: &State) -> io::Result<Option<Self>> {
+        let link = sys::open_pinned(&state.link(Hook::Xdp, interface.index))?;
+        let info = sys::link_info(link.as_fd(), Hook::Xdp)?;
+        // An index says nothing about an interface of another network namespace, nor about one that was made anew.
+        let Some(xdp) = interface.xdp else {
+            return Ok(None);
+        };
+        if info.ifindex != interface.index || info.program_id != xdp.program_id {
+            return Ok(None);
+        }
+        let mode = match xdp.mode {
+            ForeignMode::Native => Mode::Native,
+            _ => Mode::Generic,
+        };
+        let egress = match Egress::open(&state.link(Hook::Egress, interface.index), interface.index)
+        {
+            Ok(egress) => Some(egress),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Self {
             interface: interface.name.clone(),
             ifindex: interface.index,
             mode,
-            fallback,
+            fallback: None,
             link,
             egress,
-        })
+        }))
     }
 
-    /// Puts a generation in the place of the present one between two packets. The link's descriptor is
+    /// Pins what is not pinned yet, so that it goes on without this process.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; it works all the same then, as long as this process lives.
+    pub fn pin(&self, state: &State) -> io::Result<()> {
+        state.pin_link(Hook::Xdp, self.ifindex, |path| {
+            sys::pin(self.link.as_fd(), path)
+        })?;
+        match &self.egress {
+            Some(egress) => state.pin_link(Hook::Egress, self.ifindex, |path| egress.pin(path)),
+            None => state.unpin_link(Hook::Egress, self.ifindex),
+        }
+    }
+
+    /// Takes the programs away.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when a pin cannot be removed: then the programs stay at work.
+    pub fn detach(self, state: Option<&State>) -> io::Result<()> {
+        if let Some(state) = state {
+            state.unpin_link(Hook::Xdp, self.ifindex)?;
+            state.unpin_link(Hook::Egress, self.ifindex)?;
+        }
+        drop(self.link);
+        if let Some(egress) = self.egress {
+            egress.detach();
+        }
+        Ok(())
+    }
+
+    /// Puts programs in the place of the present ones between two packets. The link's descriptor is
     /// ours alone, so nobody else can have replaced it meanwhile.
     ///
     /// # Errors
     ///
-    /// What the kernel says; the present one stays then. [`is_gone`] tells whether the interface is no
+    /// What the kernel says; the present ones stay then. [`is_gone`] tells whether the interface is no
     /// more.
-    pub fn replace(&mut self, generation: &Generation) -> io::Result<()> {
-        let program = generation.program().map_err(io::Error::other)?;
-        let egress = generation.egress().map_err(io::Error::other)?;
-        match (egress, &self.egress) {
+    pub fn replace(&mut self, programs: Programs<'_>) -> io::Result<()> {
+        match (programs.egress, &self.egress) {
             (Some(program), Some(present)) => present.replace(program).map_err(gone)?,
             (Some(_), None) => {
-                let new = watch(generation, &self.interface, self.ifindex);
+                let new = watch(programs, &self.interface, self.ifindex);
                 self.egress = new.map_err(|error| match error {
                     AttachError::Gone { .. } => io::Error::from_raw_os_error(libc::ENOLINK),
                     error => io::Error::other(error),
@@ -212,9 +287,11 @@ impl Attachment {
             }
             (None, _) => {}
         }
-        sys::link_update(self.link.as_fd(), program)?;
-        if egress.is_none() {
-            self.egress = None;
+        sys::link_update(self.link.as_fd(), programs.xdp)?;
+        if programs.egress.is_none()
+            && let Some(egress) = self.egress.take()
+        {
+            egress.detach();
         }
         Ok(())
     }
@@ -250,8 +327,8 @@ fn gone(error: io::Error) -> io::Error {
 }
 
 /// Attaches the program that sees what leaves, if the policy asks for replies.
-fn watch(generation: &Generation, name: &str, ifindex: u32) -> Result<Option<Egress>, AttachError> {
-    let Some(program) = generation.egress()? else {
+fn watch(programs: Programs<'_>, name: &str, ifindex: u32) -> Result<Option<Egress>, AttachError> {
+    let Some(program) = programs.egress else {
         return Ok(None);
     };
     match Egress::attach(program, ifindex) {
@@ -266,18 +343,9 @@ fn watch(generation: &Generation, name: &str, ifindex: u32) -> Result<Option<Egr
     }
 }
 
-fn link(
-    generation: &Generation,
-    interface: &Interface,
-    mode: Mode,
-) -> Result<OwnedFd, AttachError> {
-    sys::link_create(
-        generation.program()?,
-        Hook::Xdp,
-        interface.index,
-        mode.flags(),
-    )
-    .map_err(|error| explain(error, interface, mode))
+fn link(programs: Programs<'_>, interface: &Interface, mode: Mode) -> Result<OwnedFd, AttachError> {
+    sys::link_create(programs.xdp, Hook::Xdp, interface.index, mode.flags())
+        .map_err(|error| explain(error, interface, mode))
 }
 
 fn explain(error: io::Error, interface: &Interface, mode: Mode) -> AttachError {

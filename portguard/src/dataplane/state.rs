@@ -1,4 +1,5 @@
-//! What outlives a generation: flows, closed ports and token buckets, pinned in a folder of the BPF file system.
+//! The folder in the BPF file system for what outlives a generation, or the daemon, and what generations share: flows,
+//! closed ports and token buckets.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,23 +8,12 @@ use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
-use portguard_common::abi::{self, Flow, FlowKey, TIMES, TimePage, host, symbol};
+use portguard_common::abi::{self, Flow, FlowKey, LAYOUT, TIMES, TimePage, host, symbol};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::generation::LoadError;
-
-/// Maps that outlive a generation.
-const SHARED: [&str; 7] = [
-    symbol::HOST,
-    symbol::RULE_BUCKETS,
-    symbol::SOURCE_BUCKETS,
-    symbol::TCP_FLOWS,
-    symbol::DATAGRAM_FLOWS,
-    symbol::LAST_SENT,
-    symbol::CLOSED_PORTS,
-];
 
 /// The magic number of the BPF file system (`BPF_FS_MAGIC` of linux/magic.h).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -31,7 +21,7 @@ const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 /// The folder in which state is pinned, for one daemon alone.
 #[derive(Clone, Debug)]
 pub struct State {
-    folder: PathBuf,
+    root: PathBuf,
     /// Locked, until the last clone is gone.
     _lock: Arc<File>,
 }
@@ -90,15 +80,45 @@ impl State {
             Err(Errno::WOULDBLOCK) => return Err(StateError::InUse { path: path.into() }),
             Err(refusal) => return Err(error(refusal.into())),
         }
-        Ok(Self {
-            folder: path.into(),
+        let state = Self {
+            root: path.into(),
             _lock: Arc::new(lock),
-        })
+        };
+        state.make_folders().map_err(error)?;
+        Ok(state)
+    }
+
+    /// The folder of everything that is pinned.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of what only this layout understands.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.root.join(format!("v{LAYOUT}"))
     }
 
     /// Where a map is pinned.
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.folder().join(name)
+    }
+
+    /// Whether pins can be made still: the file system may be unmounted, or made read-only, while we run.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn is_usable(&self) -> Result<(), StateError> {
+        let error = |source| StateError::Io {
+            path: self.root.clone(),
+            source,
+        };
+        if !is_bpf(&self.root).map_err(error)? {
+            return Err(StateError::NotBpf {
+                path: self.root.clone(),
+            });
+        }
+        self.make_folders().map_err(error)
     }
 
     /// Takes away a map of another size or kind, which a version of another layout has left: the kernel would
@@ -127,15 +147,13 @@ impl State {
         Ok(())
     }
 
-    /// Forgets all state: nothing is pinned any more.
+    /// Forgets everything that is pinned: what still filters by a pin alone ends.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
     pub fn remove(&self) -> io::Result<()> {
-        for name in SHARED {
-            match fs::remove_file(self.path(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        fs::remove_dir(&self.folder)
+        fs::remove_dir_all(&self.root)
     }
 }
 

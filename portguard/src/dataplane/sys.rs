@@ -1,11 +1,14 @@
 //! System calls that aya does not offer, or offers without what safe change needs: a link that is lost
 //! when its update fails, and an attachment that falls back to another kind in silence.
 
+use std::ffi::CString;
 use std::io;
-use std::mem::size_of_val;
+use std::mem::{size_of, size_of_val};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd};
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info};
 
 /// `MEMBARRIER_CMD_GLOBAL` (kernel 4.3).
 const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
@@ -45,6 +48,55 @@ pub(super) fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Resu
     bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
+/// What the kernel says of a link to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkInfo {
+    /// The ID of its program.
+    pub(super) program_id: u32,
+    /// The index of its interface; 0 once that was deleted.
+    pub(super) ifindex: u32,
+}
+
+/// Asks the kernel what a link of this hook links (kernel 5.9).
+pub(super) fn link_info(link: BorrowedFd<'_>, hook: Hook) -> io::Result<LinkInfo> {
+    // SAFETY: a structure of integers, for which zero is a value.
+    let mut info: bpf_link_info = unsafe { std::mem::zeroed() };
+    let mut attr = zeroed();
+    attr.info.bpf_fd = link.as_raw_fd().cast_unsigned();
+    attr.info.info_len = size_of::<bpf_link_info>() as u32;
+    attr.info.info = (&raw mut info) as u64;
+    // The kernel writes at most `info_len` bytes to `info`, which lives until the call is over.
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    // SAFETY: of such a link the kernel fills this member; until it does, it is zero.
+    let ifindex = unsafe {
+        match hook {
+            Hook::Xdp => info.__bindgen_anon_1.xdp.ifindex,
+            Hook::Egress => info.__bindgen_anon_1.tcx.ifindex,
+        }
+    };
+    Ok(LinkInfo {
+        program_id: info.prog_id,
+        ifindex,
+    })
+}
+
+/// Pins a link in a BPF file system: it then lasts until the file is removed, too.
+pub(super) fn pin(link: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = link.as_raw_fd().cast_unsigned();
+    bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Opens a link that is pinned.
+pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr)
+}
+
 /// Waits until every program that was running when this was called has ended: an RCU grace period.
 pub(super) fn wait_for_running_programs() -> io::Result<()> {
     // SAFETY: no memory is passed.
@@ -70,7 +122,8 @@ fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
 
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     let size = size_of_val(attr);
-    // SAFETY: `attr` is valid for reads and writes of `size` bytes, and every pointer in it is null.
+    // SAFETY: `attr` is valid for reads and writes of `size` bytes, and every pointer in it is null or valid for what the
+    // command does with it, until this returns.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, attr, size) };
     if result < 0 {
         return Err(io::Error::last_os_error());

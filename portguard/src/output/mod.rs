@@ -19,7 +19,7 @@ pub use counters::counters;
 pub use diff::difference;
 pub use explain::explanation;
 pub use replay::Replay;
-pub use status::{reloaded, status};
+pub use status::{detached, reloaded, status};
 
 /// Prints the failure that ends the program.
 pub fn failure(failure: &Failure) {

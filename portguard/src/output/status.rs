@@ -1,4 +1,4 @@
-//! `status` and `reload`, printed.
+//! `status`, and what changes the policy, printed.
 
 use std::io::Write as _;
 
@@ -36,6 +36,15 @@ pub fn status(status: &Status, format: Format) -> Outcome {
         for interface in &status.interfaces {
             writeln!(out, "interface {}", describe(interface))?;
         }
+        if let Some(seconds) = status.trial_s {
+            writeln!(
+                out,
+                "ON TRIAL for {seconds} s more: `portguard confirm` keeps it, `portguard revert` ends it"
+            )?;
+        }
+        for reason in &status.degraded {
+            writeln!(out, "DEGRADED: {reason}")?;
+        }
         match &status.last_reload {
             Some(last) if !last.ok => {
                 writeln!(
@@ -60,7 +69,13 @@ pub fn reloaded(reloaded: &Reloaded) -> Outcome {
         for warning in &reloaded.warnings {
             writeln!(out, "{warning}")?;
         }
-        if reloaded.changed {
+        if let Some(seconds) = reloaded.trial_s {
+            writeln!(
+                out,
+                "generation {} is on trial: without `portguard confirm` within {seconds} s the policy before is in force again",
+                reloaded.generation
+            )
+        } else if reloaded.changed {
             writeln!(out, "generation {} is in force", reloaded.generation)
         } else {
             writeln!(
@@ -70,6 +85,16 @@ pub fn reloaded(reloaded: &Reloaded) -> Outcome {
             )
         }
     })
+}
+
+/// Prints from how many interfaces the filter was taken.
+///
+/// # Errors
+///
+/// [`crate::exit::Failure`] when standard output is closed.
+pub fn detached(interfaces: usize) -> Outcome {
+    let plural = if interfaces == 1 { "" } else { "s" };
+    print(|out| writeln!(out, "detached from {interfaces} interface{plural}"))
 }
 
 fn describe(interface: &InterfaceStatus) -> String {

@@ -123,7 +123,7 @@ impl Product {
 
     /// A frame leaves. Without replies nobody looks.
     pub(crate) fn leaves(&self, interface: &str, frame: &[u8], now_ns: u64) -> anyhow::Result<()> {
-        if self.loaded.generation.egress()?.is_none() || !is_runnable(frame) {
+        if !self.loaded.generation.watches_egress() || !is_runnable(frame) {
             return Ok(());
         }
         let generation = &self.loaded.generation;

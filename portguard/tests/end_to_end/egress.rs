@@ -78,8 +78,8 @@ fn generation() -> Generation {
 }
 
 fn egress(generation: &Generation) -> BorrowedFd<'_> {
-    let program = generation.egress().expect("a program");
-    program.expect("the policy asks for replies")
+    let programs = generation.programs().expect("programs");
+    programs.egress.expect("the policy asks for replies")
 }
 
 const REPLY: Outcome = Outcome::Builtin(Builtin::Reply);
@@ -103,7 +103,7 @@ fn what_leaves_is_seen_until_the_end_and_by_the_newest_program() {
         let found = (host.answer_to(5002, &old), host.answer_to(5002, &new));
         assert_eq!(found, (DROPPED, REPLY), "{hook:?}: replaced");
 
-        host.bed.server.enter(|| drop(watch)).expect("enters");
+        host.bed.server.enter(|| watch.detach()).expect("enters");
         host.ask_from(5003);
         assert_eq!(host.answer_to(5003, &new), DROPPED, "{hook:?}: at an end");
         assert_eq!(host.filters(), "", "{hook:?}");
@@ -121,7 +121,7 @@ fn a_filter_that_an_earlier_daemon_left_is_taken_over() {
     host.ask_from(5000);
     let found = (host.answer_to(5000, &old), host.answer_to(5000, &new));
     assert_eq!(found, (DROPPED, REPLY));
-    host.bed.server.enter(|| drop(watch)).expect("enters");
+    host.bed.server.enter(|| watch.detach()).expect("enters");
 }
 
 #[test]
@@ -142,6 +142,6 @@ fn other_filters_are_left_alone_and_see_what_leaves_too() {
     let watch = host.attach(EgressHook::Clsact, &generation);
     host.ask_from(5000);
     assert_eq!(host.answer_to(5000, &generation), REPLY);
-    host.bed.server.enter(|| drop(watch)).expect("enters");
+    host.bed.server.enter(|| watch.detach()).expect("enters");
     assert_eq!(host.filters(), before);
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a helper that fails, fails its test")]
 
+mod adoption;
 mod bad_input;
 mod capabilities;
 mod default_drop;
@@ -20,6 +21,7 @@ mod schema;
 mod set_files;
 mod state;
 mod traffic;
+mod trial;
 
 use std::path::Path;
 use std::process::Output;

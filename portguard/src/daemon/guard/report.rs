@@ -1,0 +1,104 @@
+//! What the daemon does, told.
+
+use crate::control::{Counters, InterfaceState, InterfaceStatus, Status};
+
+use super::super::found;
+use super::super::unix_time;
+use super::Guard;
+use super::trial::Trial;
+
+impl Guard {
+    /// What the daemon does, in a line.
+    pub(in super::super) fn summary(&self) -> String {
+        let mut parts: Vec<String> = self
+            .attachments
+            .values()
+            .map(|attachment| format!("{} ({})", attachment.interface, attachment.mode))
+            .collect();
+        parts.extend(
+            self.waiting
+                .iter()
+                .map(|pattern| format!("waiting for {pattern}")),
+        );
+        parts.extend(self.failed.keys().map(|name| format!("{name} FAILED")));
+        let rules = self.in_force.loaded.policy.rules.len();
+        let dry = if self.in_force.loaded.policy.enforce {
+            ""
+        } else {
+            ", dry run: nothing is dropped"
+        };
+        let trial = match &self.trial {
+            Some(trial) => format!(", ON TRIAL for {} s more", trial.left_s()),
+            None => String::new(),
+        };
+        let degraded = if self.degraded().is_empty() {
+            ""
+        } else {
+            "DEGRADED (see `portguard status`): "
+        };
+        format!(
+            "{degraded}policy {} with {rules} rule{} on {}{dry}{trial}",
+            self.in_force.number,
+            if rules == 1 { "" } else { "s" },
+            if parts.is_empty() {
+                "no interface".into()
+            } else {
+                parts.join(", ")
+            }
+        )
+    }
+
+    pub(in super::super) fn status(&self) -> Status {
+        let attached = self.attachments.values().map(|attachment| InterfaceStatus {
+            name: attachment.interface.clone(),
+            state: InterfaceState::Attached,
+            mode: Some(attachment.mode),
+            reason: attachment.fallback.clone(),
+        });
+        let waiting = self.waiting.iter().map(|pattern| InterfaceStatus {
+            name: pattern.clone(),
+            state: InterfaceState::Waiting,
+            mode: None,
+            reason: Some(format!("{} yet", found::absent(pattern))),
+        });
+        let failed = self.failed.iter().map(|(name, reason)| InterfaceStatus {
+            name: name.clone(),
+            state: InterfaceState::Failed,
+            mode: None,
+            reason: Some(reason.clone()),
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            policy: self.path.clone(),
+            generation: self.in_force.number,
+            rules: self.in_force.loaded.policy.rules.len(),
+            enforce: self.in_force.loaded.policy.enforce,
+            interfaces: attached.chain(waiting).chain(failed).collect(),
+            last_reload: self.last_reload.clone(),
+            trial_s: self.trial.as_ref().map(Trial::left_s),
+            degraded: self.degraded(),
+        }
+    }
+
+    /// Why not all is well.
+    fn degraded(&self) -> Vec<String> {
+        let not_kept = self
+            .keeping
+            .trouble()
+            .map(|reason| format!("filtering ends when this daemon does: {reason}"));
+        let failed = self.failed.values().cloned();
+        let reasons = [self.fallback.clone(), not_kept, self.unkept.clone()];
+        reasons.into_iter().flatten().chain(failed).collect()
+    }
+
+    pub(in super::super) fn counters(&self) -> anyhow::Result<Counters> {
+        let mut totals = self.accounts.totals.clone();
+        let before = self.trial.as_ref().map(|trial| &trial.before);
+        for policy in before.into_iter().chain([&self.in_force]) {
+            totals.add(&policy.rules(), &policy.generation.counts()?);
+        }
+        let policy = &self.in_force.loaded.policy;
+        Ok(totals.report(policy, self.in_force.number, unix_time()))
+    }
+}

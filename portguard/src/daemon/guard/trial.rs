@@ -1,0 +1,176 @@
+//! A policy on trial: in force for a while, and for good when it is confirmed in time.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::control::Reloaded;
+use crate::exit::{Failure, Outcome};
+
+use super::super::found;
+use super::super::last_good;
+use super::change::switch;
+use super::{Guard, InForce, patterns};
+
+/// What a trial goes back to, and when. The kernel's program keeps the same time, and goes back without us.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) before: InForce,
+    deadline: Instant,
+}
+
+impl Trial {
+    pub(super) fn begin(before: InForce, duration: Duration) -> Self {
+        Self {
+            before,
+            deadline: Instant::now() + duration,
+        }
+    }
+
+    /// Seconds that are left.
+    pub(super) fn left_s(&self) -> u64 {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        left.as_secs_f64().ceil() as u64
+    }
+}
+
+impl Guard {
+    /// Waits until the time of a trial is over; for ever if there is none.
+    pub(in super::super) fn trial_is_over(&self) -> impl Future<Output = ()> + use<> {
+        let deadline = self.trial.as_ref().map(|trial| trial.deadline);
+        async move {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The time of the trial is over: the policy before it comes back.
+    pub(in super::super) fn end_trial(&mut self) {
+        warn!(
+            "policy {} was not confirmed in time: the policy before it is in force again",
+            self.in_force.number
+        );
+        if let Err(failure) = self.revert() {
+            error!("{failure}");
+        }
+    }
+
+    /// While a trial runs, no other policy may come.
+    pub(super) fn refuse_during_trial(&self) -> Outcome {
+        let Some(trial) = &self.trial else {
+            return Ok(());
+        };
+        Err(Failure::refused(anyhow!(
+            "policy {} is on trial for {} s more: `portguard confirm` or `portguard revert` first",
+            self.in_force.number,
+            trial.left_s()
+        )))
+    }
+
+    /// Ends the trial with its policy in force, and makes it that of the next boot.
+    pub(in super::super) fn confirm(&mut self) -> Outcome<Reloaded> {
+        if self.trial.is_none() {
+            return Err(no_trial("confirm"));
+        }
+        if !self
+            .in_force
+            .generation
+            .confirm()
+            .map_err(Failure::system)?
+        {
+            self.end_trial();
+            return Err(Failure::refused(anyhow!(
+                "too late: the time of the trial was over, and the policy before it is in force again"
+            )));
+        }
+        let Some(trial) = self.trial.take() else {
+            return Err(no_trial("confirm"));
+        };
+        let mut warnings = Vec::new();
+        // From here on the choice of the kernel's programs is final; without them in between packets go faster.
+        if let Err(error) = self.leave_trial() {
+            warn!("packets go on through the programs of the trial: {error:#}");
+        }
+        self.retire(&trial.before);
+        self.guard_what_is_meant(&mut warnings);
+        self.follow_interfaces();
+        self.pin_attachments();
+        self.keep_applied()?;
+        info!("policy {} is confirmed", self.in_force.number);
+        Ok(Reloaded {
+            changed: true,
+            generation: self.in_force.number,
+            warnings,
+            trial_s: None,
+        })
+    }
+
+    /// Ends the trial with the policy before it in force.
+    pub(in super::super) fn revert(&mut self) -> Outcome<Reloaded> {
+        let Some(trial) = self.trial.take() else {
+            return Err(no_trial("revert"));
+        };
+        // In the kernel first: whatever fails below, the policy before is in force.
+        self.in_force.generation.expire().map_err(Failure::system)?;
+        let tried = std::mem::replace(&mut self.in_force, trial.before);
+        let mut warnings = Vec::new();
+        self.guard_what_is_meant(&mut warnings);
+        if let Err(error) = self.leave_trial() {
+            warn!("packets go on through the programs of the trial: {error:#}");
+            // Their words say what they do.
+            std::mem::forget(tried);
+        } else {
+            self.retire(&tried);
+        }
+        if self.holds_unconfirmed() {
+            self.fallback = Some(format!(
+                "policy `{}` was tried and not confirmed; another is in force",
+                self.path.display()
+            ));
+        } else if let Err(error) = last_good::end_trial(&self.folder) {
+            warn!(
+                "cannot write to `{}`: {error}",
+                self.folder.path("").display()
+            );
+        }
+        self.follow_interfaces();
+        Ok(Reloaded {
+            changed: true,
+            generation: self.in_force.number,
+            warnings,
+            trial_s: None,
+        })
+    }
+
+    /// Detaches from what the policy in force does not mean.
+    fn guard_what_is_meant(&mut self, warnings: &mut Vec<String>) {
+        match patterns(&self.interfaces, &self.in_force.loaded)
+            .and_then(|patterns| found::find(&patterns).map_err(Failure::system))
+        {
+            Ok(found) => self.guard_only(&found, warnings),
+            Err(failure) => error!("{failure}"),
+        }
+    }
+
+    /// Whether the policy file has the text of a policy that was not confirmed.
+    pub(in super::super) fn holds_unconfirmed(&self) -> bool {
+        crate::policy_file::read(&self.path)
+            .is_ok_and(|file| last_good::is_unconfirmed(&self.folder, &file.text))
+    }
+
+    /// Attaches the programs of the policy in force themselves, in the place of those of a trial.
+    fn leave_trial(&mut self) -> anyhow::Result<()> {
+        let programs = self.in_force.generation.programs()?;
+        let gone = switch(&mut self.attachments, |_| true, programs, programs)?;
+        self.forget(&gone);
+        Ok(())
+    }
+}
+
+fn no_trial(verb: &str) -> Failure {
+    Failure::refused(anyhow!("nothing to {verb}: no policy is on trial"))
+}

@@ -1,0 +1,121 @@
+//! What a generation counts, kept for a daemon that finds it at work.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use aya::maps::{Map, MapData, PerCpuArray};
+use portguard_common::abi::symbol;
+use portguard_policy::{Attribution, Limited, Meaning};
+use serde::{Deserialize, Serialize};
+
+use super::counters::{self, Counts};
+use super::generation::{Generation, LoadError};
+use super::pins::{read_note, write_note};
+use super::state::State;
+
+/// Maps that are pinned with a generation: those that count, and those without which a trial would not end.
+const MAPS: [&str; 6] = [
+    symbol::COUNTERS,
+    symbol::DROPS,
+    symbol::TRIAL,
+    symbol::CHOICES,
+    symbol::EGRESS_CHOICES,
+    symbol::GUARDED_BEFORE,
+];
+
+/// The name of the note.
+const ABOUT: &str = "about";
+
+/// What a generation was of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The number of the policy, as people see it.
+    pub number: u64,
+    /// The names of its rules, in order.
+    pub rules: Vec<String>,
+    /// Of each cell, the rule that decides, and those that only count.
+    cells: Vec<(Option<usize>, Vec<usize>)>,
+    /// The rules with a limit, and whether they are enforced.
+    limited: Vec<(usize, bool)>,
+}
+
+impl About {
+    fn meaning(&self) -> Meaning {
+        let attribution = |(decider, shadows): &(Option<usize>, Vec<usize>)| Attribution {
+            decider: *decider,
+            shadows: shadows.clone(),
+        };
+        let limited = |(rule, enforce): &(usize, bool)| Limited {
+            rule: *rule,
+            enforce: *enforce,
+        };
+        Meaning {
+            attributions: self.cells.iter().map(attribution).collect(),
+            limited: self.limited.iter().map(limited).collect(),
+            ..Meaning::default()
+        }
+    }
+}
+
+impl Generation {
+    /// Pins what it counts, under a number that no other generation has had.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; what was pinned stays, for [`State::forget_generation`].
+    pub fn keep(&self, state: &State, id: u64, number: u64, rules: Vec<String>) -> io::Result<()> {
+        let folder = state.generation(id);
+        fs::create_dir_all(&folder)?;
+        let meaning = self.meaning();
+        let cell = |cell: &Attribution| (cell.decider, cell.shadows.clone());
+        let about = About {
+            number,
+            rules,
+            cells: meaning.attributions.iter().map(cell).collect(),
+            limited: meaning
+                .limited
+                .iter()
+                .map(|limited| (limited.rule, limited.enforce))
+                .collect(),
+        };
+        write_note(&folder.join(ABOUT), &serde_json::to_vec(&about)?)?;
+        for name in MAPS {
+            let map = self.map(name).map_err(io::Error::other)?;
+            map.pin(folder.join(name)).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a generation of a daemon before this one is of, and what it has counted up to now.
+///
+/// # Errors
+///
+/// When what is pinned cannot be read, or is not what it should be.
+pub fn counted(state: &State, id: u64) -> Result<(About, Counts), LoadError> {
+    let folder = state.generation(id);
+    let note = read_note(&folder.join(ABOUT)).map_err(LoadError::Kept)?;
+    let about: About =
+        serde_json::from_slice(&note).map_err(|error| LoadError::Kept(error.into()))?;
+    let pages = open(&folder, symbol::COUNTERS)?;
+    let drops = open(&folder, symbol::DROPS)?;
+    let pages = typed(&pages, symbol::COUNTERS)?;
+    let drops = typed(&drops, symbol::DROPS)?;
+    let counts = counters::read(&pages, &drops, &about.meaning())
+        .map_err(|(name, source)| LoadError::Map { name, source })?;
+    Ok((about, counts))
+}
+
+fn open(folder: &Path, name: &'static str) -> Result<Map, LoadError> {
+    let error = |source| LoadError::Map { name, source };
+    let map = MapData::from_pin(folder.join(name)).map_err(error)?;
+    Map::from_map_data(map).map_err(error)
+}
+
+fn typed<'m, T: aya::Pod>(
+    map: &'m Map,
+    name: &'static str,
+) -> Result<PerCpuArray<&'m MapData, T>, LoadError> {
+    PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })
+}
