@@ -84,6 +84,7 @@ fn a_trial_that_nobody_confirms_ends_in_time() {
     assert!(host.is_open());
     let begin = Instant::now();
     let output = host.apply(&["--confirm", "3s"]);
+    let applied = Instant::now();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(
         stdout(&output).contains("generation 2 is on trial"),
