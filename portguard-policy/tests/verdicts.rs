@@ -8,8 +8,8 @@ use portguard_common::abi::{
 };
 use portguard_common::limits;
 use portguard_policy::{
-    AttachMode, Attribution, CompileError, Fate, Fragments, HostServices, Policy, PortRange, Rule,
-    RuleAction, ServiceMatch, Span, Transport,
+    AttachMode, Attribution, CompileError, Fate, Fragments, HostServices, OnStop, Policy,
+    PortRange, Rule, RuleAction, ServiceMatch, Span, Transport,
 };
 use proptest::prelude::*;
 
@@ -297,6 +297,7 @@ fn policy_of(rules: Vec<Rule>) -> Policy {
         default: Fate::Pass,
         replies: false,
         essential: true,
+        on_stop: OnStop::Detach,
         non_ip: Fate::Pass,
         malformed: Fate::Drop,
         fragments: Fragments::Pass,
