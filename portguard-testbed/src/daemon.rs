@@ -191,6 +191,12 @@ impl Daemon {
         self.folder.path().join("policy.yaml")
     }
 
+    /// Its folder, with the policy, the control socket, the log, and what outlives a restart of the host in `state`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Replaces the policy file, as a careful editor does: written beside it, then renamed.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portguard_common::abi::{self, Flow, FlowKey, LAYOUT, TIMES, TimePage, host, symbol};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, StatVfsMountFlags, flock};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -118,7 +118,12 @@ impl State {
                 path: self.root.clone(),
             });
         }
-        self.make_folders().map_err(error)
+        self.make_folders().map_err(error)?;
+        let flags = rustix::fs::statvfs(&self.root).map_err(|refusal| error(refusal.into()))?;
+        if flags.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Err(error(Errno::ROFS.into()));
+        }
+        Ok(())
     }
 
     /// Takes away a map of another size or kind, which a version of another layout has left: the kernel would

@@ -23,6 +23,7 @@ mod state;
 mod stream;
 mod traffic;
 mod trial;
+mod trouble;
 
 use std::path::Path;
 use std::process::Output;

@@ -62,7 +62,6 @@ impl Tally {
     /// Nothing came through, nothing was lost.
     #[track_caller]
     pub(crate) fn assert_clean(self) {
-        println!("{self:?}");
         assert!(self.sent > 1_000 && self.asked > 50, "too thin: {self:?}");
         assert_eq!(self.leaked, 0, "came through: {self:?}");
         assert_eq!(self.received, self.sent, "were lost: {self:?}");
