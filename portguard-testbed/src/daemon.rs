@@ -41,7 +41,8 @@ pub struct Stopped {
 }
 
 impl Daemon {
-    /// Starts a daemon in a namespace with a policy, and waits until it says that it is ready.
+    /// Starts a daemon in a namespace with a policy, and waits until it says that it is ready. It has the three capabilities
+    /// of the shipped unit alone.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl Daemon {
         policy: &str,
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
-        let mut command = host.command(binary);
+        let mut command = with_three_capabilities(host, binary);
         command.arg("run").args(arguments);
         Self::spawn(binary, command, policy)
     }
@@ -128,7 +129,7 @@ impl Daemon {
         // What a daemon before this one said is not said by this one.
         let mut rest = [0; 4096];
         while self.notifications.recv(&mut rest).is_ok() {}
-        let mut command = host.command(binary);
+        let mut command = with_three_capabilities(host, binary);
         command.arg("run");
         self.child = spawn_at(self.within(command), self.folder.path())?;
         self.wait_for_notification("READY=1")
@@ -342,6 +343,18 @@ pub fn own_bpf_file_system_at(folder: &Path) -> std::io::Result<()> {
     )?;
     mount("bpf", folder, "bpf", MountFlags::empty(), None)?;
     Ok(())
+}
+
+/// A command that will run a program in a namespace as root, but with no more power than the shipped systemd unit leaves it.
+#[must_use]
+pub fn with_three_capabilities(host: &Namespace, program: &Path) -> Command {
+    let mut command = host.command("setpriv");
+    command
+        .args(["--bounding-set", "-all,+bpf,+net_admin,+perfmon"])
+        .args(["--inh-caps", "-all"])
+        .arg("--no-new-privs")
+        .arg(program);
+    command
 }
 
 /// Starts a daemon by a prepared command, with its policy, socket, state and log in a folder.

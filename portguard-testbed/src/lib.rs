@@ -12,6 +12,8 @@ pub mod traffic;
 mod vlan;
 
 pub use bed::{Bed, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6};
-pub use daemon::{Daemon, Stopped, own_bpf_file_system, own_bpf_file_system_at};
+pub use daemon::{
+    Daemon, Stopped, own_bpf_file_system, own_bpf_file_system_at, with_three_capabilities,
+};
 pub use namespace::Namespace;
 pub use vlan::VlanDevice;

@@ -15,16 +15,11 @@ fn the_three_capabilities_of_the_shipped_unit_suffice() {
     let unit = include_str!("../../../config/portguard.service");
     assert!(unit.contains("CapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN CAP_PERFMON\n"));
     let bed = Bed::new().expect("a bed");
-    let mut command = bed.server.command("setpriv");
-    command.args([
-        "--bounding-set",
-        "-all,+bpf,+net_admin,+perfmon",
-        "--inh-caps",
-        "-all",
-    ]);
-    command.args(["--no-new-privs"]);
-    command.arg(binary()).arg("run");
-    let daemon = Daemon::spawn(binary(), command, &policy(RULES)).expect("a daemon");
+    let daemon = Daemon::start(binary(), &bed.server, &policy(RULES)).expect("a daemon");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("reads");
+    // CAP_NET_ADMIN is 12, CAP_PERFMON 38, CAP_BPF 39.
+    let three = format!("CapEff:\t{:016x}", 1_u64 << 12 | 1 << 38 | 1 << 39);
+    assert!(status.contains(&three), "{status}");
     let probe = |port| {
         probe_tcp(
             &bed.client,

@@ -176,7 +176,10 @@ fn a_lease_is_got_and_renewed() {
             assert_eq!(text, b"answer", "{wire:?}, {answered}");
         }
         let counters = daemon.counters().expect("counters");
-        assert_eq!(outcome_packets(&counters, "essential"), 2, "{counters}");
+        // The neighbour's kernel may report its groups meanwhile, which is essential, too.
+        let essential = outcome_packets(&counters, "essential");
+        assert!(essential >= 2, "{counters}");
+        assert_eq!(outcome_packets(&counters, "default-drop"), 0, "{counters}");
 
         // Any other port at the far end is no server of leases.
         let stranger = udp(&bed.client, (CLIENT_V4, 6767));

@@ -101,11 +101,10 @@ fn a_trial_that_nobody_confirms_ends_in_time() {
     assert_eq!(host.boot_policy(), policy(OPEN));
     let late = host.daemon.client(&["confirm"]).expect("runs");
     assert_eq!(late.status.code(), Some(1));
-    assert!(
-        stderr(&late).contains("no policy is on trial"),
-        "{}",
-        stderr(&late)
-    );
+    // The kernel's program may have been faster than the daemon.
+    let says = stderr(&late);
+    let is_late = says.contains("no policy is on trial") || says.contains("too late");
+    assert!(is_late, "{says}");
     assert!(host.is_open());
     // The next policy has a number of its own.
     let output = host.apply(&[]);
