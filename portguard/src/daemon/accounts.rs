@@ -125,8 +125,8 @@ impl Accounts {
             .map_err(std::io::Error::from)
             .and_then(|note| state.keep_totals(self.sequence, &note))
             .and_then(|()| state.forget_generation(id));
-        if kept.is_ok() {
-            self.folded.remove(&id);
+        if let Ok(pinned) = state.generations() {
+            self.folded.retain(|id| pinned.contains(id));
         }
         keeping.note(kept);
     }

@@ -96,10 +96,15 @@ impl Egress {
         }
     }
 
-    /// Ends it, but for a pin, which the caller removes.
+    /// Ends it. A pin of it is left to the caller, and does nothing any more.
     pub fn detach(self) {
-        if let Kind::Clsact(filter) = self.0 {
-            filter.remove();
+        match self.0 {
+            Kind::Tcx(link) => {
+                if let Err(error) = sys::link_detach(link.as_fd()) {
+                    tracing::warn!("what leaves is still watched: {error}");
+                }
+            }
+            Kind::Clsact(filter) => filter.remove(),
         }
     }
 

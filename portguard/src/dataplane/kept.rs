@@ -65,8 +65,8 @@ impl Generation {
     ///
     /// What the system says; what was pinned stays, for [`State::forget_generation`].
     pub fn keep(&self, state: &State, id: u64, number: u64, rules: Vec<String>) -> io::Result<()> {
-        let folder = state.generation(id);
-        fs::create_dir_all(&folder)?;
+        // Whole or not at all, also for a daemon that finds it.
+        let folder = state.unfinished_generation()?;
         let meaning = self.meaning();
         let cell = |cell: &Attribution| (cell.decider, cell.shadows.clone());
         let about = About {
@@ -84,7 +84,7 @@ impl Generation {
             let map = self.map(name).map_err(io::Error::other)?;
             map.pin(folder.join(name)).map_err(io::Error::other)?;
         }
-        Ok(())
+        fs::rename(folder, state.generation(id))
     }
 }
 

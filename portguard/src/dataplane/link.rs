@@ -261,7 +261,7 @@ impl Attachment {
             state.unpin_link(Hook::Xdp, self.ifindex)?;
             state.unpin_link(Hook::Egress, self.ifindex)?;
         }
-        drop(self.link);
+        sys::link_detach(self.link.as_fd())?;
         if let Some(egress) = self.egress {
             egress.detach();
         }

@@ -12,6 +12,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData};
@@ -58,7 +59,7 @@ impl State {
             .into_iter()
             .map(|ifindex| {
                 let link = sys::open_pinned(&self.link(Hook::Xdp, ifindex))?;
-                let info = sys::link_info(std::os::fd::AsFd::as_fd(&link), Hook::Xdp)?;
+                let info = sys::link_info(link.as_fd(), Hook::Xdp)?;
                 Ok(PinnedLink {
                     ifindex,
                     is_dead: info.ifindex == 0,
@@ -83,6 +84,7 @@ impl State {
     ///
     /// What the system says.
     pub fn take_off(&self, ifindex: u32) -> io::Result<()> {
+        sys::link_detach(sys::open_pinned(&self.link(Hook::Xdp, ifindex))?.as_fd())?;
         let egress = Egress::open(&self.link(Hook::Egress, ifindex), ifindex);
         self.unpin_links(ifindex)?;
         match egress {
@@ -103,7 +105,7 @@ impl State {
         let path = self.link(hook, ifindex);
         match sys::open_pinned(&path) {
             Ok(present) => {
-                let info = sys::link_info(std::os::fd::AsFd::as_fd(&present), hook)?;
+                let info = sys::link_info(present.as_fd(), hook)?;
                 if info.ifindex == ifindex {
                     return Ok(());
                 }
@@ -122,6 +124,17 @@ impl State {
     /// The folder of a generation.
     pub(super) fn generation(&self, id: u64) -> PathBuf {
         self.path(&format!("generation-{id}"))
+    }
+
+    /// An empty folder in which a generation is put together.
+    pub(super) fn unfinished_generation(&self) -> io::Result<PathBuf> {
+        let folder = self.path("unfinished-generation");
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::create_dir(&folder)?;
+        Ok(folder)
     }
 
     /// The generations that have counters here, in the order in which they were loaded.

@@ -48,6 +48,17 @@ pub(super) fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Resu
     bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
+/// Ends a link at once, whoever holds it (kernel 5.9). Closing the last descriptor does the same, but some time later.
+pub(super) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.link_detach.link_fd = link.as_raw_fd().cast_unsigned();
+    match bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr) {
+        // The interface is gone.
+        Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// What the kernel says of a link to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkInfo {

@@ -1,10 +1,13 @@
 //! The filter goes on without the daemon, and the next one takes it over.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::raw::{Ends, RawSocket, hardware_address, roomy_udp_socket, udp_frame};
+use portguard_testbed::traffic::{Seen, probe_tcp};
 use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4};
 
 use crate::{binary, guarded, policy, rule_packets, stderr, stdout};
@@ -93,6 +96,75 @@ fn c01_counters_go_on_over_policies_and_daemons() {
     daemon.kill().expect("kills");
     daemon.start_again(&bed.server).expect("starts again");
     assert_eq!(blocked_packets(&daemon), 20);
+}
+
+#[test]
+fn l02_another_mode_does_not_open_the_host_and_is_told() {
+    let (bed, mut daemon) = guarded(RULES);
+    for round in 0..3 {
+        daemon.kill().expect("kills");
+        let mode = if round % 2 == 0 { "generic" } else { "native" };
+        let text = format!("{}attach: {mode}\n", policy(RULES));
+        daemon.write_policy(&text).expect("writes");
+        daemon.start_again(&bed.server).expect("starts again");
+        assert_eq!(arrivals(&bed, BLOCKED, 10), 0, "round {round}");
+        let status = daemon.status().expect("status");
+        assert_eq!(status["interfaces"][0]["mode"], "native", "round {round}");
+    }
+    let log = daemon.log();
+    assert_eq!(
+        log.matches("generic mode takes effect when").count(),
+        2,
+        "{log}"
+    );
+}
+
+#[test]
+fn r09_a_session_that_was_open_before_outlives_daemons_and_versions() {
+    let bed = Bed::new().expect("a bed");
+    let echo = bed
+        .client
+        .listen((CLIENT_V4, 7_000).into())
+        .expect("listens");
+    let mut ours = bed
+        .server
+        .enter(|| TcpStream::connect((CLIENT_V4, 7_000)))
+        .expect("enters")
+        .expect("connects");
+    let (mut theirs, from) = echo.accept().expect("accepts");
+    for stream in [&ours, &theirs] {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("a timeout");
+    }
+    let mut talk = |when: &str| {
+        let mut word = [0; 4];
+        ours.write_all(b"ping").expect("writes");
+        theirs.read_exact(&mut word).expect(when);
+        theirs.write_all(b"pong").expect("writes");
+        ours.read_exact(&mut word).expect(when);
+    };
+    let text = "version: 1\ninterfaces: [srv0]\ndefault: drop\nrules: []\n";
+    let mut daemon = Daemon::start(binary(), &bed.server, text).expect("a daemon");
+    talk("after the first start");
+    daemon.kill().expect("kills");
+    talk("without a daemon");
+    daemon.start_again(&bed.server).expect("starts again");
+    talk("after a restart");
+    daemon.kill().expect("kills");
+    let mut another_version = daemon.within(Command::new("sh"));
+    another_version.args(["-ec", "cd /sys/fs/bpf/portguard; mv v* v0"]);
+    assert!(another_version.status().expect("runs").success());
+    daemon.start_again(&bed.server).expect("starts again");
+    talk("after an upgrade");
+    // The same port is closed to everybody else.
+    let stranger = probe_tcp(
+        &bed.client,
+        SERVER_V4.into(),
+        from.port(),
+        Duration::from_millis(200),
+    );
+    assert_eq!(stranger.expect("probes"), Seen::Silence);
 }
 
 #[test]

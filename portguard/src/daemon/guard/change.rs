@@ -41,12 +41,13 @@ impl Guard {
         self.refuse_during_trial()?;
         let file = policy_file::read(&self.path).map_err(refused)?;
         let present = &self.in_force.loaded;
-        if file == present.file && present.set_files.is_empty() {
-            self.fallback = None;
+        // One that was kept knows no files.
+        if file == present.file && present.set_files.is_empty() && self.fallback.is_none() {
             return Ok(self.unchanged());
         }
         let loaded = policy_file::compile(file).map_err(refused)?;
         if loaded.is_same(&self.in_force.loaded) {
+            self.in_force.loaded.set_files = loaded.set_files;
             self.fallback = None;
             return Ok(self.unchanged());
         }
@@ -64,6 +65,9 @@ impl Guard {
         let mut loaded = policy_file::compile_in(file, folder).map_err(refused)?;
         loaded.file.path.clone_from(&self.path);
         if loaded.is_same(&self.in_force.loaded) {
+            if how.trial.is_none() {
+                self.keep_applied()?;
+            }
             return Ok(self.unchanged());
         }
         self.check_that_it_can_be_kept(&loaded)?;

@@ -146,6 +146,9 @@ impl Guard {
                 "took over `{}` in {} mode from a daemon before",
                 attachment.interface, attachment.mode
             );
+            if let Some(warning) = other_mode(attachment, attach) {
+                warn!("{warning}");
+            }
         }
         guard.attachments = adopted;
         guard.accept(new, &found);

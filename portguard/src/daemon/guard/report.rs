@@ -88,7 +88,16 @@ impl Guard {
             .trouble()
             .map(|reason| format!("filtering ends when this daemon does: {reason}"));
         let failed = self.failed.values().cloned();
-        let reasons = [self.fallback.clone(), not_kept, self.unkept.clone()];
+        let refused = match &self.last_reload {
+            Some(last) if !last.ok => Some("the last reload failed".to_owned()),
+            _ => None,
+        };
+        let reasons = [
+            self.fallback.clone(),
+            refused,
+            not_kept,
+            self.unkept.clone(),
+        ];
         reasons.into_iter().flatten().chain(failed).collect()
     }
 

@@ -111,11 +111,13 @@ impl Guard {
 
     /// Ends the trial with the policy before it in force.
     pub(in super::super) fn revert(&mut self) -> Outcome<Reloaded> {
+        if self.trial.is_some() {
+            // In the kernel first: whatever fails below, the policy before is in force.
+            self.in_force.generation.expire().map_err(Failure::system)?;
+        }
         let Some(trial) = self.trial.take() else {
             return Err(no_trial("revert"));
         };
-        // In the kernel first: whatever fails below, the policy before is in force.
-        self.in_force.generation.expire().map_err(Failure::system)?;
         let tried = std::mem::replace(&mut self.in_force, trial.before);
         let mut warnings = Vec::new();
         self.guard_what_is_meant(&mut warnings);
