@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use portguard_common::limits;
-use portguard_policy::{NoFiles, Severity, check};
+use portguard_policy::{NoFiles, OnStop, Severity, check};
 
 #[test]
 fn y04_misspelled_keys_are_refused_with_what_was_meant() {
@@ -680,4 +680,18 @@ fn a_rule_that_cuts_the_replies_of_this_host_gets_a_warning() {
     assert!(!warned(
         "{ name: r, action: drop, ports: [33434-33534, 50000] }"
     ));
+}
+
+#[test]
+fn what_a_stop_leaves_behind_is_detach_or_keep() {
+    let on_stop = |line: &str| accepted(&format!("version: 1\nrules: []\n{line}")).policy.on_stop;
+    assert_eq!(on_stop(""), OnStop::Detach);
+    assert_eq!(on_stop("on_stop: detach\n"), OnStop::Detach);
+    assert_eq!(on_stop("on_stop: keep\n"), OnStop::Keep);
+    assert_refused(
+        "version: 1\nrules: []\non_stop: leave\n",
+        "`on_stop` is `detach` or `keep`, found `leave`",
+        "",
+        "leave",
+    );
 }
