@@ -109,7 +109,7 @@ async fn serve(options: Options) -> Outcome {
         }
     }
 
-    info!("stopping");
+    info!("stopping: {}", guard.summary());
     notifier.tell(Message::Stopping);
     server.abort();
     guard.stop();

@@ -1,6 +1,6 @@
 //! Changes without end under a steady stream: nothing comes through, nothing is lost, nothing grows.
 //!
-//! `PORTGUARD_RELOADS` and `PORTGUARD_KILLS` say how many, where the usual numbers are too few.
+//! `PORTGUARD_RELOADS`, `PORTGUARD_KILLS` and `PORTGUARD_PACKETS` say how many, where the usual numbers are too few.
 
 use std::fs;
 use std::process::Command;
@@ -14,6 +14,8 @@ use crate::{binary, rule_packets, stderr, stdout};
 
 const RELOADS: u64 = 60;
 const KILLS: u64 = 12;
+/// To each port before, between and after two upgrades.
+const PACKETS: u64 = 1_000;
 
 fn number(name: &str, usual: u64) -> u64 {
     match std::env::var(name) {
@@ -169,6 +171,7 @@ fn a_daemon_that_is_killed_at_any_moment_lets_nothing_through_and_loses_nothing(
 
 #[test]
 fn l04_pins_of_another_version_are_replaced_without_a_gap() {
+    let packets = number("PORTGUARD_PACKETS", PACKETS);
     let (bed, mut daemon) = host();
     let stream = Stream::start(&bed);
     let shell = |daemon: &Daemon, script: &str| {
@@ -176,7 +179,7 @@ fn l04_pins_of_another_version_are_replaced_without_a_gap() {
         let output = command.args(["-ec", script]).output().expect("runs");
         assert!(output.status.success(), "{}", stderr(&output));
     };
-    stream.wait_for(1_000);
+    stream.wait_for(packets);
     // Maps of other sizes in the same layout: one in the place of another.
     daemon.kill().expect("kills");
     shell(
@@ -184,12 +187,12 @@ fn l04_pins_of_another_version_are_replaced_without_a_gap() {
         "cd /sys/fs/bpf/portguard/v*; mv LAST_SENT TCP_FLOWS; mv HOST DATAGRAM_FLOWS",
     );
     daemon.start_again(&bed.server).expect("starts again");
-    stream.wait_for(1_000);
+    stream.wait_for(packets);
     // Another layout altogether.
     daemon.kill().expect("kills");
     shell(&daemon, "cd /sys/fs/bpf/portguard; mv v* v0");
     daemon.start_again(&bed.server).expect("starts again");
-    stream.wait_for(1_000);
+    stream.wait_for(packets);
     let tally = stream.end();
     tally.assert_clean();
     shell(&daemon, "test ! -e /sys/fs/bpf/portguard/v0");
