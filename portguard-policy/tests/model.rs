@@ -4,76 +4,141 @@
 #![expect(clippy::expect_used, reason = "a helper that fails, fails its test")]
 
 mod generated;
+mod host;
 
-use portguard_common::abi::Setting;
-use portguard_common::classify::Verdict;
-use portguard_policy::{Evaluator, Policy, Stateless, Tables};
-use portguard_reference::generate::{self, Arrival, INTERFACES, Kind, Step, play, policy_of};
+use portguard_policy::{Policy, Tables, closed_udp_ports};
+use portguard_reference::generate::{self, Arrival, INTERFACES, Kind, Step, Written, play};
 use portguard_reference::model::{Judgement, Model};
 use portguard_reference::random::Random;
 
-use crate::generated::{WrittenFiles, outcome_name};
+use crate::generated::WrittenFiles;
+use crate::host::{Fate, Host};
 
+/// One policy each, and frames that arrive.
 const POLICIES: u64 = 300;
 const FRAMES: usize = 500;
 
-/// Long enough for every bucket to be full again, so that no frame depends on those before it.
-const PAUSE_NS: u64 = 24 * 3600 * 1_000_000_000;
+/// Of events, with some policies each.
+const SEQUENCES: u64 = 100;
+const ARRIVALS: usize = 700;
 
-/// What becomes of a frame: whether it is dropped, the name of its outcome, the rules that only count it.
-type Fate = (bool, String, Vec<String>);
-
-fn by_model(judgement: Judgement) -> Fate {
-    let outcome = judgement.outcome.counter();
-    (judgement.dropped, outcome, judgement.shadows)
-}
-
-fn by_host(policy: &Policy, tables: &Tables, arrival: &Arrival) -> Fate {
-    let evaluator = Evaluator::new(tables, &arrival.interface, Stateless);
-    let evaluation = evaluator.frame(&arrival.frame).expect("sound tables");
-    let name = |rule: usize| policy.rules[rule].name.clone();
-    let outcome = outcome_name(evaluation.outcome, name);
-    let enforced = tables.settings[Setting::Enforce as usize] != 0;
-    let dropped = enforced && evaluation.judgement.verdict != Verdict::Pass;
-    (
-        dropped,
-        outcome,
-        evaluation.shadows.iter().copied().map(name).collect(),
-    )
-}
+/// So many arrivals at least are answered, and so many are replies.
+const RARE: usize = SEQUENCES as usize * 5;
 
 #[test]
 fn the_classifier_agrees_with_the_model() {
-    let mut compared = 0;
+    let mut compared = Compared::default();
     for seed in 0..POLICIES {
         let mut random = Random::new(seed);
-        let (meant, written) = policy_of(Kind::Full, &mut random);
+        let (meant, written) = generate::policy_of(Kind::Full, &mut random);
         let steps = generate::arrivals(&meant, FRAMES, &mut random);
-        let mut model = Model::on(meant, &INTERFACES);
-        let mut now_ns = 0;
-        let checked = portguard_policy::check(&written.text, &mut WrittenFiles(&written));
-        let policy = checked.expect("a valid policy").policy;
-        let tables = portguard_policy::compile(&policy, &INTERFACES).expect("fits");
-        for step in &steps {
-            let pause = Step::Advance {
-                nanoseconds: PAUSE_NS,
-            };
-            play(&mut model, &mut now_ns, &pause);
-            let judgement = play(&mut model, &mut now_ns, step);
-            let (Step::Arrives(arrival), Some(judgement)) = (step, judgement) else {
-                // Time that passes.
-                continue;
-            };
-            compared += 1;
-            assert_eq!(
-                by_host(&policy, &tables, arrival),
-                by_model(judgement),
-                "seed {seed}, at {}: {:02x?}\n{}",
-                arrival.interface,
-                arrival.frame,
-                written.text
-            );
+        let model = Model::on(meant, &INTERFACES);
+        compare(seed, model, &written, &steps, &mut compared);
+    }
+    assert!(compared.frames >= FRAMES * POLICIES as usize, "{compared:?}");
+}
+
+#[test]
+fn a_host_over_time_agrees_with_the_model() {
+    let mut compared = Compared::default();
+    for seed in 0..SEQUENCES {
+        let mut sequence = generate::sequence(ARRIVALS, &mut Random::new(seed));
+        // The classifier knows no bans.
+        let is_ban = |step: &Step| matches!(step, Step::Ban { .. } | Step::Unban { .. });
+        sequence.steps.retain(|step| !is_ban(step));
+        let model = sequence.model();
+        compare(
+            seed,
+            model,
+            &sequence.written,
+            &sequence.steps,
+            &mut compared,
+        );
+    }
+    let Compared {
+        frames,
+        replies,
+        late,
+        limited,
+        answers,
+    } = compared;
+    assert!(frames >= ARRIVALS * SEQUENCES as usize, "{compared:?}");
+    let rarest = replies.min(late).min(limited).min(answers);
+    assert!(rarest >= RARE, "{compared:?}");
+}
+
+/// How much was compared.
+#[derive(Clone, Copy, Debug, Default)]
+struct Compared {
+    frames: usize,
+    replies: usize,
+    /// What would have been a reply, had its flow lasted.
+    late: usize,
+    limited: usize,
+    answers: usize,
+}
+
+impl Compared {
+    fn add(&mut self, judgement: &Judgement) {
+        let outcome = judgement.outcome.counter();
+        self.frames += 1;
+        self.replies += usize::from(outcome == "reply");
+        self.late += usize::from(judgement.late.is_some());
+        self.limited += usize::from(outcome.ends_with(", limited"));
+        self.answers += usize::from(judgement.answered);
+    }
+}
+
+fn load(written: &Written) -> (Policy, Tables) {
+    let checked = portguard_policy::check(&written.text, &mut WrittenFiles(written));
+    let policy = checked.expect("a valid policy").policy;
+    let tables = portguard_policy::compile(&policy, &INTERFACES).expect("fits");
+    (policy, tables)
+}
+
+/// Lets the same happen to both, and compares what they make of each frame, and where they count what was dropped.
+fn compare(
+    seed: u64,
+    mut model: Model,
+    written: &Written,
+    steps: &[Step],
+    compared: &mut Compared,
+) {
+    let host = Host::default();
+    let (mut policy, mut tables) = load(written);
+    let mut text = &written.text;
+    let mut now_ns = 0;
+    for (number, step) in steps.iter().enumerate() {
+        let judgement = play(&mut model, &mut now_ns, step);
+        host.set_time(now_ns);
+        match step {
+            Step::Arrives(Arrival { interface, frame }) => {
+                let judgement = judgement.expect("the model judges what arrives");
+                compared.add(&judgement);
+                let by_model = Fate {
+                    dropped: judgement.dropped,
+                    outcome: judgement.outcome.counter(),
+                    shadows: judgement.shadows,
+                    answered: judgement.answered,
+                };
+                assert_eq!(
+                    host.arrives(&policy, &tables, interface, frame),
+                    by_model,
+                    "seed {seed}, step {number}, {now_ns} ns, at {interface}: {frame:02x?}\n{text}"
+                );
+            }
+            Step::Leaves(Arrival { interface, frame }) => host.leaves(&tables, interface, frame),
+            Step::TakeEffect { written, .. } => {
+                let (next_policy, next) = load(written);
+                host.close(&closed_udp_ports(&tables, &next));
+                (policy, tables, text) = (next_policy, next, &written.text);
+            }
+            Step::Advance { .. } | Step::Ban { .. } | Step::Unban { .. } => {}
         }
     }
-    assert!(compared >= FRAMES * POLICIES as usize, "{compared}");
+    assert_eq!(
+        *host.drops.borrow(),
+        *model.counters().drops(),
+        "seed {seed}\n{text}"
+    );
 }

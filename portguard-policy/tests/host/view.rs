@@ -1,0 +1,97 @@
+//! Tables as what leaves through one interface sees them.
+
+use portguard_common::abi::{Cell, Row, Setting, Stage, Trie, counter};
+use portguard_common::classify::{self, Source};
+use portguard_common::flow::Candidate;
+use portguard_common::limiter::Asked;
+use portguard_common::trie::{self, Bits, Step, step};
+use portguard_policy::Tables;
+
+/// State is not asked by what leaves.
+pub(super) struct View<'v> {
+    tables: &'v Tables,
+    interface: u16,
+}
+
+impl<'v> View<'v> {
+    pub(super) fn new(tables: &'v Tables, interface: &str) -> Self {
+        let own = tables.interface_classes.iter();
+        let own = own.filter(|(name, _)| name == interface);
+        Self {
+            tables,
+            interface: own.map(|(_, class)| *class).next().unwrap_or_default(),
+        }
+    }
+}
+
+impl classify::Tables for View<'_> {
+    fn setting(&self, setting: Setting) -> u32 {
+        self.tables.settings[setting as usize]
+    }
+
+    fn stage(&self, field: usize) -> &Stage {
+        &self.tables.stages[field]
+    }
+
+    fn trie(&self, index: usize) -> &Trie {
+        &self.tables.tries[index]
+    }
+
+    fn service_class(&self, index: u32) -> u16 {
+        self.tables.services[index as usize]
+    }
+
+    fn source_port_class(&self, index: u32) -> u16 {
+        self.half(self.tables.source_ports + index)
+    }
+
+    fn vlan_class(&self, vlan: u16) -> u16 {
+        self.tables.vlan_classes[usize::from(vlan)]
+    }
+
+    fn interface_class(&self) -> u16 {
+        self.interface
+    }
+
+    fn half(&self, index: u32) -> u16 {
+        self.tables.halves[index as usize]
+    }
+
+    fn word(&self, index: u32) -> u32 {
+        self.tables.words[index as usize]
+    }
+
+    fn row(&self, index: u32) -> Row {
+        self.tables.rows[index as usize]
+    }
+
+    fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
+        match step(&self.tables.nodes[node as usize], bits) {
+            Step::Word(index) => self.word(index),
+            Step::Miss(word) => word,
+        }
+    }
+
+    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
+        trie::find_v6(self, self.trie(trie), high, low)
+    }
+
+    fn cell(&self, cell: u16) -> Cell {
+        self.tables.meaning.cells[usize::from(cell)]
+    }
+
+    fn ask_limits(&self, _first: u32, _source: Source) -> Asked {
+        Asked {
+            over: counter::NONE,
+            beyond: 0,
+        }
+    }
+
+    fn take_fragment_token(&self) -> bool {
+        true
+    }
+
+    fn is_reply(&self, _packet: &Candidate) -> bool {
+        false
+    }
+}
