@@ -19,7 +19,7 @@ const POLICIES: u64 = 300;
 const FRAMES: usize = 500;
 
 /// Of events, with some policies each.
-const SEQUENCES: u64 = 100;
+const SEQUENCES: u64 = 60;
 const ARRIVALS: usize = 700;
 
 /// So many arrivals at least are answered, and so many are replies.
