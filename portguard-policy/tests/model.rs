@@ -35,7 +35,10 @@ fn the_classifier_agrees_with_the_model() {
         let model = Model::on(meant, &INTERFACES);
         compare(seed, model, &written, &steps, &mut compared);
     }
-    assert!(compared.frames >= FRAMES * POLICIES as usize, "{compared:?}");
+    assert!(
+        compared.frames >= FRAMES * POLICIES as usize,
+        "{compared:?}"
+    );
 }
 
 #[test]

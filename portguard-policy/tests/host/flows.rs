@@ -34,11 +34,7 @@ impl Flows for FlowTables {
     }
 
     fn closed_at(&self, port: u16) -> u64 {
-        self.closed
-            .borrow()
-            .get(&port)
-            .copied()
-            .unwrap_or_default()
+        self.closed.borrow().get(&port).copied().unwrap_or_default()
     }
 
     fn flow(&self, key: &FlowKey) -> Option<Flow> {
