@@ -382,7 +382,7 @@ fn many_addresses_of_one_rule() {
 
 #[test]
 fn the_size_of_tables_is_that_of_their_parts() {
-    let rules: Vec<Plain> = (0..300)
+    let rules: Vec<Plain> = (0..600)
         .map(|number| Plain {
             from: Some(own_prefix(number)),
             to: Some(own_prefix(number + 600)),

@@ -337,6 +337,9 @@ fn y07_tabs_are_named_with_their_place() {
             (4, 3),
         ),
         ("\tversion: 1\n\trules: []\n", (1, 1)),
+        ("  \tversion: 1\n  \trules: []\n", (1, 3)),
+        ("# a comment\n \tversion: 1\n \trules: []\n", (2, 2)),
+        ("---\n\tversion: 1\n\trules: []\n", (2, 1)),
         (
             "version: 1\nrules:\n\t- name: r\n\t\taction: drop\n",
             (3, 1),
@@ -358,6 +361,8 @@ fn y07_tabs_are_named_with_their_place() {
     }
     // Elsewhere tabs do no harm.
     accepted("version: 1\t# one\nrules: [ ]\t\n");
+    accepted("version: 1\nrules:\t[ ]\n");
+    accepted("version: 1\nrules:\n  - {\tname: r, action:\tdrop, ports:\t[22] }\n");
 }
 
 #[test]

@@ -199,3 +199,66 @@ fn fill(table: &mut [u16], intervals: &[(u32, u16)]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portguard_common::abi::PackedNode;
+
+    use super::*;
+
+    fn empty() -> Layout {
+        Layout::new(abi::Settings::default())
+    }
+
+    fn refusal(layout: &Layout) -> Option<(&'static str, usize, usize)> {
+        match layout.check() {
+            Ok(()) => None,
+            Err(CompileError::Memory {
+                what,
+                needed,
+                allowed,
+            }) => Some((what, needed, allowed)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn tables_of_all_kinds_share_the_room() {
+        let mut layout = empty();
+        assert_eq!(refusal(&layout), None);
+        layout.source_ports = vec![0; source_port::LEN as usize];
+        layout.tries.halves = vec![0; 3 * HALVES];
+        let rest = limits::HALVES - layout.source_ports.len() - 3 * HALVES;
+        layout.halves = vec![0; rest];
+        assert_eq!(refusal(&layout), None, "as much as is allowed");
+        layout.halves.push(0);
+        let error = ("table entries", limits::HALVES + 1, limits::HALVES);
+        assert_eq!(refusal(&layout), Some(error));
+
+        let mut layout = empty();
+        layout.tries.words = vec![0; 5];
+        layout.words = vec![0; limits::WORDS - 5];
+        assert_eq!(refusal(&layout), None, "as much as is allowed");
+        layout.tries.words.push(0);
+        let error = ("table exceptions", limits::WORDS + 1, limits::WORDS);
+        assert_eq!(refusal(&layout), Some(error));
+
+        let mut layout = empty();
+        layout.tries.nodes = vec![PackedNode::default(); limits::NODES];
+        assert_eq!(refusal(&layout), None, "as many as are allowed");
+        layout.tries.nodes.push(PackedNode::default());
+        let error = ("nodes for addresses", limits::NODES + 1, limits::NODES);
+        assert_eq!(refusal(&layout), Some(error));
+        assert!(layout.table(field::VLAN, Table::default()).is_err());
+    }
+
+    #[test]
+    fn intervals_fill_up_to_the_next_one() {
+        let mut table = [9; 6];
+        fill(&mut table, &[(0, 1), (2, 5), (3, 0)]);
+        assert_eq!(table, [1, 1, 5, 0, 0, 0]);
+        // What lies behind the end is left out.
+        fill(&mut table, &[(4, 7), (6, 8), (9, 8)]);
+        assert_eq!(table, [1, 1, 5, 0, 7, 7]);
+    }
+}

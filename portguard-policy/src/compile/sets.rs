@@ -93,3 +93,59 @@ impl Sets {
         (self.members > limits::SET_MEMBERS).then_some(self.members)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_two_outputs_of_splitmix64() {
+        // The first outputs of the generator that is seeded with 0, as other implementations publish them.
+        let outputs: [u64; 4] = [
+            0xe220_a839_7b1d_cdaf,
+            0x6e78_9e6a_a1b9_65f4,
+            0x06c4_5d18_8009_454f,
+            0xf88b_b8a8_724c_81ec,
+        ];
+        let [first, second] = [0, 2].map(|at| {
+            let (high, low) = (outputs[at], outputs[at + 1]);
+            u128::from(high) << 64 | u128::from(low)
+        });
+        assert_eq!(digest(0), first);
+        assert_eq!(digest(1), second);
+        assert_eq!(digest_of(&[0, 1]), first ^ second);
+        assert_eq!(digest_of(&[0, 1, 0]), second);
+        assert_eq!(digest_of(&[]), 0);
+    }
+
+    #[test]
+    fn sets_are_numbered_as_they_are_met() {
+        let mut sets = Sets::new(3);
+        assert_eq!(sets.number(0, Vec::new), 0, "the empty set");
+        assert_eq!(sets.number(11, || vec![1, 2]), 1);
+        assert_eq!(sets.number(12, || vec![3]), 2);
+        assert_eq!(sets.number(11, || vec![9]), 1, "known by its digest");
+        assert_eq!(sets.excess(), None, "as many as are allowed");
+        assert_eq!((sets.get(12), sets.get(13)), (Some(2), None));
+        sets.alias(13, 1);
+        assert_eq!(sets.number(13, || vec![9]), 1);
+        // More are counted, each once, and not made.
+        for digest in [21, 22, 21] {
+            assert_eq!(sets.number(digest, || vec![9]), 0);
+        }
+        assert_eq!(sets.excess(), Some((5, 3)));
+        assert_eq!(sets.all(), [Set::from([]), [1, 2].into(), [3].into()]);
+    }
+
+    #[test]
+    fn members_of_all_sets_are_bounded() {
+        let mut sets = Sets::new(limits::CLASSES);
+        sets.members = limits::SET_MEMBERS - 2;
+        assert_eq!(sets.number(1, || vec![1, 2]), 1);
+        assert_eq!(sets.excess_members(), None, "as many as are allowed");
+        assert_eq!(sets.number(2, || vec![3]), 2);
+        assert_eq!(sets.excess_members(), Some(limits::SET_MEMBERS + 1));
+        assert_eq!(sets.number(3, || vec![4]), 0, "no more are made");
+        assert_eq!(sets.excess_members(), Some(limits::SET_MEMBERS + 1));
+    }
+}

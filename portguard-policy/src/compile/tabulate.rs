@@ -211,3 +211,114 @@ fn by_column(
     }
     by_column
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One row in which each entry matches the columns of its own number modulo so many.
+    struct Stripes {
+        rows: usize,
+        columns: usize,
+        entries: Vec<EntryIndex>,
+    }
+
+    impl Plan for Stripes {
+        fn rows(&self) -> usize {
+            self.rows
+        }
+
+        fn columns(&self) -> usize {
+            self.columns
+        }
+
+        fn fixed(&self, _row: usize) -> u128 {
+            0
+        }
+
+        fn varying(&self, _row: usize) -> &[EntryIndex] {
+            &self.entries
+        }
+
+        fn columns_of(&mut self, entry: EntryIndex) -> Rc<[u16]> {
+            (0..self.columns as u16)
+                .filter(|column| u32::from(*column) % 4 == entry)
+                .collect()
+        }
+
+        fn value(&mut self, _row: usize, column: u16, matching: &[EntryIndex]) -> u16 {
+            let expected: Vec<EntryIndex> = self
+                .entries
+                .iter()
+                .copied()
+                .filter(|entry| u32::from(column) % 4 == *entry)
+                .collect();
+            assert_eq!(matching, expected, "column {column}");
+            matching.first().map_or(0, |entry| *entry as u16 + 1)
+        }
+    }
+
+    fn base(entries: &[EntryIndex], halves: &mut Vec<u16>) -> Result<Base, TooLarge> {
+        let mut plan = Stripes {
+            rows: 1,
+            columns: 64,
+            entries: entries.to_vec(),
+        };
+        make_base(&mut plan, 0, entries, halves)
+    }
+
+    #[test]
+    fn a_small_table_is_dense() {
+        for (rows, columns, is_dense) in [(1 << 12, 64, true), ((1 << 12) + 1, 64, false)] {
+            let mut plan = Stripes {
+                rows,
+                columns,
+                entries: vec![1],
+            };
+            let Ok(table) = tabulate(&mut plan) else {
+                panic!("too large");
+            };
+            assert_eq!(table.columns, columns);
+            assert_eq!(table.rows.is_empty(), is_dense, "{rows}");
+            if is_dense {
+                assert_eq!(table.halves.len(), rows * columns);
+                assert_eq!(table.halves[..8], [0, 2, 0, 0, 0, 2, 0, 0]);
+            } else {
+                // All rows are the same one.
+                assert_eq!(table.rows.len(), rows);
+                assert_eq!(table.halves.len(), columns);
+            }
+        }
+    }
+
+    #[test]
+    fn a_base_is_a_value_if_few_columns_differ() {
+        let mut halves = Vec::new();
+        let Ok(constant) = base(&[], &mut halves) else {
+            panic!("too large");
+        };
+        assert_eq!(constant.dense, Row::CONSTANT);
+        assert!(halves.is_empty() && constant.exceptions.is_empty());
+        assert_eq!(constant.value_at(5, &halves), Some(0));
+        // A quarter differs.
+        halves.resize(10, 9);
+        let Ok(dense) = base(&[2], &mut halves) else {
+            panic!("too large");
+        };
+        assert_eq!((dense.dense, halves.len()), (10, 74));
+        assert_eq!(dense.value_at(2, &halves), Some(3));
+        assert_eq!(dense.value_at(3, &halves), Some(0));
+    }
+
+    #[test]
+    fn no_more_entries_than_are_allowed() {
+        let mut halves = vec![0; limits::HALVES - 64];
+        assert!(base(&[1], &mut halves).is_ok(), "as many as are allowed");
+        halves.pop();
+        halves.truncate(limits::HALVES - 63);
+        match base(&[1], &mut halves) {
+            Err(error) => assert_eq!(error.needed, limits::HALVES + 1),
+            Ok(_) => panic!("accepted"),
+        }
+    }
+}

@@ -518,6 +518,52 @@ mod tests {
     }
 
     #[test]
+    fn no_more_nodes_than_are_allowed() {
+        let intervals: Intervals<u32> = (0..4)
+            .map(|number| (number << 8 | number, number as u16))
+            .collect();
+        let space = Space::new(&intervals);
+        let needed = {
+            let mut tables = Tries::default();
+            assert!(Packed::build(&space, &mut tables).is_ok());
+            tables.nodes.len()
+        };
+        for (room, fits) in [(needed, true), (needed - 1, false)] {
+            let mut tables = Tries {
+                nodes: vec![PackedNode::default(); limits::NODES - room],
+                ..Tries::default()
+            };
+            match Packed::build(&space, &mut tables) {
+                Ok(trie) => assert!(fits && trie.nodes as usize == limits::NODES - room),
+                Err(error) => assert!(!fits && error.needed == limits::NODES + 1),
+            }
+        }
+    }
+
+    #[test]
+    fn a_flat_trie_has_a_node_for_each_prefix_that_is_divided() {
+        let nodes = |starts: &[u32]| {
+            let intervals: Intervals<u32> = starts.iter().map(|start| (*start, 1)).collect();
+            nodes_of(&Space::new(&intervals))
+        };
+        // The root is 256 nodes.
+        assert_eq!(nodes(&[0]), Some(256));
+        assert_eq!(nodes(&[0, 0x0a00_0000, 0x0a01_0000]), Some(256));
+        assert_eq!(nodes(&[0, 0x0a00_0100, 0x0a00_0200]), Some(257));
+        assert_eq!(
+            nodes(&[0, 0x0a00_0101, 0x0a00_0102, 0x0a00_0201]),
+            Some(259)
+        );
+        assert_eq!(nodes(&[0, 0x0a00_0101, 0x0a01_0101]), Some(260));
+        // Deeper than the first 64 bits of an IPv6 address skipping is faster.
+        let nodes = |start: u128| nodes_of(&Space::new(&[(0, 0), (start, 1)]));
+        assert_eq!(nodes(1 << 112), Some(256));
+        assert_eq!(nodes(1 << 64), Some(256 + 6));
+        assert_eq!(nodes(1 << 63), None);
+        assert_eq!(nodes(1), None);
+    }
+
+    #[test]
     fn many_intervals() {
         let mut seed = 1_u64;
         let mut next = || {
