@@ -1,0 +1,683 @@
+//! From headers to a judgement, over tables made by hand: how fields are combined, what each action does, which counters
+//! are named.
+
+mod frames;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use frames::{Ipv4, Ipv6, Link, Segment, TCP, UDP, ethernet, portless, raw_ethernet, tcp, udp};
+use portguard_common::abi::{
+    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, Row, SETTINGS, Setting,
+    Stage, TRIES, Trie, counter, exception, field, service, source_port,
+};
+use portguard_common::classify::{Judgement, Source, Tables, Verdict, judge};
+use portguard_common::combine::{Direction, find_cell};
+use portguard_common::flow::Candidate;
+use portguard_common::limiter::Asked;
+use portguard_common::packet::{Malformed, parse};
+use portguard_common::trie::{self, Bits};
+
+/// Tables of which what is not said is 0.
+struct Fake {
+    settings: [u32; SETTINGS],
+    stages: [Stage; field::COUNT],
+    tries: [Trie; TRIES],
+    services: HashMap<u32, u16>,
+    /// Of services that are not named.
+    other_services: u16,
+    source_ports: HashMap<u32, u16>,
+    vlans: HashMap<u16, u16>,
+    interface: u16,
+    halves: HashMap<u32, u16>,
+    words: HashMap<u32, u32>,
+    rows: HashMap<u32, Row>,
+    cells: HashMap<u16, Cell>,
+    asked: Asked,
+    has_fragment_token: bool,
+    is_reply: bool,
+    /// The limits that were asked, and for whom.
+    limits: RefCell<Vec<(u32, Source)>>,
+    looked_up: RefCell<u32>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            settings: [0; SETTINGS],
+            stages: [Stage::default(); field::COUNT],
+            tries: [Trie::default(); TRIES],
+            services: HashMap::new(),
+            other_services: 0,
+            source_ports: HashMap::new(),
+            vlans: HashMap::new(),
+            interface: 0,
+            halves: HashMap::new(),
+            words: HashMap::new(),
+            rows: HashMap::new(),
+            cells: HashMap::new(),
+            asked: Asked {
+                over: counter::NONE,
+                beyond: 0,
+            },
+            has_fragment_token: true,
+            is_reply: false,
+            limits: RefCell::default(),
+            looked_up: RefCell::default(),
+        }
+    }
+}
+
+fn of<K: Eq + std::hash::Hash, V: Copy + Default>(table: &HashMap<K, V>, key: K) -> V {
+    table.get(&key).copied().unwrap_or_default()
+}
+
+impl Tables for Fake {
+    fn setting(&self, setting: Setting) -> u32 {
+        self.settings[setting as usize]
+    }
+
+    fn stage(&self, field: usize) -> &Stage {
+        &self.stages[field]
+    }
+
+    fn trie(&self, index: usize) -> &Trie {
+        &self.tries[index]
+    }
+
+    fn service_class(&self, index: u32) -> u16 {
+        assert!(index < service::LEN);
+        let own = self.services.get(&index).copied();
+        own.unwrap_or(self.other_services)
+    }
+
+    fn source_port_class(&self, index: u32) -> u16 {
+        of(&self.source_ports, index)
+    }
+
+    fn vlan_class(&self, vlan: u16) -> u16 {
+        of(&self.vlans, vlan)
+    }
+
+    fn interface_class(&self) -> u16 {
+        self.interface
+    }
+
+    fn half(&self, index: u32) -> u16 {
+        of(&self.halves, index)
+    }
+
+    fn word(&self, index: u32) -> u32 {
+        of(&self.words, index)
+    }
+
+    fn row(&self, index: u32) -> Row {
+        of(&self.rows, index)
+    }
+
+    fn packed_step(&self, _node: u32, _bits: &mut Bits) -> u32 {
+        panic!("no trie here is packed")
+    }
+
+    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
+        trie::find_v6(self, self.trie(trie), high, low)
+    }
+
+    fn cell(&self, cell: u16) -> Cell {
+        of(&self.cells, cell)
+    }
+
+    fn ask_limits(&self, first: u32, source: Source) -> Asked {
+        self.limits.borrow_mut().push((first, source));
+        self.asked
+    }
+
+    fn take_fragment_token(&self) -> bool {
+        self.has_fragment_token
+    }
+
+    fn is_reply(&self, _packet: &Candidate) -> bool {
+        *self.looked_up.borrow_mut() += 1;
+        self.is_reply
+    }
+}
+
+/// The cell that [`of_cell`] gives everything.
+const CELL: u16 = 5;
+
+/// Tables in which every service is of one cell.
+fn of_cell(cell: Cell) -> Fake {
+    let mut fake = Fake {
+        cells: HashMap::from([(CELL, cell)]),
+        other_services: CELL,
+        ..Fake::default()
+    };
+    fake.stages[field::SERVICE].form = Stage::FIRST;
+    fake
+}
+
+fn with_action(action: Action) -> Fake {
+    of_cell(Cell {
+        action: action as u8,
+        ..Cell::default()
+    })
+}
+
+impl Fake {
+    fn set(mut self, setting: Setting, value: u32) -> Self {
+        self.settings[setting as usize] = value;
+        self
+    }
+
+    fn judge(&self, frame: &[u8]) -> Judgement {
+        judge(&frame, &parse(&frame), self)
+    }
+}
+
+fn attempt() -> Vec<u8> {
+    frames::ipv4(tcp(40_000, 22))
+}
+
+fn fragment() -> Vec<u8> {
+    ethernet(Ipv4::carrying(portless(UDP, &[0; 8])).fragment(9, false))
+}
+
+#[test]
+fn what_each_action_does() {
+    for (action, verdict, outcome) in [
+        (Action::Pass, Verdict::Pass, counter::CELL + 5),
+        (Action::Limit, Verdict::Pass, counter::CELL + 5),
+        (Action::Drop, Verdict::Drop, counter::CELL + 5),
+        (Action::Reject, Verdict::Reject, counter::CELL + 5),
+        (Action::Trusted, Verdict::Pass, Builtin::Trusted as u32),
+        (
+            Action::Undecided,
+            Verdict::Pass,
+            Builtin::DefaultPass as u32,
+        ),
+    ] {
+        let judgement = with_action(action).judge(&attempt());
+        let drop = if verdict == Verdict::Pass {
+            counter::NONE
+        } else {
+            22
+        };
+        let expected = Judgement {
+            verdict,
+            counter: outcome,
+            shadow: counter::NONE,
+            drop,
+            cell: CELL,
+            beyond: 0,
+        };
+        assert_eq!(judgement, expected, "{action:?}");
+    }
+    let dropped = with_action(Action::Undecided)
+        .set(Setting::DefaultDrop, 1)
+        .judge(&attempt());
+    assert_eq!(dropped.verdict, Verdict::Drop);
+    assert_eq!(dropped.counter, Builtin::DefaultDrop as u32);
+}
+
+#[test]
+fn a_reply_passes_whatever_would_drop_it() {
+    for (action, default_drop, is_dropped) in [
+        (Action::Drop, 0, true),
+        (Action::Reject, 0, true),
+        (Action::Undecided, 1, true),
+        (Action::Undecided, 0, false),
+        (Action::Pass, 1, false),
+        (Action::Trusted, 1, false),
+    ] {
+        let fake = |replies: u32, is_reply: bool| Fake {
+            is_reply,
+            ..with_action(action)
+                .set(Setting::DefaultDrop, default_drop)
+                .set(Setting::Replies, replies)
+        };
+        let reply = fake(1, true);
+        let judgement = reply.judge(&attempt());
+        assert_eq!(judgement.verdict, Verdict::Pass, "{action:?}");
+        assert_eq!(judgement.counter == Builtin::Reply as u32, is_dropped);
+        assert_eq!(judgement.drop, counter::NONE);
+        // Nobody looks for what passes anyway.
+        assert_eq!(
+            *reply.looked_up.borrow(),
+            u32::from(is_dropped),
+            "{action:?}"
+        );
+        for other in [fake(0, true), fake(1, false)] {
+            let judgement = other.judge(&attempt());
+            assert_eq!(judgement.verdict != Verdict::Pass, is_dropped, "{action:?}");
+        }
+        // A later fragment is none.
+        let judgement = reply.judge(&fragment());
+        assert_ne!(judgement.counter, Builtin::Reply as u32);
+        assert_eq!(*reply.looked_up.borrow(), u32::from(is_dropped));
+    }
+}
+
+#[test]
+fn what_only_counts_is_named_where_something_else_decides() {
+    let shadowed = |action: Action| {
+        of_cell(Cell {
+            action: action as u8,
+            shadow: 7,
+            ..Cell::default()
+        })
+    };
+    let shadow = counter::CELL + 7;
+    for (action, expected) in [
+        (Action::Pass, counter::NONE),
+        (Action::Drop, counter::NONE),
+        (Action::Reject, counter::NONE),
+        (Action::Limit, counter::NONE),
+        (Action::Undecided, shadow),
+    ] {
+        assert_eq!(
+            shadowed(action).judge(&attempt()).shadow,
+            expected,
+            "{action:?}"
+        );
+    }
+    for action in [Action::Drop, Action::Reject] {
+        let reply = Fake {
+            is_reply: true,
+            ..shadowed(action).set(Setting::Replies, 1)
+        };
+        assert_eq!(reply.judge(&attempt()).shadow, shadow, "{action:?}");
+    }
+}
+
+/// A cell whose first limit is the ninth.
+fn limited(action: Action) -> Fake {
+    let cell = Cell {
+        action: action as u8,
+        limits: 9,
+        shadow: 7,
+        ..Cell::default()
+    };
+    Fake {
+        asked: Asked {
+            over: 300,
+            beyond: 0b101,
+        },
+        ..of_cell(cell).set(Setting::Limits, 3)
+    }
+}
+
+#[test]
+fn beyond_a_limit() {
+    let over = limited(Action::Limit);
+    let judgement = over.judge(&attempt());
+    let expected = Judgement {
+        verdict: Verdict::Drop,
+        counter: 300,
+        shadow: counter::CELL + 7,
+        drop: 22,
+        cell: CELL,
+        beyond: 0b101,
+    };
+    assert_eq!(judgement, expected);
+    let source = |bits: u64, v6: bool| Source { v6, bits };
+    let v4 = source(0xc633_6409, false);
+    assert_eq!(*over.limits.borrow(), [(8, v4)]);
+    // An IPv6 source is its /64.
+    over.judge(&frames::ipv6(tcp(40_000, 22)));
+    assert_eq!(
+        over.limits.borrow()[1],
+        (8, source(0x2001_0db8_0000_0001, true))
+    );
+
+    // Where the rule only counts, another decides.
+    for (action, verdict) in [(Action::Pass, Verdict::Pass), (Action::Drop, Verdict::Drop)] {
+        let judgement = limited(action).judge(&attempt());
+        assert_eq!(
+            (judgement.verdict, judgement.counter),
+            (verdict, counter::CELL + 5)
+        );
+        assert_eq!(judgement.beyond, 0b101);
+    }
+    // Within the limit.
+    let within = Fake {
+        asked: Asked {
+            over: counter::NONE,
+            beyond: 0b1,
+        },
+        ..limited(Action::Limit)
+    };
+    let judgement = within.judge(&attempt());
+    assert_eq!(
+        (judgement.verdict, judgement.counter),
+        (Verdict::Pass, counter::CELL + 5)
+    );
+    assert_eq!((judgement.shadow, judgement.beyond), (counter::NONE, 0b1));
+    // Nothing to ask.
+    let none = limited(Action::Limit).set(Setting::Limits, 0);
+    assert_eq!(none.judge(&attempt()).verdict, Verdict::Pass);
+    let none = Fake {
+        cells: with_action(Action::Limit).cells,
+        ..limited(Action::Limit)
+    };
+    assert_eq!(none.judge(&attempt()).verdict, Verdict::Pass);
+    assert!(none.limits.borrow().is_empty());
+    // A reply passes beyond its limit, too.
+    let reply = Fake {
+        is_reply: true,
+        ..limited(Action::Limit).set(Setting::Replies, 1)
+    };
+    let judgement = reply.judge(&attempt());
+    assert_eq!(
+        (judgement.verdict, judgement.counter),
+        (Verdict::Pass, Builtin::Reply as u32)
+    );
+    assert_eq!(
+        (judgement.shadow, judgement.beyond),
+        (counter::CELL + 7, 0b101)
+    );
+}
+
+#[test]
+fn a_limit_counts_attempts_of_tcp_and_all_of_other_protocols() {
+    let flags = |flags: u8| {
+        let mut segment = tcp(1, 2);
+        segment.bytes[13] = flags;
+        frames::ipv4(segment)
+    };
+    let later =
+        |protocol: u8| ethernet(Ipv4::carrying(portless(protocol, &[2; 40])).fragment(9, false));
+    for (frame, counts) in [
+        (flags(0x02), true),
+        (flags(0x12), false),
+        (flags(0x10), false),
+        (flags(0x04), false),
+        (later(TCP), false),
+        (later(UDP), true),
+        (frames::ipv4(udp(1, 2, b"")), true),
+        (frames::ipv6(portless(47, b"")), true),
+    ] {
+        let fake = limited(Action::Limit);
+        let judgement = fake.judge(&frame);
+        assert_eq!(judgement.verdict == Verdict::Drop, counts, "{frame:02x?}");
+        assert_eq!(fake.limits.borrow().len(), usize::from(counts));
+    }
+}
+
+#[test]
+fn later_fragments_that_no_rule_decides() {
+    let undecided = |fragments: u32, has_token: bool| Fake {
+        has_fragment_token: has_token,
+        ..with_action(Action::Undecided)
+            .set(Setting::Fragments, fragments)
+            .set(Setting::DefaultDrop, 1)
+    };
+    for (fragments, has_token, verdict) in [
+        (FRAGMENTS_PASS, false, Verdict::Pass),
+        (FRAGMENTS_DROP, true, Verdict::Drop),
+        (FRAGMENTS_RATE, true, Verdict::Pass),
+        (FRAGMENTS_RATE, false, Verdict::Drop),
+    ] {
+        let judgement = undecided(fragments, has_token).judge(&fragment());
+        assert_eq!(judgement.verdict, verdict, "{fragments} {has_token}");
+        assert_eq!(judgement.counter, Builtin::LaterFragment as u32);
+        let other = undecided(fragments, has_token).judge(&attempt());
+        assert_eq!(other.counter, Builtin::DefaultDrop as u32);
+    }
+}
+
+#[test]
+fn essential_traffic_passes_unless_a_rule_decides_it() {
+    let error = frames::ipv4(frames::icmp(3, 1));
+    let undecided = || with_action(Action::Undecided).set(Setting::DefaultDrop, 1);
+    let judgement = undecided().set(Setting::Essential, 1).judge(&error);
+    assert_eq!(judgement.verdict, Verdict::Pass);
+    assert_eq!(judgement.counter, Builtin::Essential as u32);
+    let judgement = undecided().judge(&error);
+    assert_eq!(judgement.counter, Builtin::DefaultDrop as u32);
+    let dropped = with_action(Action::Drop).set(Setting::Essential, 1);
+    assert_eq!(dropped.judge(&error).verdict, Verdict::Drop);
+}
+
+#[test]
+fn where_drops_are_counted() {
+    let dropping = || with_action(Action::Drop).set(Setting::Essential, 1);
+    let portless_at = 3 << 16;
+    for (frame, place) in [
+        (frames::ipv4(tcp(1, 0)), 0),
+        (frames::ipv6(tcp(1, 65_535)), 65_535),
+        (frames::ipv4(udp(1, 0, b"")), 1 << 16),
+        (frames::ipv4(udp(1, 53, b"")), (1 << 16) + 53),
+        (frames::ipv4(frames::sctp(1, 65_535)), (3 << 16) - 1),
+        (frames::ipv4(udp(67, 68, b"")), (1 << 16) + 68),
+        (frames::ipv6(udp(547, 546, b"")), (1 << 16) + 546),
+        (frames::ipv4(frames::icmp(3, 0)), portless_at + 1),
+        (frames::ipv4(frames::icmp(8, 0)), portless_at + 1),
+        (frames::ipv6(frames::icmpv6(128, 0)), portless_at + 58),
+        (frames::ipv4(portless(47, b"")), portless_at + 47),
+        (frames::ipv6(portless(255, b"")), portless_at + 255),
+        (fragment(), portless_at + 17),
+    ] {
+        assert_eq!(dropping().judge(&frame).drop, place, "{frame:02x?}");
+    }
+}
+
+#[test]
+fn what_is_not_read() {
+    let arp = raw_ethernet(0x0806, &[0; 28]);
+    let mpls = raw_ethernet(0x8847, &[0; 28]);
+    let short = frames::ipv4(Segment {
+        protocol: TCP,
+        bytes: vec![0; 19],
+    });
+    for (setting, frame, outcome, dropped) in [
+        (Setting::NonIpDrop, &arp, Builtin::NonIp as u32, false),
+        (Setting::NonIpDrop, &mpls, Builtin::NonIp as u32, true),
+        (
+            Setting::MalformedDrop,
+            &short,
+            counter::MALFORMED + Malformed::TcpShort as u32,
+            true,
+        ),
+    ] {
+        for (value, verdict) in [
+            (0, Verdict::Pass),
+            (
+                1,
+                if dropped {
+                    Verdict::Drop
+                } else {
+                    Verdict::Pass
+                },
+            ),
+        ] {
+            let judgement = Fake::default().set(setting, value).judge(frame);
+            let expected = Judgement {
+                verdict,
+                counter: outcome,
+                shadow: counter::NONE,
+                drop: counter::NONE,
+                cell: 0,
+                beyond: 0,
+            };
+            assert_eq!(judgement, expected, "{frame:02x?}");
+        }
+    }
+}
+
+const DENSE: Stage = Stage {
+    form: Stage::DENSE,
+    columns: 10,
+    halves: 1000,
+    rows: 0,
+    words: 0,
+};
+
+const SPARSE: Stage = Stage {
+    form: Stage::SPARSE,
+    columns: 10,
+    halves: 1000,
+    rows: 200,
+    words: 3000,
+};
+
+/// The cell of the packet of [`attempt`] in the direction of arrival.
+fn cell(fake: &Fake, frame: &[u8], direction: Direction) -> u16 {
+    let headers = match parse(&frame) {
+        Ok(headers) => headers,
+        Err(unparsed) => panic!("{unparsed:?}"),
+    };
+    let service = portguard_common::classify::service(&headers, false);
+    find_cell(&frame, &headers, service, direction, fake)
+}
+
+#[test]
+fn a_dense_stage() {
+    let mut fake = Fake {
+        interface: 3,
+        services: HashMap::from([(22, 4)]),
+        halves: HashMap::from([(1000 + 3 * 10 + 4, 77)]),
+        ..Fake::default()
+    };
+    fake.stages[field::INTERFACE].form = Stage::FIRST;
+    fake.stages[field::SERVICE] = DENSE;
+    assert_eq!(cell(&fake, &attempt(), Direction::Arriving), 77);
+    // Where no rule has a condition on the interface it is of no class.
+    fake.stages[field::INTERFACE].form = Stage::UNUSED;
+    fake.halves = HashMap::from([(1004, 78)]);
+    assert_eq!(cell(&fake, &attempt(), Direction::Arriving), 78);
+}
+
+#[test]
+fn a_sparse_stage() {
+    let mut fake = Fake {
+        interface: 3,
+        services: HashMap::from([(22, 4)]),
+        rows: HashMap::from([(
+            203,
+            Row {
+                dense: 50,
+                exceptions: 60,
+            },
+        )]),
+        halves: HashMap::from([(1054, 7)]),
+        words: HashMap::from([(3064, exception(3, 8))]),
+        ..Fake::default()
+    };
+    fake.stages[field::INTERFACE].form = Stage::FIRST;
+    fake.stages[field::SERVICE] = SPARSE;
+    assert_eq!(cell(&fake, &attempt(), Direction::Arriving), 8);
+    // An exception of another row, then none.
+    fake.words = HashMap::from([(3064, exception(2, 8))]);
+    assert_eq!(cell(&fake, &attempt(), Direction::Arriving), 7);
+    fake.words.clear();
+    assert_eq!(cell(&fake, &attempt(), Direction::Arriving), 7);
+    // A value for all columns.
+    fake.rows.insert(
+        203,
+        Row {
+            dense: Row::CONSTANT | 9,
+            exceptions: 60,
+        },
+    );
+    assert_eq!(cell(&fake, &attempt(), Direction::Arriving), 9);
+    assert_eq!(exception(3, 8), 4 << 16 | 8);
+}
+
+#[test]
+fn each_field_is_combined_in_its_turn() {
+    // VLAN first, then source, destination and source port, each of two classes: a bit each.
+    let mut fake = Fake::default();
+    fake.stages[field::VLAN].form = Stage::FIRST;
+    let mut halves = 1000;
+    for stage in [
+        field::SOURCE,
+        field::DESTINATION,
+        field::SOURCE_PORT,
+        field::SERVICE,
+    ] {
+        fake.stages[stage] = Stage {
+            form: Stage::DENSE,
+            columns: 2,
+            halves,
+            ..Stage::default()
+        };
+        for place in 0..32 {
+            fake.halves.insert(halves + place, place as u16);
+        }
+        halves += 100;
+    }
+    fake.vlans.insert(5, 1);
+    fake.source_ports.insert(source_port::PORTS + 40_000, 1);
+    fake.services.insert(22, 1);
+    let tag = |vlan: u16| Link::new().tag(frames::CUSTOMER_TAG, vlan);
+    let v4 = || Ipv4::carrying(tcp(40_000, 22));
+    let arriving = Direction::Arriving;
+    assert_eq!(cell(&fake, &tag(5).carry(v4()), arriving), 0b1_0011);
+    assert_eq!(cell(&fake, &tag(6).carry(v4()), arriving), 0b0_0011);
+    let other = Ipv4::carrying(tcp(22, 40_000));
+    assert_eq!(cell(&fake, &tag(5).carry(other), arriving), 0b1_0000);
+    // All addresses of a family may be of one class.
+    for (trie, is_v6, bit) in [
+        (Trie::index(false, false), false, 0b1000),
+        (Trie::index(true, false), false, 0b0100),
+        (Trie::index(false, true), true, 0b1000),
+        (Trie::index(true, true), true, 0b0100),
+    ] {
+        fake.tries = [Trie::default(); TRIES];
+        fake.tries[trie].root = 1;
+        let frames = [ethernet(v4()), ethernet(Ipv6::carrying(tcp(40_000, 22)))];
+        for (frame, v6) in frames.iter().zip([false, true]) {
+            let expected = 0b11 | if v6 == is_v6 { bit } else { 0 };
+            assert_eq!(cell(&fake, frame, arriving), expected);
+        }
+    }
+}
+
+#[test]
+fn addresses_change_places_in_what_leaves() {
+    // 198.51.100.9 to 192.0.2.1, and 2001:db8:0:1::9 to 2001:db8:0:2::1: the tries know the byte that tells them.
+    for (frame, is_v6, first, rest) in [
+        (attempt(), false, 0xc633_u32, [100_u32, 9].as_slice()),
+        (
+            frames::ipv6(tcp(40_000, 22)),
+            true,
+            0x2001,
+            [0x0d, 0xb8, 0, 0, 0, 1].as_slice(),
+        ),
+    ] {
+        for destination in [false, true] {
+            let mut fake = Fake::default();
+            let field = if destination {
+                field::DESTINATION
+            } else {
+                field::SOURCE
+            };
+            fake.stages[field].form = Stage::FIRST;
+            fake.stages[field::SERVICE] = Stage {
+                form: Stage::DENSE,
+                columns: 1,
+                halves: 0,
+                ..Stage::default()
+            };
+            fake.halves.insert(1, 1);
+            // A flat trie at the third page, of which the sender's address alone is of class 1.
+            let root = 3 * 256;
+            fake.tries[Trie::index(destination, is_v6)] = Trie {
+                form: Trie::FLAT,
+                root: 3,
+                nodes: 0,
+            };
+            let mut place = root + first;
+            for (node, byte) in (256..).zip(rest) {
+                fake.halves.insert(place, Trie::CHILD | node);
+                place = root + u32::from(node) * 256 + byte;
+            }
+            fake.halves.insert(place, 1);
+            // What arrives is judged by its source as it is; what leaves, by its source as the destination of the answer.
+            let arriving = cell(&fake, &frame, Direction::Arriving);
+            assert_eq!(arriving, u16::from(!destination), "{is_v6}");
+            let leaving = cell(&fake, &frame, Direction::Leaving);
+            assert_eq!(leaving, u16::from(destination), "{is_v6}");
+        }
+    }
+}
