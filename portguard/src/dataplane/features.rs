@@ -1,22 +1,9 @@
 //! What a device does to a frame before a program sees it.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-
+use super::ethtool::{Channels, Device};
 use super::link::Mode;
-
-/// Commands of `SIOCETHTOOL` (`linux/ethtool.h`). They read, and need no capability.
-const ETHTOOL_GSTRINGS: u32 = 0x1b;
-const ETHTOOL_GSSET_INFO: u32 = 0x37;
-const ETHTOOL_GFEATURES: u32 = 0x3a;
-
-/// The set of strings that names the features of devices (kernel 3.3).
-const ETH_SS_FEATURES: u32 = 4;
-
-/// Bytes of one such name, padded with NUL.
-const NAME_BYTES: usize = 32;
 
 /// The names of the features by which a device takes a tag out of received frames and puts it into sent ones.
 const CUSTOMER: [&str; 2] = ["rx-vlan-hw-parse", "tx-vlan-hw-insert"];
@@ -76,95 +63,60 @@ impl TagOffload {
     }
 }
 
+/// What is known of a device and its driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFeatures {
+    /// The name of its driver; `None` where it does not tell.
+    pub driver: Option<String>,
+    /// Its queues; `None` where it does not tell.
+    pub channels: Option<Channels>,
+    /// What it does with VLAN tags.
+    pub tags: TagOffload,
+    /// Whether it joins segments of TCP to larger ones before anybody sees them (LRO).
+    pub large_receive: bool,
+    /// Whether it joins them in a way that can be undone (GRO in hardware).
+    pub hardware_gro: bool,
+}
+
 /// Asks a device of this namespace what it does with tags.
 ///
 /// # Errors
 ///
 /// What the kernel says: `ENODEV` where there is no such device.
 pub fn tag_offload(interface: &str) -> io::Result<TagOffload> {
-    let socket = socket_with(
-        AddressFamily::UNIX,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    let names = names(&socket, interface)?;
-    let active = active(&socket, interface, names.len())?;
-    // A kernel that does not know a feature does not do it.
-    let is_active = |name: &str| {
-        let place = names.iter().position(|found| found == name);
-        place.is_some_and(|place| active.get(place / 32).unwrap_or(&0) >> (place % 32) & 1 != 0)
-    };
-    let offload = |[strips, inserts]: [&str; 2]| Offload {
-        strips: is_active(strips),
-        inserts: is_active(inserts),
-    };
-    Ok(TagOffload {
-        customer: offload(CUSTOMER),
-        service: offload(SERVICE),
+    Ok(tags(&Device::new(interface)?.active_features()?))
+}
+
+/// Asks a device of this namespace for all that is to be known.
+///
+/// # Errors
+///
+/// What the kernel says: `ENODEV` where there is no such device.
+pub fn device(interface: &str) -> io::Result<DeviceFeatures> {
+    let device = Device::new(interface)?;
+    let active = device.active_features()?;
+    Ok(DeviceFeatures {
+        // A device without a driver that could be asked is a device all the same.
+        driver: device.driver().ok().filter(|name| !name.is_empty()),
+        channels: device.channels()?,
+        tags: tags(&active),
+        large_receive: is_active(&active, "rx-lro"),
+        hardware_gro: is_active(&active, "rx-gro-hw"),
     })
 }
 
-/// The names of all features, in the order of their bits.
-fn names(socket: &OwnedFd, interface: &str) -> io::Result<Vec<String>> {
-    // Command, padding, mask of the sets asked for (64 bits), and the length of that set. The kernel clears
-    // the mask where it does not know the set.
-    let mut info = [ETHTOOL_GSSET_INFO, 0, 0, 0, 0];
-    let low_word = if cfg!(target_endian = "little") { 2 } else { 3 };
-    info[low_word] = 1 << ETH_SS_FEATURES;
-    ethtool(socket, interface, &mut info)?;
-    let count = info[4] as usize;
-
-    // Command, set, number, names. The kernel writes as many as it has: as many as it has just said.
-    const HEAD: usize = 3;
-    let mut strings = vec![0; HEAD + count * NAME_BYTES / size_of::<u32>()];
-    strings[0] = ETHTOOL_GSTRINGS;
-    strings[1] = ETH_SS_FEATURES;
-    ethtool(socket, interface, &mut strings)?;
-    let bytes: Vec<u8> = strings[HEAD..]
-        .iter()
-        .flat_map(|word| word.to_ne_bytes())
-        .collect();
-    let name = |padded: &[u8]| {
-        let name = padded.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(name).into_owned()
+fn tags(active: &[String]) -> TagOffload {
+    let offload = |[strips, inserts]: [&str; 2]| Offload {
+        strips: is_active(active, strips),
+        inserts: is_active(active, inserts),
     };
-    Ok(bytes.chunks_exact(NAME_BYTES).map(name).collect())
+    TagOffload {
+        customer: offload(CUSTOMER),
+        service: offload(SERVICE),
+    }
 }
 
-/// The features that are switched on: bit `n % 32` of word `n / 32`.
-fn active(socket: &OwnedFd, interface: &str, features: usize) -> io::Result<Vec<u32>> {
-    // Command, number of blocks, blocks of four words: available, requested, active, never changed.
-    const HEAD: usize = 2;
-    const BLOCK: usize = 4;
-    const ACTIVE: usize = 2;
-    let blocks = features.div_ceil(32);
-    let mut words = vec![0; HEAD + blocks * BLOCK];
-    words[0] = ETHTOOL_GFEATURES;
-    words[1] = u32::try_from(blocks).unwrap_or(0);
-    ethtool(socket, interface, &mut words)?;
-    let blocks = words[HEAD..].chunks_exact(BLOCK);
-    Ok(blocks.map(|block| block[ACTIVE]).collect())
-}
-
-/// Hands a command to the kernel, which writes its answer over it. The buffer must be as long as the answer.
-fn ethtool(socket: &OwnedFd, interface: &str, buffer: &mut [u32]) -> io::Result<()> {
-    // SAFETY: a structure of integers and a union of them, for which zero is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // One byte stays for the NUL at the end.
-    let room = request.ifr_name.len() - 1;
-    if interface.len() > room {
-        return Err(io::Error::from_raw_os_error(libc::ENODEV));
-    }
-    for (place, byte) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *place = byte.cast_signed();
-    }
-    request.ifr_ifru.ifru_data = buffer.as_mut_ptr().cast();
-    // SAFETY: the descriptor is open; the request is valid for reads and writes, and so is the buffer it points
-    // to, which the callers made as long as the answer.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+/// A kernel that does not know a feature does not do it.
+fn is_active(active: &[String], name: &str) -> bool {
+    active.iter().any(|found| found == name)
 }

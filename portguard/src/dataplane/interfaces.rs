@@ -5,7 +5,7 @@ use std::io;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 
@@ -32,6 +32,28 @@ pub struct Interface {
     pub xdp: Option<XdpState>,
 }
 
+/// An interface with what only a report about this host asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What the filter asks for.
+    pub interface: Interface,
+    /// Whether it is switched on.
+    pub is_up: bool,
+    /// Its kind of virtual device: `veth`, `bond`, `bridge`; `None` for a physical one.
+    pub virtual_kind: Option<String>,
+    /// The other end of a veth.
+    pub peer: Option<Peer>,
+}
+
+/// Where the other end of a veth is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// In this namespace, with this index.
+    Here(u32),
+    /// In another namespace.
+    Elsewhere,
+}
+
 /// An XDP program on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XdpState {
@@ -56,7 +78,8 @@ pub enum ForeignMode {
 
 impl ForeignMode {
     /// The word by which `ip link set dev NAME ... off` takes such a program away.
-    pub(super) const fn ip_word(self) -> &'static str {
+    #[must_use]
+    pub const fn ip_word(self) -> &'static str {
         match self {
             Self::Native => "xdpdrv",
             Self::Generic => "xdpgeneric",
@@ -83,16 +106,26 @@ impl fmt::Display for ForeignMode {
 ///
 /// What the kernel says.
 pub fn list() -> io::Result<Vec<Interface>> {
+    let links = list_links()?;
+    Ok(links.into_iter().map(|link| link.interface).collect())
+}
+
+/// All interfaces, by index, with more about each.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn list_links() -> io::Result<Vec<Link>> {
     let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let mut interfaces: Vec<Interface> = dump(&request)?
+    let mut links: Vec<Link> = dump(&request)?
         .iter()
         .filter_map(|message| match message {
-            RouteNetlinkMessage::NewLink(link) => Some(interface(link)),
+            RouteNetlinkMessage::NewLink(message) => Some(link(message)),
             _ => None,
         })
         .collect();
-    interfaces.sort_by_key(|interface| interface.index);
-    Ok(interfaces)
+    links.sort_by_key(|link| link.interface.index);
+    Ok(links)
 }
 
 /// Indices of the interfaces that carry a default route, of either family and in any table. Routes to
@@ -124,6 +157,36 @@ pub fn with_default_route() -> io::Result<Vec<u32>> {
     indices.sort_unstable();
     indices.dedup();
     Ok(indices)
+}
+
+fn link(message: &LinkMessage) -> Link {
+    let mut kind = None;
+    let mut other_end = None;
+    let mut is_elsewhere = false;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::LinkInfo(infos) => {
+                kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.clone()),
+                    _ => None,
+                });
+            }
+            LinkAttribute::Link(index) => other_end = Some(*index),
+            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
+            _ => {}
+        }
+    }
+    let peer = match (kind == Some(InfoKind::Veth), is_elsewhere, other_end) {
+        (true, false, Some(index)) if index != 0 => Some(Peer::Here(index)),
+        (true, _, _) => Some(Peer::Elsewhere),
+        (false, _, _) => None,
+    };
+    Link {
+        interface: interface(message),
+        is_up: message.header.flags.contains(LinkFlags::Up),
+        virtual_kind: kind.map(|kind| kind.to_string()),
+        peer,
+    }
 }
 
 fn interface(link: &LinkMessage) -> Interface {

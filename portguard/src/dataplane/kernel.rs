@@ -2,6 +2,8 @@
 
 use aya::util::KernelVersion;
 
+use super::sys;
+
 /// Whether the running kernel has at least this version. A kernel that does not tell counts as old, for
 /// which everything is done the older way.
 pub(super) fn at_least(major: u8, minor: u8) -> bool {
@@ -11,4 +13,10 @@ pub(super) fn at_least(major: u8, minor: u8) -> bool {
 /// Whether XDP programs may see frames of several buffers (kernel 5.18).
 pub(super) fn has_multi_buffer() -> bool {
     at_least(5, 18)
+}
+
+/// Whether the running kernel has the system call `bpf`, and nothing takes it away.
+#[must_use]
+pub fn has_bpf() -> bool {
+    sys::has_bpf()
 }

@@ -3,13 +3,14 @@
 
 pub mod counters;
 pub mod egress;
+mod ethtool;
 pub mod features;
 mod fill;
-mod foreign;
+pub mod foreign;
 pub mod generation;
 pub mod interfaces;
 pub mod kept;
-mod kernel;
+pub mod kernel;
 pub mod link;
 pub mod measure;
 mod netlink;
@@ -17,8 +18,10 @@ mod pins;
 mod state;
 mod sys;
 mod trial;
+pub mod xdp_features;
 
 pub use counters::Counts;
+pub use ethtool::Channels;
 pub use generation::{Arrival, Generation, LoadError, LoadOptions, Programs, StartedFlow};
 pub use link::{AttachError, Attachment, Mode};
 pub use pins::PinnedLink;

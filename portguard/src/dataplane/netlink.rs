@@ -1,10 +1,12 @@
 //! Requests to the kernel about interfaces, routes and filters.
 
+use std::fmt::Debug;
 use std::io;
+use std::marker::PhantomData;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -32,8 +34,8 @@ pub(super) fn dump(request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlink
 ///
 /// What the kernel says; nothing has changed then.
 pub(super) fn change(request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-    let socket = send(request, NLM_F_ACK | flags)?;
-    let mut answers = Answers::of(&socket);
+    let socket = send(NETLINK_ROUTE, request, NLM_F_ACK | flags)?;
+    let mut answers = Answers::<RouteNetlinkMessage>::of(&socket);
     loop {
         // An acknowledgement is an error whose code is 0.
         if let NetlinkPayload::Error(answer) = answers.next()?.payload {
@@ -45,9 +47,27 @@ pub(super) fn change(request: RouteNetlinkMessage, flags: u16) -> io::Result<()>
     }
 }
 
+/// Sends a request by a protocol of netlink and returns the one answer.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub(super) fn ask<M>(protocol: isize, request: M) -> io::Result<M>
+where
+    M: NetlinkSerializable + NetlinkDeserializable + Debug,
+    NetlinkPayload<M>: From<M>,
+{
+    let socket = send(protocol, request, 0)?;
+    match Answers::<M>::of(&socket).next()?.payload {
+        NetlinkPayload::InnerMessage(answer) => Ok(answer),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 /// As [`dump`]; `None` where the kernel says that the answers do not belong together.
 fn dump_once(request: RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
-    let socket = send(request, NLM_F_DUMP)?;
+    let socket = send(NETLINK_ROUTE, request, NLM_F_DUMP)?;
     let mut received = Answers::of(&socket);
     let mut answers = Vec::new();
     let mut interrupted = false;
@@ -64,8 +84,12 @@ fn dump_once(request: RouteNetlinkMessage) -> io::Result<Option<Vec<RouteNetlink
 }
 
 /// Sends a request on a socket of its own.
-fn send(request: RouteNetlinkMessage, flags: u16) -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
+fn send<M>(protocol: isize, request: M, flags: u16) -> io::Result<Socket>
+where
+    M: NetlinkSerializable,
+    NetlinkPayload<M>: From<M>,
+{
+    let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
@@ -79,23 +103,25 @@ fn send(request: RouteNetlinkMessage, flags: u16) -> io::Result<Socket> {
 }
 
 /// The messages that the kernel answers with, several of which may come at once.
-struct Answers<'a> {
+struct Answers<'a, M> {
     socket: &'a Socket,
     bytes: Vec<u8>,
     read: usize,
+    kind: PhantomData<M>,
 }
 
-impl<'a> Answers<'a> {
+impl<'a, M: NetlinkDeserializable> Answers<'a, M> {
     const fn of(socket: &'a Socket) -> Self {
         Self {
             socket,
             bytes: Vec::new(),
             read: 0,
+            kind: PhantomData,
         }
     }
 
     /// The next one; waits for it.
-    fn next(&mut self) -> io::Result<NetlinkMessage<RouteNetlinkMessage>> {
+    fn next(&mut self) -> io::Result<NetlinkMessage<M>> {
         if self.read >= self.bytes.len() {
             (self.bytes, _) = self.socket.recv_from_full()?;
             self.read = 0;

@@ -118,6 +118,15 @@ pub(super) fn wait_for_running_programs() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the kernel knows the system call. What it says to a question that it refuses does not matter.
+pub(super) fn has_bpf() -> bool {
+    // Asked for with an ID that no program has, it changes nothing.
+    let mut attr = zeroed();
+    attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = u32::MAX;
+    let asked = bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr);
+    asked.err().and_then(|error| error.raw_os_error()) != Some(libc::ENOSYS)
+}
+
 fn zeroed() -> bpf_attr {
     // SAFETY: a union of structures of integers, for which zero is a value; the kernel wants every
     // field that a command does not use to be zero.
