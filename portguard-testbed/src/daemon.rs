@@ -175,6 +175,22 @@ impl Daemon {
         bail!("the daemon did not say `{wanted}` in time:\n{}", self.log())
     }
 
+    /// What the daemon tells the service manager next; `None` if it tells nothing within a moment.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be read.
+    pub fn next_notification(&self) -> std::io::Result<Option<String>> {
+        let mut buffer = [0; 4096];
+        match self.notifications.recv(&mut buffer) {
+            Ok(length) => Ok(Some(
+                String::from_utf8_lossy(&buffer[..length]).into_owned(),
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {

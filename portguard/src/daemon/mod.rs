@@ -29,7 +29,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::policy_file::PolicyFile;
 
 use self::guard::{Guard, How};
-use self::notify::{Message, Notifier};
+use self::notify::{Heartbeat, Message, Notifier};
 use self::server::{Call, Server};
 pub use self::state_folder::StateFolder;
 
@@ -84,12 +84,14 @@ async fn serve(options: Options) -> Outcome {
     let server = tokio::spawn(server.accept());
     let notifier = Notifier::start();
     notifier.tell(Message::Ready(guard.summary()));
+    let mut heartbeat = Heartbeat::new();
     info!("{}", guard.summary());
 
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = heartbeat.tick() => notifier.tell(Message::Alive),
             _ = hangup.recv() => {
                 changed("reload", guard.reload());
                 notifier.tell(Message::Status(guard.summary()));

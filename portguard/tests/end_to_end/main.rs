@@ -21,9 +21,11 @@ mod schema;
 mod set_files;
 mod state;
 mod stream;
+mod systemd;
 mod traffic;
 mod trial;
 mod trouble;
+mod watchdog;
 
 use std::path::Path;
 use std::process::Output;

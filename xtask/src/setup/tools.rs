@@ -59,9 +59,21 @@ const NAMESPACE_TOOLS: [(&str, &str); 3] = [
     ("setpriv", "util-linux"),
 ];
 
+/// Programs with which tests look at the systemd unit, and boot it.
+const UNIT_TOOLS: [(&str, &str); 2] = [("systemd-analyze", "systemd"), ("nsenter", "util-linux")];
+
 /// Makes sure of [`NAMESPACE_TOOLS`].
 pub(crate) fn ensure_for_namespaces() -> Result<()> {
-    let missing: Vec<&str> = NAMESPACE_TOOLS
+    ensure(&NAMESPACE_TOOLS)
+}
+
+/// Makes sure of [`UNIT_TOOLS`].
+pub(crate) fn ensure_for_unit() -> Result<()> {
+    ensure(&UNIT_TOOLS)
+}
+
+fn ensure(tools: &[(&str, &'static str)]) -> Result<()> {
+    let missing: Vec<&str> = tools
         .iter()
         .filter(|(program, _)| step::find_program(program).is_none())
         .map(|(_, package)| *package)

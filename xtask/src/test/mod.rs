@@ -26,6 +26,7 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
     let toolchain = setup::ensure()?;
     setup::ensure_for_checks(&toolchain)?;
     setup::ensure_for_namespaces()?;
+    setup::ensure_for_unit()?;
 
     step::show(
         "formatting",
