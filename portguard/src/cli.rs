@@ -48,6 +48,16 @@ Exit codes:
   2  the command line is wrong
   3  no daemon answers";
 
+const DOCTOR_HELP: &str = "\
+Without INTERFACE it looks at those that the policy names, or else at those that carry
+a default route. It changes nothing, and needs no root for most; what it cannot see, it says.
+
+Exit codes:
+  0  no problem is found; there may be warnings and notes
+  1  there is at least one problem
+  2  the command line is wrong
+  3  it cannot look";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
@@ -96,6 +106,9 @@ pub enum Command {
     /// Say which packets another policy treats differently, each kind with an example. Needs no root.
     #[command(after_help = DIFF_HELP)]
     Diff(Diff),
+    /// Look whether portguard can work on this host, and how well; each finding comes with the command that cures it.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Doctor),
     /// Print the JSON schema of policies, for editors: completion, descriptions, and the mistakes of shape.
     #[command(after_help = EXIT_CODES)]
     Schema,
@@ -246,6 +259,26 @@ pub struct Diff {
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// `portguard doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Interfaces to look at.
+    #[arg(value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Policy file [default: /etc/portguard/policy.yaml, where it can be read].
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Folder in a BPF file system, as given to `portguard run`.
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_PINS)]
+    pub pins: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// How to print.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// Exit codes. They are an interface: `--help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The policy or the request is refused; of `diff`, the policies differ.
+    /// The policy or the request is refused; of `diff`, the policies differ; of `doctor`, there is a problem.
     Refused = 1,
     /// The command line is wrong; of `diff`, a policy is refused, too.
     Usage = 2,

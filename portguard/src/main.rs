@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => commands::replay::replay(&arguments).map(done),
         Command::Explain(arguments) => commands::explain::explain(&arguments).map(done),
         Command::Diff(arguments) => commands::diff::diff(&arguments),
+        Command::Doctor(arguments) => commands::doctor::doctor(&arguments),
         Command::Schema => commands::schema::schema().map(done),
     };
     match result {

@@ -6,6 +6,7 @@ mod client;
 pub mod counters;
 pub mod detach;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod reload;
 pub mod replay;

@@ -13,7 +13,7 @@ use super::matching::{self, Matched};
 
 /// A frame of a larger MTU may not fit one buffer of a page, with the room that the kernel keeps before
 /// and behind it (`XDP_PACKET_HEADROOM` of 256 bytes, `skb_shared_info` of 320).
-pub(super) const SINGLE_BUFFER_MTU: u32 = 3_400;
+pub(crate) const SINGLE_BUFFER_MTU: u32 = 3_400;
 
 /// What came of attaching.
 #[derive(Debug, Default)]
@@ -143,6 +143,21 @@ pub(super) fn find(patterns: &[InterfacePattern]) -> anyhow::Result<Found> {
         interfaces,
         matched,
     })
+}
+
+/// Names of the interfaces that patterns mean, and of those that do not exist yet.
+pub(crate) fn names(patterns: &[InterfacePattern]) -> anyhow::Result<Vec<String>> {
+    let found = find(patterns)?;
+    let mut names: Vec<String> = found
+        .guarded()
+        .map(|interface| interface.name.clone())
+        .collect();
+    let absent = |name: &String| found.matched.waiting.contains(name);
+    names.extend(patterns.iter().filter_map(|pattern| match pattern {
+        InterfacePattern::Name(name) if absent(name) => Some(name.clone()),
+        _ => None,
+    }));
+    Ok(names)
 }
 
 /// What a pattern waits for, for people.

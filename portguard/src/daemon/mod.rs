@@ -1,6 +1,7 @@
 //! The daemon: attaches a policy, follows the interfaces, answers on the control socket.
 
 mod accounts;
+mod diagnosis;
 mod events;
 mod found;
 mod guard;
@@ -28,6 +29,8 @@ use crate::control::{Answer, Reloaded, Request};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::policy_file::PolicyFile;
 
+use self::diagnosis::Diagnosis;
+pub(crate) use self::found::{SINGLE_BUFFER_MTU, names};
 use self::guard::{Guard, How};
 use self::notify::{Heartbeat, Message, Notifier};
 use self::server::{Call, Server};
@@ -74,13 +77,15 @@ async fn serve(options: Options) -> Outcome {
     // Before as well: what cannot be asked for anything must not filter.
     let (calls, mut called) = mpsc::channel(16);
     let server = Server::bind(&options.socket, calls).map_err(Failure::system)?;
+    let mut diagnosis = Diagnosis::new(&options);
     let mut guard = match Guard::start(&options) {
         Ok(guard) => guard,
         Err(failure) => {
             server::remove(&options.socket);
-            return Err(failure);
+            return Err(diagnosis.explain(failure));
         }
     };
+    diagnosis.follow(&guard);
     let server = tokio::spawn(server.accept());
     let notifier = Notifier::start();
     notifier.tell(Message::Ready(guard.summary()));
@@ -93,19 +98,24 @@ async fn serve(options: Options) -> Outcome {
             _ = interrupt.recv() => break,
             () = heartbeat.tick() => notifier.tell(Message::Alive),
             _ = hangup.recv() => {
-                changed("reload", guard.reload());
+                changed("reload", guard.reload(), &diagnosis);
+                diagnosis.follow(&guard);
                 notifier.tell(Message::Status(guard.summary()));
             }
             () = guard.trial_is_over() => {
                 guard.end_trial();
                 notifier.tell(Message::Status(guard.summary()));
             }
-            Some(call) = called.recv() => answer(&mut guard, call, &notifier),
+            Some(call) = called.recv() => {
+                answer(&mut guard, call, &notifier, &diagnosis);
+                diagnosis.follow(&guard);
+            }
             result = events.changed() => {
                 if let Err(error) = result {
                     warn!("cannot follow the interfaces: {error}");
                 }
                 guard.follow_interfaces();
+                diagnosis.follow(&guard);
                 notifier.tell(Message::Status(guard.summary()));
             }
         }
@@ -125,7 +135,7 @@ fn handler(kind: SignalKind) -> Outcome<tokio::signal::unix::Signal> {
         .map_err(Failure::system)
 }
 
-fn answer(guard: &mut Guard, call: Call, notifier: &Notifier) {
+fn answer(guard: &mut Guard, call: Call, notifier: &Notifier, diagnosis: &Diagnosis) {
     let answer = match call.request {
         Request::Status {} => Answer::Status(guard.status()),
         Request::Counters { .. } => match guard.counters() {
@@ -135,7 +145,7 @@ fn answer(guard: &mut Guard, call: Call, notifier: &Notifier) {
                 error: error.to_string(),
             },
         },
-        Request::Reload {} => changed("reload", guard.reload()),
+        Request::Reload {} => changed("reload", guard.reload(), diagnosis),
         Request::Apply {
             name,
             text,
@@ -145,10 +155,10 @@ fn answer(guard: &mut Guard, call: Call, notifier: &Notifier) {
                 trial: confirm_s.map(Duration::from_secs),
             };
             let file = PolicyFile { path: name, text };
-            changed("apply", guard.apply(file, how))
+            changed("apply", guard.apply(file, how), diagnosis)
         }
-        Request::Confirm {} => changed("confirm", guard.confirm()),
-        Request::Revert {} => changed("revert", guard.revert()),
+        Request::Confirm {} => changed("confirm", guard.confirm(), diagnosis),
+        Request::Revert {} => changed("revert", guard.revert(), diagnosis),
     };
     notifier.tell(Message::Status(guard.summary()));
     // Whoever asked may have gone away meanwhile.
@@ -156,8 +166,8 @@ fn answer(guard: &mut Guard, call: Call, notifier: &Notifier) {
 }
 
 /// Says how a change went, and answers.
-fn changed(verb: &str, result: Outcome<Reloaded>) -> Answer {
-    match result {
+fn changed(verb: &str, result: Outcome<Reloaded>, diagnosis: &Diagnosis) -> Answer {
+    match result.map_err(|failure| diagnosis.explain(failure)) {
         Ok(reloaded) => {
             for warning in &reloaded.warnings {
                 warn!("{warning}");

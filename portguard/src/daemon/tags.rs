@@ -1,19 +1,16 @@
 //! VLAN tags that a NIC takes out of frames before the filter sees them.
 
-use portguard_policy::{Policy, RuleAction};
+use portguard_policy::Policy;
 use tracing::{debug, warn};
 
 use crate::dataplane::Attachment;
 use crate::dataplane::features::tag_offload;
+use crate::host::preflight::{self, Severity, Wanted};
 
 /// Warns where rules by VLAN cannot match, or answers to what is rejected lose their tag, since the NIC takes tags out.
 pub(super) fn warn_of_offload(attachment: &Attachment, policy: &Policy) {
-    let by_vlan = policy.rules.iter().any(|rule| rule.vlans.is_some());
-    let rejects = policy
-        .rules
-        .iter()
-        .any(|rule| rule.action == RuleAction::Reject);
-    if !by_vlan && !rejects {
+    let wanted = Wanted::of(policy);
+    if !wanted.by_vlan && !wanted.rejects {
         return;
     }
     let name = &attachment.interface;
@@ -23,17 +20,9 @@ pub(super) fn warn_of_offload(attachment: &Attachment, policy: &Policy) {
             return debug!("cannot tell whether `{name}` takes VLAN tags out: {error}");
         }
     };
-    let Some(remedy) = offload.remedy(name) else {
-        return;
-    };
-    if by_vlan && offload.strips() {
-        warn!(
-            "rules with `vlan` see the frames of `{name}` as untagged, since the device takes VLAN tags out: run `{remedy}`"
-        );
-    }
-    if rejects && offload.loses_on_answer(attachment.mode) {
-        warn!(
-            "what is rejected in a VLAN on `{name}` is answered without its tag, since the device takes tags out: run `{remedy}`"
-        );
+    for finding in preflight::vlan_tags(name, offload, wanted, attachment.mode) {
+        if finding.severity >= Severity::Warning {
+            warn!("{}", finding.line());
+        }
     }
 }

@@ -24,6 +24,6 @@ pub use counters::Counts;
 pub use ethtool::Channels;
 pub use generation::{Arrival, Generation, LoadError, LoadOptions, Programs, StartedFlow};
 pub use link::{AttachError, Attachment, Mode};
-pub use pins::PinnedLink;
+pub use pins::{PinnedLink, keeps_program};
 pub use state::{State, StateError, monotonic_ns};
 pub use trial::boot_time_ns;

@@ -21,6 +21,9 @@ use super::egress::Egress;
 use super::state::State;
 use super::sys::{self, Hook};
 
+/// The folder of links, which every version knows by this name.
+const LINKS: &str = "links";
+
 /// Bytes in one map element of a note.
 const NOTE_PAGE: usize = 4096;
 
@@ -44,8 +47,7 @@ impl State {
 
     /// Where the link to an interface is pinned.
     pub(super) fn link(&self, hook: Hook, ifindex: u32) -> PathBuf {
-        self.links_folder()
-            .join(format!("{}{ifindex}", prefix(hook)))
+        link_path(&self.links_folder(), hook, ifindex)
     }
 
     /// The links to what arrives that are pinned.
@@ -214,8 +216,17 @@ impl State {
     }
 
     fn links_folder(&self) -> PathBuf {
-        self.root().join("links")
+        self.root().join(LINKS)
     }
+}
+
+/// Whether the program on an interface is kept there by a link that is pinned below a folder: a daemon that is gone left it,
+/// and the next one takes it over. What cannot be looked at is not.
+#[must_use]
+pub fn keeps_program(folder: &Path, ifindex: u32, program_id: u32) -> bool {
+    let link = sys::open_pinned(&link_path(&folder.join(LINKS), Hook::Xdp, ifindex));
+    let info = link.and_then(|link| sys::link_info(std::os::fd::AsFd::as_fd(&link), Hook::Xdp));
+    info.is_ok_and(|info| info.ifindex == ifindex && info.program_id == program_id)
 }
 
 /// Pins a text as a map. The first eight bytes are its length.
@@ -250,6 +261,10 @@ pub(super) fn read_note(path: &Path) -> io::Result<Vec<u8>> {
         .ok_or_else(broken)?;
     let text = bytes.get(8..8 + length as usize).ok_or_else(broken)?;
     Ok(text.to_vec())
+}
+
+fn link_path(links: &Path, hook: Hook, ifindex: u32) -> PathBuf {
+    links.join(format!("{}{ifindex}", prefix(hook)))
 }
 
 fn prefix(hook: Hook) -> &'static str {

@@ -1,3 +1,4 @@
 //! What this host is doing, apart from the filter.
 
 pub mod connections;
+pub mod preflight;

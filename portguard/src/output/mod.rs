@@ -3,6 +3,7 @@
 mod counters;
 mod decided;
 mod diff;
+mod doctor;
 mod explain;
 pub mod problems;
 mod replay;
@@ -17,6 +18,7 @@ use crate::exit::{Failure, Outcome};
 
 pub use counters::counters;
 pub use diff::difference;
+pub use doctor::doctor;
 pub use explain::explanation;
 pub use replay::Replay;
 pub use status::{detached, reloaded, status};

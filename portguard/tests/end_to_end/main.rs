@@ -7,6 +7,7 @@ mod bad_input;
 mod capabilities;
 mod default_drop;
 mod diff;
+mod doctor;
 mod egress;
 mod endurance;
 mod explain;

@@ -12,7 +12,6 @@ use crate::{binary, policy, stderr, stdout};
 const UNIT: &str = include_str!("../../../config/portguard.service");
 const BOOT: &str = include_str!("systemd_boot.sh");
 
-/// A limit needs state, which is pinned.
 const RULES: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}
   - {name: few, action: limit, ports: [53/udp], rate: 10/s}
 ";
@@ -180,8 +179,11 @@ fn l09_under_a_real_systemd_it_starts_reloads_is_watched_and_stops() {
         status.starts_with("policy 1 with 2 rules on srv0"),
         "{status}"
     );
-    let pins = stdout(&system.run("ls /sys/fs/bpf/portguard"));
-    assert!(pins.contains("RULE_BUCKETS"), "{pins}");
+    let pins = stdout(&system.run("ls /sys/fs/bpf/portguard/links"));
+    assert!(
+        pins.starts_with("egress-") || pins.starts_with("xdp-"),
+        "{pins}"
+    );
     let folders = system.run("stat --format=%a /var/lib/portguard /run/portguard");
     assert_eq!(stdout(&folders), "700\n755\n");
     // The first process of all services is in place before the network.

@@ -172,6 +172,11 @@ impl Guard {
         Ok(guard)
     }
 
+    /// The policy in force.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.in_force.loaded.policy
+    }
+
     /// Detaches from all interfaces and forgets what is pinned, unless the policy says that it stays.
     pub(super) fn stop(mut self) {
         if self.trial.is_some()
