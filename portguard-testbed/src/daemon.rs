@@ -67,13 +67,30 @@ impl Daemon {
         Self::spawn(binary, command, policy)
     }
 
+    /// As [`Daemon::start`], and it follows changes of the policy file.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before it is ready, with what it wrote.
+    pub fn start_watching(binary: &Path, host: &Namespace, policy: &str) -> anyhow::Result<Self> {
+        let mut command = with_three_capabilities(host, binary);
+        command.arg("run");
+        Self::spawn_watching(binary, command, policy)
+    }
+
     /// Starts a daemon by a prepared command (a wrapper that takes capabilities away, for instance), to
-    /// which `--policy`, `--socket` and `--state` are added.
+    /// which `--policy`, `--socket`, `--state` and `--no-watch` are added: a test that writes the policy and asks for a
+    /// reload wants to know what the reload says.
     ///
     /// # Errors
     ///
     /// When it ends before it is ready, with what it wrote.
     pub fn spawn(binary: &Path, mut command: Command, policy: &str) -> anyhow::Result<Self> {
+        command.arg("--no-watch");
+        Self::spawn_watching(binary, command, policy)
+    }
+
+    fn spawn_watching(binary: &Path, mut command: Command, policy: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("portguard-testbed-")
             .tempdir()
@@ -130,7 +147,7 @@ impl Daemon {
         let mut rest = [0; 4096];
         while self.notifications.recv(&mut rest).is_ok() {}
         let mut command = with_three_capabilities(host, binary);
-        command.arg("run");
+        command.args(["run", "--no-watch"]);
         self.child = spawn_at(self.within(command), self.folder.path())?;
         self.wait_for_notification("READY=1")
     }

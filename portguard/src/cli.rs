@@ -70,7 +70,7 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the daemon: attach the filter and keep it until SIGTERM. SIGHUP reloads the policy.
+    /// Run the daemon: attach the filter and keep it until SIGTERM. A change of the policy file takes effect; SIGHUP reloads it, too.
     #[command(after_help = EXIT_CODES)]
     Run(Run),
     /// Check policy files and show everything that is wrong with them. Changes nothing, needs no root.
@@ -143,6 +143,10 @@ pub struct Run {
     /// Folder for what outlives a restart of the host: the last policy that took effect.
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/portguard")]
     pub state: PathBuf,
+    /// Leave the policy in force until a reload is asked for. Without this, a change of the policy file, or of a file
+    /// that it names, is noticed and takes effect.
+    #[arg(long)]
+    pub no_watch: bool,
     /// Where to listen for the other commands.
     #[command(flatten)]
     pub connection: Connection,

@@ -189,6 +189,27 @@ pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
         })
 }
 
+/// The files that the text of a policy names, whether or not the policy is valid and they exist.
+#[must_use]
+pub fn set_files(path: &Path, text: &str) -> Vec<PathBuf> {
+    let mut names = SetNames::default();
+    // What is wrong with the policy is for who compiles it.
+    let _checked = portguard_policy::check(text, &mut names);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    names.0.iter().map(|name| beside(folder, name)).collect()
+}
+
+/// Notes which files are asked for, and gives none.
+#[derive(Default)]
+struct SetNames(Vec<String>);
+
+impl Files for SetNames {
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        self.0.push(name.into());
+        Err("is not read".into())
+    }
+}
+
 /// The files of addresses that a policy names, relative to its folder.
 struct SetFiles {
     folder: PathBuf,

@@ -28,6 +28,7 @@ pub fn run(arguments: Run) -> Outcome {
         interfaces,
         pins: arguments.pins,
         state: StateFolder::new(arguments.state),
+        watch: !arguments.no_watch,
         socket: arguments.connection.socket,
     })
 }

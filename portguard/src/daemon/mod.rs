@@ -1,6 +1,7 @@
 //! The daemon: attaches a policy, follows the interfaces, answers on the control socket.
 
 mod accounts;
+mod controller;
 mod diagnosis;
 mod events;
 mod found;
@@ -15,25 +16,23 @@ mod server;
 mod state_folder;
 mod tags;
 mod totals;
+mod watch;
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use portguard_policy::InterfacePattern;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::warn;
 
-use crate::control::{Answer, Reloaded, Request};
-use crate::exit::{Exit, Failure, Outcome};
-use crate::policy_file::PolicyFile;
+use crate::exit::{Failure, Outcome};
 
-use self::diagnosis::Diagnosis;
+use self::controller::Controller;
 pub(crate) use self::found::{SINGLE_BUFFER_MTU, names};
-use self::guard::{Guard, How};
-use self::notify::{Heartbeat, Message, Notifier};
-use self::server::{Call, Server};
+use self::notify::Heartbeat;
+use self::server::Server;
 pub use self::state_folder::StateFolder;
 
 /// What the daemon is told when it starts.
@@ -47,6 +46,8 @@ pub struct Options {
     pub pins: PathBuf,
     /// Folder for what outlives a restart of the host.
     pub state: StateFolder,
+    /// Whether a change of the policy file takes effect without a reload being asked for.
+    pub watch: bool,
     /// Control socket.
     pub socket: PathBuf,
 }
@@ -77,54 +78,39 @@ async fn serve(options: Options) -> Outcome {
     // Before as well: what cannot be asked for anything must not filter.
     let (calls, mut called) = mpsc::channel(16);
     let server = Server::bind(&options.socket, calls).map_err(Failure::system)?;
-    let mut diagnosis = Diagnosis::new(&options);
-    let mut guard = match Guard::start(&options) {
-        Ok(guard) => guard,
+    let mut controller = match Controller::start(&options) {
+        Ok(controller) => controller,
         Err(failure) => {
             server::remove(&options.socket);
-            return Err(diagnosis.explain(failure));
+            return Err(failure);
         }
     };
-    diagnosis.follow(&guard);
     let server = tokio::spawn(server.accept());
-    let notifier = Notifier::start();
-    notifier.tell(Message::Ready(guard.summary()));
     let mut heartbeat = Heartbeat::new();
-    info!("{}", guard.summary());
+    controller.say_ready();
 
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = heartbeat.tick() => notifier.tell(Message::Alive),
-            _ = hangup.recv() => {
-                changed("reload", guard.reload(), &diagnosis);
-                diagnosis.follow(&guard);
-                notifier.tell(Message::Status(guard.summary()));
-            }
-            () = guard.trial_is_over() => {
-                guard.end_trial();
-                notifier.tell(Message::Status(guard.summary()));
-            }
-            Some(call) = called.recv() => {
-                answer(&mut guard, call, &notifier, &diagnosis);
-                diagnosis.follow(&guard);
-            }
+            () = heartbeat.tick() => controller.say_alive(),
+            _ = hangup.recv() => controller.hang_up(),
+            () = controller.guard.trial_is_over() => controller.end_trial(),
+            Some(call) = called.recv() => controller.answer(call),
+            // A trial refuses every other change; what changes meanwhile is looked at after it.
+            () = watch::changed(&mut controller.watch), if !controller.guard.is_on_trial() => controller.follow_files(),
             result = events.changed() => {
                 if let Err(error) = result {
                     warn!("cannot follow the interfaces: {error}");
                 }
-                guard.follow_interfaces();
-                diagnosis.follow(&guard);
-                notifier.tell(Message::Status(guard.summary()));
+                controller.follow_interfaces();
             }
         }
     }
 
-    info!("stopping: {}", guard.summary());
-    notifier.tell(Message::Stopping);
+    controller.say_stopping();
     server.abort();
-    guard.stop();
+    controller.guard.stop();
     server::remove(&options.socket);
     Ok(())
 }
@@ -133,63 +119,6 @@ fn handler(kind: SignalKind) -> Outcome<tokio::signal::unix::Signal> {
     signal(kind)
         .context("cannot listen for signals")
         .map_err(Failure::system)
-}
-
-fn answer(guard: &mut Guard, call: Call, notifier: &Notifier, diagnosis: &Diagnosis) {
-    let answer = match call.request {
-        Request::Status {} => Answer::Status(guard.status()),
-        Request::Counters { .. } => match guard.counters() {
-            Ok(counters) => Answer::Counters(counters),
-            Err(error) => Answer::Failed {
-                exit: Exit::System as u8,
-                error: error.to_string(),
-            },
-        },
-        Request::Reload {} => changed("reload", guard.reload(), diagnosis),
-        Request::Apply {
-            name,
-            text,
-            confirm_s,
-        } => {
-            let how = How {
-                trial: confirm_s.map(Duration::from_secs),
-            };
-            let file = PolicyFile { path: name, text };
-            changed("apply", guard.apply(file, how), diagnosis)
-        }
-        Request::Confirm {} => changed("confirm", guard.confirm(), diagnosis),
-        Request::Revert {} => changed("revert", guard.revert(), diagnosis),
-    };
-    notifier.tell(Message::Status(guard.summary()));
-    // Whoever asked may have gone away meanwhile.
-    let _gone = call.reply.send(answer);
-}
-
-/// Says how a change went, and answers.
-fn changed(verb: &str, result: Outcome<Reloaded>, diagnosis: &Diagnosis) -> Answer {
-    match result.map_err(|failure| diagnosis.explain(failure)) {
-        Ok(reloaded) => {
-            for warning in &reloaded.warnings {
-                warn!("{warning}");
-            }
-            let number = reloaded.generation;
-            match (reloaded.changed, reloaded.trial_s) {
-                (false, _) => info!("{verb}: the policy is unchanged"),
-                (true, None) => info!("{verb}: policy {number} is in force"),
-                (true, Some(seconds)) => {
-                    info!("{verb}: policy {number} is on trial for {seconds} s");
-                }
-            }
-            Answer::Reloaded(reloaded)
-        }
-        Err(failure) => {
-            error!("{verb}: refused\n{failure}");
-            Answer::Failed {
-                exit: failure.exit as u8,
-                error: failure.to_string(),
-            }
-        }
-    }
 }
 
 /// Seconds since 1970.

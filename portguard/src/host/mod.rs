@@ -1,4 +1,5 @@
 //! What this host is doing, apart from the filter.
 
 pub mod connections;
+pub mod lease;
 pub mod preflight;

@@ -26,6 +26,7 @@ mod systemd;
 mod traffic;
 mod trial;
 mod trouble;
+mod watch;
 mod watchdog;
 
 use std::path::Path;

@@ -48,6 +48,11 @@ impl Guard {
         }
     }
 
+    /// Whether the policy in force is on trial.
+    pub(in super::super) const fn is_on_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
     /// The time of the trial is over: the policy before it comes back.
     pub(in super::super) fn end_trial(&mut self) {
         warn!(

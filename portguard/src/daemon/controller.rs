@@ -1,0 +1,180 @@
+//! What the daemon does on each event: requests, signals, files and interfaces that change, time that is over.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use crate::control::{Answer, Reloaded, Request};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::policy_file::PolicyFile;
+
+use super::Options;
+use super::diagnosis::Diagnosis;
+use super::guard::{Guard, How};
+use super::notify::{Message, Notifier};
+use super::server::Call;
+use super::watch::Watch;
+
+/// Everything that events change.
+pub(super) struct Controller {
+    pub(super) guard: Guard,
+    pub(super) watch: Option<Watch>,
+    diagnosis: Diagnosis,
+    notifier: Notifier,
+}
+
+impl Controller {
+    /// Puts the first policy in force.
+    pub(super) fn start(options: &Options) -> Outcome<Self> {
+        // Before the policy is read, so that no change is missed.
+        let watch = options.watch.then(|| Watch::start(&options.policy));
+        let mut diagnosis = Diagnosis::new(options);
+        let guard = Guard::start(options).map_err(|failure| diagnosis.explain(failure))?;
+        diagnosis.follow(&guard);
+        Ok(Self {
+            guard,
+            watch,
+            diagnosis,
+            notifier: Notifier::start(),
+        })
+    }
+
+    pub(super) fn say_ready(&self) {
+        self.notifier.tell(Message::Ready(self.guard.summary()));
+        info!("{}", self.guard.summary());
+    }
+
+    pub(super) fn say_alive(&self) {
+        self.notifier.tell(Message::Alive);
+    }
+
+    pub(super) fn say_stopping(&self) {
+        info!("stopping: {}", self.guard.summary());
+        self.notifier.tell(Message::Stopping);
+    }
+
+    /// Answers a request.
+    pub(super) fn answer(&mut self, call: Call) {
+        let answer = match call.request {
+            Request::Status {} => Answer::Status(self.guard.status()),
+            Request::Counters { .. } => match self.guard.counters() {
+                Ok(counters) => Answer::Counters(counters),
+                Err(error) => failed(&Failure {
+                    exit: Exit::System,
+                    error,
+                }),
+            },
+            Request::Reload {} => self.reload(),
+            Request::Apply {
+                name,
+                text,
+                confirm_s,
+            } => {
+                let how = How {
+                    trial: confirm_s.map(Duration::from_secs),
+                };
+                let file = PolicyFile { path: name, text };
+                let result = self.guard.apply(file, how);
+                self.changed("apply", result)
+            }
+            Request::Confirm {} => {
+                let result = self.guard.confirm();
+                self.changed("confirm", result)
+            }
+            Request::Revert {} => {
+                let result = self.guard.revert();
+                self.changed("revert", result)
+            }
+        };
+        self.say_what_is();
+        // Whoever asked may have gone away meanwhile.
+        let _gone = call.reply.send(answer);
+    }
+
+    /// SIGHUP.
+    pub(super) fn hang_up(&mut self) {
+        self.reload();
+        self.say_what_is();
+    }
+
+    /// The policy file or one of its sets changed. Where it means the same as before, there is nothing to say.
+    pub(super) fn follow_files(&mut self) {
+        // What was tried and not confirmed takes effect when somebody asks for it, and not by itself.
+        let result = match self.guard.holds_unconfirmed() {
+            true => None,
+            false => Some(self.guard.reload()),
+        };
+        if let Some(watch) = &mut self.watch {
+            watch.let_go();
+        }
+        match result {
+            None => {}
+            Some(Ok(reloaded)) if !reloaded.changed => {}
+            Some(result) => {
+                self.changed("reload", result);
+            }
+        }
+        self.say_what_is();
+    }
+
+    /// Interfaces or routes changed.
+    pub(super) fn follow_interfaces(&mut self) {
+        self.guard.follow_interfaces();
+        self.say_what_is();
+    }
+
+    /// The time of a trial is over.
+    pub(super) fn end_trial(&mut self) {
+        self.guard.end_trial();
+        self.say_what_is();
+    }
+
+    /// Reloads because somebody asked for it.
+    fn reload(&mut self) -> Answer {
+        // During a trial the file is not read.
+        if let Some(watch) = &mut self.watch
+            && !self.guard.is_on_trial()
+        {
+            watch.note();
+        }
+        let result = self.guard.reload();
+        self.changed("reload", result)
+    }
+
+    /// Says how a change went, and answers.
+    fn changed(&self, verb: &str, result: Outcome<Reloaded>) -> Answer {
+        match result.map_err(|failure| self.diagnosis.explain(failure)) {
+            Ok(reloaded) => {
+                for warning in &reloaded.warnings {
+                    warn!("{warning}");
+                }
+                let number = reloaded.generation;
+                match (reloaded.changed, reloaded.trial_s) {
+                    (false, _) => info!("{verb}: the policy is unchanged"),
+                    (true, None) => info!("{verb}: policy {number} is in force"),
+                    (true, Some(seconds)) => {
+                        info!("{verb}: policy {number} is on trial for {seconds} s");
+                    }
+                }
+                Answer::Reloaded(reloaded)
+            }
+            Err(failure) => {
+                error!("{verb}: refused\n{failure}");
+                failed(&failure)
+            }
+        }
+    }
+
+    /// After every event that may have changed something.
+    fn say_what_is(&mut self) {
+        self.diagnosis.follow(&self.guard);
+        self.notifier.tell(Message::Status(self.guard.summary()));
+    }
+}
+
+fn failed(failure: &Failure) -> Answer {
+    Answer::Failed {
+        exit: failure.exit as u8,
+        error: failure.to_string(),
+    }
+}
