@@ -147,6 +147,9 @@ pub struct Run {
     /// that it names, is noticed and takes effect.
     #[arg(long)]
     pub no_watch: bool,
+    /// Group whose members may ask for status and counters, by name or number; without it, only root may.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
     /// Where to listen for the other commands.
     #[command(flatten)]
     pub connection: Connection,

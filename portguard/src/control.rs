@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use portguard_common::limits::POLICY_BYTES;
 use serde::{Deserialize, Serialize};
 
 use crate::dataplane::Mode;
@@ -11,6 +12,10 @@ pub const DEFAULT_SOCKET: &str = "/run/portguard/control.sock";
 
 /// Longest request in bytes, its line end included.
 pub const MAX_REQUEST_BYTES: u64 = 64 * 1024;
+
+/// Longest request of root, which may carry a policy: text is escaped by one byte for each at most, since control
+/// characters, which take five more, are no YAML.
+pub const MAX_ROOT_REQUEST_BYTES: u64 = 2 * POLICY_BYTES as u64 + MAX_REQUEST_BYTES;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +45,18 @@ pub enum Request {
     Confirm {},
     /// End the trial with the policy before it in force.
     Revert {},
+}
+
+impl Request {
+    /// Whether it changes what the daemon does; such a request is for root alone.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        // Every variant is named, so that a new one is thought about.
+        match self {
+            Self::Status {} | Self::Counters { .. } => false,
+            Self::Reload {} | Self::Apply { .. } | Self::Confirm {} | Self::Revert {} => true,
+        }
+    }
 }
 
 /// An answer.
@@ -129,7 +146,7 @@ pub struct Reloaded {
     pub changed: bool,
     /// Number of the policy in force.
     pub generation: u64,
-    /// What is legal but probably not meant, for people.
+    /// What is legal but probably not meant, and which ports are blocked anew, for people.
     pub warnings: Vec<String>,
     /// Seconds in which it must be confirmed, or the policy before comes back; `null` if it stays.
     #[serde(default)]
@@ -197,4 +214,78 @@ pub struct DropCount {
     pub port: Option<u16>,
     /// How many.
     pub packets: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/control.md");
+
+    /// Every line of every JSON example of the page.
+    fn examples() -> impl Iterator<Item = &'static str> {
+        PAGE.split("```json\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .flat_map(str::lines)
+    }
+
+    /// Reads and writes an example, which has exactly the fields that are written.
+    fn written<T: Serialize + serde::de::DeserializeOwned>(example: &str) -> Value {
+        let value: T =
+            serde_json::from_str(example).unwrap_or_else(|error| panic!("{error}: {example}"));
+        serde_json::to_value(value).unwrap()
+    }
+
+    /// The tags that a type knows, off the error that it has for another one.
+    fn tags<T: serde::de::DeserializeOwned>(key: &str) -> BTreeSet<String> {
+        let unknown = serde_json::json!({ key: "?" });
+        let Err(error) = serde_json::from_value::<T>(unknown) else {
+            panic!("`?` is a tag")
+        };
+        let error = error.to_string();
+        let tags = error.split('`').skip(3).step_by(2);
+        tags.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_page_shows_every_request_and_answer_as_it_is() {
+        let mut commands = BTreeSet::new();
+        let mut answers = BTreeSet::new();
+        for example in examples() {
+            let value: Value = serde_json::from_str(example).expect("JSON");
+            if let Some(command) = value.get("command") {
+                commands.insert(command.as_str().unwrap().to_owned());
+                let mut written = written::<Request>(example);
+                // What is `null` may be left out of a request.
+                written
+                    .as_object_mut()
+                    .unwrap()
+                    .retain(|_, field| !field.is_null());
+                assert_eq!(written, value, "{example}");
+            } else {
+                answers.insert(value["answer"].as_str().unwrap().to_owned());
+                assert_eq!(written::<Answer>(example), value, "{example}");
+            }
+        }
+        assert_eq!(commands, tags::<Request>("command"));
+        assert_eq!(answers, tags::<Answer>("answer"));
+        assert!(commands.contains("reload") && answers.contains("failed"));
+    }
+
+    #[test]
+    fn a_request_has_no_field_that_is_unknown() {
+        for request in [
+            r#"{"command":"status","verbose":true}"#,
+            r#"{"command":"counters","interval":1}"#,
+            r#"{"command":"stop"}"#,
+            r#"{}"#,
+        ] {
+            serde_json::from_str::<Request>(request).unwrap_err();
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Talking to the running daemon.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -38,10 +38,13 @@ impl Client {
             .map_err(Failure::system)?;
         let mut line = serde_json::to_vec(request).map_err(Failure::system)?;
         line.push(b'\n');
-        stream
-            .write_all(&line)
-            .context("cannot send to the daemon")
-            .map_err(Failure::system)?;
+        match stream.write_all(&line) {
+            // The daemon has closed the connection, and what it sent before says why.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            sent => sent
+                .context("cannot send to the daemon")
+                .map_err(Failure::system)?,
+        }
         Ok(Self(BufReader::new(stream)))
     }
 

@@ -6,6 +6,7 @@ use portguard_policy::InterfacePattern;
 use crate::cli::Run;
 use crate::daemon::{self, Options, StateFolder};
 use crate::exit::{Failure, Outcome};
+use crate::host::group;
 use crate::output;
 
 /// Runs the daemon.
@@ -22,6 +23,11 @@ pub fn run(arguments: Run) -> Outcome {
                 .map_err(|problem| Failure::usage(anyhow!("`--interface {text}`: {problem}")))
         })
         .collect::<Outcome<_>>()?;
+    let group = arguments
+        .group
+        .map(|group| group::number_of(&group))
+        .transpose()
+        .map_err(|error| Failure::usage(anyhow!("`--group`: {error}")))?;
     output::start_log();
     daemon::run(Options {
         policy: arguments.policy,
@@ -29,6 +35,7 @@ pub fn run(arguments: Run) -> Outcome {
         pins: arguments.pins,
         state: StateFolder::new(arguments.state),
         watch: !arguments.no_watch,
+        group,
         socket: arguments.connection.socket,
     })
 }

@@ -48,6 +48,8 @@ pub struct Options {
     pub state: StateFolder,
     /// Whether a change of the policy file takes effect without a reload being asked for.
     pub watch: bool,
+    /// Number of the group whose members may ask for status and counters.
+    pub group: Option<u32>,
     /// Control socket.
     pub socket: PathBuf,
 }
@@ -77,7 +79,7 @@ async fn serve(options: Options) -> Outcome {
     let mut events = events::Events::subscribe().map_err(Failure::system)?;
     // Before as well: what cannot be asked for anything must not filter.
     let (calls, mut called) = mpsc::channel(16);
-    let server = Server::bind(&options.socket, calls).map_err(Failure::system)?;
+    let server = Server::bind(&options.socket, options.group, calls).map_err(Failure::system)?;
     let mut controller = match Controller::start(&options) {
         Ok(controller) => controller,
         Err(failure) => {

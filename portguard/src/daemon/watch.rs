@@ -80,7 +80,7 @@ impl Watch {
     pub(super) fn note(&mut self) {
         self.places
             .follow([&self.policy].into_iter().chain(self.seen.keys()));
-        let files = files::read_now(&self.policy);
+        let files = files::read_now(&self.policy, &self.seen);
         self.places.follow(files.keys());
         self.tried = contents(&files);
         self.told_missing = self.tried.get(&self.policy) == Some(&Content::Missing);
@@ -134,7 +134,7 @@ impl Watch {
             }
         };
         let quiet = now.duration_since(since);
-        match files::read_whole(&self.policy, quiet) {
+        match files::read_whole(&self.policy, &self.seen, quiet) {
             Reading::Whole(files, held) => self.compare(files, held, since),
             Reading::Restless => {
                 self.due = self.due.min(since + QUIET);
@@ -144,7 +144,7 @@ impl Watch {
                 if quiet >= WRITER_PATIENCE && !self.told_writer {
                     self.told_writer = true;
                     warn!(
-                        "`{}` is open for writing, and nothing was written for {} s: it is read when it is closed, or by `portguard reload`",
+                        "`{}` has been open for writing, and nothing was written, for {} s: it is read when it is closed, or by `portguard reload`",
                         path.display(),
                         quiet.as_secs()
                     );

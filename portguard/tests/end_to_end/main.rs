@@ -5,6 +5,7 @@
 mod adoption;
 mod bad_input;
 mod capabilities;
+mod control;
 mod default_drop;
 mod diff;
 mod doctor;

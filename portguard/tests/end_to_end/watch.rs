@@ -200,6 +200,23 @@ fn r02_what_is_half_written_never_takes_effect_although_it_is_a_valid_policy() {
     watched.stays();
 }
 
+#[test]
+fn a_writer_that_stalls_is_reported_once_and_who_asks_is_not_kept_waiting() {
+    let mut watched = Watched::start(&policy(&rule(1000)));
+    let mut file = File::create(watched.path()).expect("opens");
+    file.write_all(policy(&rule(1010)).as_bytes())
+        .expect("writes");
+    sleep(Duration::from_secs(14));
+    assert_eq!(watched.generation(), 1);
+    let log = watched.daemon.log();
+    assert_eq!(log.matches("has been open for writing").count(), 1, "{log}");
+    let output = watched.daemon.reload().expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    watched.applied(1010);
+    drop(file);
+    watched.stays();
+}
+
 /// A folder as the kubelet makes it: the file is a link through `..data`, which is a link to a dated folder.
 struct ConfigMap(PathBuf);
 

@@ -87,8 +87,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 /// Reads the policy and the files that it names, if it is certain that none of them is half written; `quiet` is how
-/// long they have been as they are.
-pub(super) fn read_whole(policy: &Path, quiet: Duration) -> Reading {
+/// long they have been as they are, and `known` what they were before.
+pub(super) fn read_whole(policy: &Path, known: &Files, quiet: Duration) -> Reading {
     let mut held = Held::default();
     let mut files = Files::new();
     let mut todo = vec![policy.to_path_buf()];
@@ -107,7 +107,7 @@ pub(super) fn read_whole(policy: &Path, quiet: Duration) -> Reading {
         }
         let (seen, text) = read(&path, &opened, path == policy);
         if let Some(text) = text {
-            todo.extend(policy_file::set_files(policy, &text));
+            todo.extend(names(policy, &text, seen, known));
         }
         if let Ok((file, _stamp)) = opened {
             held.0.push(file);
@@ -118,15 +118,25 @@ pub(super) fn read_whole(policy: &Path, quiet: Duration) -> Reading {
 }
 
 /// Reads them whatever is going on.
-pub(super) fn read_now(policy: &Path) -> Files {
+pub(super) fn read_now(policy: &Path, known: &Files) -> Files {
     let (seen, text) = read(policy, &open(policy), true);
-    let names = text.map(|text| policy_file::set_files(policy, &text));
     let mut files = Files::from([(policy.to_path_buf(), seen)]);
-    for path in names.unwrap_or_default() {
+    for path in text.map_or_else(Vec::new, |text| names(policy, &text, seen, known)) {
         let (seen, _text) = read(&path, &open(&path), false);
         files.insert(path, seen);
     }
     files
+}
+
+/// The files that a policy names, which takes work to find out where the text is another one than before.
+fn names(policy: &Path, text: &str, seen: Seen, known: &Files) -> Vec<PathBuf> {
+    match known.get(policy) {
+        Some(before) if before.content == seen.content => {
+            let others = known.keys().filter(|path| *path != policy);
+            others.cloned().collect()
+        }
+        _ => policy_file::set_files(policy, text),
+    }
 }
 
 fn open(path: &Path) -> io::Result<(File, Stamp)> {
