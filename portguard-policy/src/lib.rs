@@ -72,7 +72,7 @@ pub use schema::schema;
 pub use services::{Service, find as find_service};
 pub use survey::{
     Change, ChangeKind, ClosedPorts, Decision, Effect, TooComplex, changes, check_assertions,
-    closed_udp_ports,
+    closed_udp_ports, newly_blocked_ports,
 };
 pub use traffic::{Traffic, TrafficError, TrafficProtocol};
 pub use validate::{Checked, check};

@@ -1,4 +1,4 @@
-//! UDP ports that close when one policy takes the place of another.
+//! Ports that close when one policy takes the place of another.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::compile::Tables;
 use crate::policy::Transport;
 use crate::traffic::TrafficProtocol;
 
-/// A set of UDP ports.
+/// A set of ports of one protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClosedPorts {
     words: Vec<u64>,
@@ -69,10 +69,10 @@ impl ClosedPorts {
 /// The answer is exact, unless the two combine fields in more ways than a survey looks at: it then has each port that
 /// `old` passes of somebody and `new` drops of somebody, and maybe not of the same; beyond that, every port.
 pub fn closed_udp_ports(old: &Tables, new: &Tables) -> ClosedPorts {
-    let exact = ports_where(&Pair::new(old, new), &|old, new| old && !new);
-    exact.unwrap_or_else(|_too_complex| {
-        let passed = ports_where(&Pair::new(old, old), &|old, _| old);
-        let dropped = ports_where(&Pair::new(new, new), &|new, _| !new);
+    let udp = Transport::Udp;
+    newly_blocked_ports(old, new, udp).unwrap_or_else(|_too_complex| {
+        let passed = ports_where(&Pair::new(old, old), udp, &|old, _| old);
+        let dropped = ports_where(&Pair::new(new, new), udp, &|new, _| !new);
         let mut ports = ClosedPorts::all();
         for own in [passed, dropped].into_iter().flatten() {
             for (word, own) in ports.words.iter_mut().zip(own.words) {
@@ -83,14 +83,29 @@ pub fn closed_udp_ports(old: &Tables, new: &Tables) -> ClosedPorts {
     })
 }
 
+/// The same of any protocol with ports, where it can be told exactly. A TCP packet may be of a connection that is open
+/// already.
+///
+/// # Errors
+///
+/// [`TooComplex`] where the two combine fields in more ways than a survey looks at.
+pub fn newly_blocked_ports(
+    old: &Tables,
+    new: &Tables,
+    transport: Transport,
+) -> Result<ClosedPorts, TooComplex> {
+    ports_where(&Pair::new(old, new), transport, &|old, new| old && !new)
+}
+
 /// The ports of which some packet passes or not on either side as is asked for.
 fn ports_where(
     pair: &Pair<'_>,
+    transport: Transport,
     wanted: &dyn Fn(bool, bool) -> bool,
 ) -> Result<ClosedPorts, TooComplex> {
     let mut work = Work::new();
     let mut region = Region::everything(interfaces_of(&pair.tables));
-    region.protocol = Some(TrafficProtocol::Transport(Transport::Udp));
+    region.protocol = Some(TrafficProtocol::Transport(transport));
     region.later_fragments = false;
     // Which cells pass, by side and by whether the packet is essential.
     let passes = pair.tables.map(|tables| {

@@ -31,7 +31,7 @@ use crate::prefix::Prefix;
 use crate::traffic::{Traffic, TrafficProtocol};
 
 pub use self::changes::{Change, ChangeKind, changes};
-pub use self::closed::{ClosedPorts, closed_udp_ports};
+pub use self::closed::{ClosedPorts, closed_udp_ports, newly_blocked_ports};
 pub use self::decision::{Decision, Effect};
 pub use self::promises::check_assertions;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use portguard_policy::{Tables, closed_udp_ports};
+use portguard_policy::{Tables, Transport, closed_udp_ports, newly_blocked_ports};
 
 use crate::common::{accepted, compiled, with_rules};
 
@@ -32,6 +32,29 @@ fn a_port_closes_when_a_rule_drops_or_rejects_it() {
     assert_eq!(closed(&open, &both), Some(vec![53, 161]));
     assert_eq!(closed(&both, &open), Some(vec![]));
     assert_eq!(closed(&both, &both), Some(vec![]));
+}
+
+#[test]
+fn each_protocol_has_ports_of_its_own() {
+    let open = tables_of(&with_rules(NOTHING));
+    let shut = tables_of(&with_rules(&[
+        "{ name: a, action: drop, ports: 53 }",
+        "{ name: b, action: reject, ports: 161/udp }",
+        "{ name: c, action: drop, ports: 80/tcp, from: 192.0.2.7 }",
+        "{ name: d, action: drop, protocol: sctp, ports: 7 }",
+    ]));
+    let blocked = |transport| -> Vec<u16> {
+        let ports = newly_blocked_ports(&open, &shut, transport).unwrap();
+        assert!(
+            newly_blocked_ports(&shut, &open, transport)
+                .unwrap()
+                .is_empty()
+        );
+        ports.iter().collect()
+    };
+    assert_eq!(blocked(Transport::Tcp), [53, 80]);
+    assert_eq!(blocked(Transport::Udp), [53, 161]);
+    assert_eq!(blocked(Transport::Sctp), [7]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The daemon: attaches a policy, follows the interfaces, answers on the control socket.
 
 mod accounts;
+mod blocked;
 mod controller;
 mod diagnosis;
 mod events;

@@ -50,6 +50,65 @@ fn a_changed_policy_is_in_force_when_the_command_returns() {
 }
 
 #[test]
+fn r08_a_connection_to_a_port_that_is_blocked_is_cut_and_the_reload_says_so() {
+    use std::io::{Read as _, Write as _};
+    let (bed, daemon) = guarded("  - {name: a, action: drop, ports: [80/tcp]}\n");
+    let listener = bed.server.listen((SERVER, 81).into()).expect("a server");
+    let mut client = bed
+        .client
+        .enter(|| std::net::TcpStream::connect((SERVER, 81)))
+        .expect("enters")
+        .expect("connects");
+    let (mut server, _peer) = listener.accept().expect("accepts");
+    server.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    client.write_all(b"1").expect("writes");
+    server.read_exact(&mut [0]).expect("arrives");
+    let reload = |rules: &str| {
+        daemon.write_policy(&policy(rules)).expect("writes");
+        let output = daemon.reload().expect("runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let shown = reload("  - {name: a, action: drop, ports: [80-82/tcp, 53/udp]}\n");
+    assert!(
+        shown.contains("and not before: tcp 81-82; udp 53; connections that were opened"),
+        "{shown}"
+    );
+    client.write_all(b"2").expect("the kernel takes it");
+    let cut = server.read_exact(&mut [0]).expect_err("nothing arrives");
+    assert_eq!(cut.kind(), std::io::ErrorKind::WouldBlock);
+    // What is opened, or blocked as before, is not listed.
+    let shown = reload("  - {name: a, action: drop, ports: [82/tcp, 53/udp]}\n");
+    assert!(!shown.contains("note"), "{shown}");
+    let many: Vec<String> = (0..20)
+        .map(|port| format!("{}/tcp", 1000 + 2 * port))
+        .collect();
+    let shown = reload(&format!(
+        "  - {{name: a, action: drop, ports: [{}]}}\n",
+        many.join(", ")
+    ));
+    assert!(
+        shown.contains(
+            "tcp 1000, 1002, 1004, 1006, 1008, 1010, 1012, 1014, 1016, 1018 and more (20 ports);"
+        ),
+        "{shown}"
+    );
+    // A dry run cuts nothing.
+    daemon
+        .write_policy(&format!(
+            "enforce: false\n{}",
+            policy("  - {name: b, action: drop, ports: [90]}\n")
+        ))
+        .expect("writes");
+    let output = daemon.reload().expect("runs");
+    assert!(
+        !stdout(&output).contains("blocked now"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
 fn r02_what_cannot_be_read_or_is_half_written_keeps_the_old_policy() {
     let (bed, daemon) = guarded(THREE_RULES);
     let path = daemon.policy_path();

@@ -14,7 +14,7 @@ use crate::output;
 use crate::policy_file::{self, Loaded, PolicyFile};
 
 use super::super::found::{self, Found};
-use super::super::{last_good, replies, state_folder, unix_time};
+use super::super::{blocked, last_good, replies, state_folder, unix_time};
 use super::trial::Trial;
 use super::{Guard, InForce, load, other_mode, patterns, rules};
 
@@ -207,6 +207,7 @@ impl Guard {
             replies::take_over(&mut new.generation, &new.loaded.policy);
         }
         replies::close_ports(&mut new.generation, &self.in_force.loaded, &new.loaded);
+        warnings.extend(blocked::note(&self.in_force.loaded, &new.loaded));
         self.last_number = new.number;
         let old = std::mem::replace(&mut self.in_force, new);
         if let Some(duration) = how.trial {
