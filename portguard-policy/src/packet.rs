@@ -71,6 +71,10 @@ pub(crate) fn proof(v6: bool, kind: u8) -> Option<u8> {
     }
 }
 
+/// Control bits of TCP (RFC 9293).
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
 const ICMP: u8 = 1;
 const IGMP: u8 = 2;
 const ICMPV6: u8 = 58;
@@ -95,6 +99,15 @@ impl Packet {
 
     /// An Ethernet frame that carries it. Its checksums are 0: a filter does not look at them.
     pub fn frame(&self) -> Vec<u8> {
+        self.frame_with(SYN)
+    }
+
+    /// The same, but of TCP a packet of a connection that is open.
+    pub fn frame_of_open_connection(&self) -> Vec<u8> {
+        self.frame_with(ACK)
+    }
+
+    fn frame_with(&self, tcp_flags: u8) -> Vec<u8> {
         let mut frame = vec![
             0x02, 0, 0, 0, 0, 2, // destination: a local address (IEEE 802)
             0x02, 0, 0, 0, 0, 1, // source
@@ -103,7 +116,7 @@ impl Packet {
             frame.extend([0x81, 0x00]);
             frame.extend(self.vlan.to_be_bytes());
         }
-        let payload = self.payload();
+        let payload = self.payload(tcp_flags);
         let is_fragment = matches!(self.payload, Payload::LaterFragment(_));
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -144,7 +157,7 @@ impl Packet {
         frame
     }
 
-    fn payload(&self) -> Vec<u8> {
+    fn payload(&self, tcp_flags: u8) -> Vec<u8> {
         match self.payload {
             Payload::Ports {
                 transport,
@@ -153,9 +166,10 @@ impl Packet {
             } => {
                 let mut bytes = [source.to_be_bytes(), destination.to_be_bytes()].concat();
                 match transport {
-                    // A data offset of 20 bytes, SYN (RFC 9293).
+                    // A data offset of 20 bytes, a window.
                     Transport::Tcp => {
-                        bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0])
+                        bytes.extend([0, 0, 0, 1, 0, 0, 0, 0]);
+                        bytes.extend([0x50, tcp_flags, 0xff, 0xff, 0, 0, 0, 0]);
                     }
                     // A length of 8 bytes (RFC 768).
                     Transport::Udp => bytes.extend([0, 8, 0, 0]),
@@ -282,6 +296,20 @@ mod tests {
                 assert_eq!(headers.transport, expected, "{own}");
             }
         }
+    }
+
+    #[test]
+    fn an_open_connection_is_no_new_one() {
+        let ports = Payload::Ports {
+            transport: Transport::Tcp,
+            source: 5555,
+            destination: 22,
+        };
+        let own = packet("203.0.113.7", "192.0.2.1", ports);
+        let mut frame = own.frame();
+        // Behind Ethernet, IPv4 and 13 bytes of TCP; SYN is 2, ACK is 16.
+        assert_eq!(std::mem::replace(&mut frame[14 + 20 + 13], 16), 2);
+        assert_eq!(own.frame_of_open_connection(), frame);
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    LinkXdp, XdpAttached,
 };
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 
-use super::netlink::dump;
+use super::netlink::{ask, dump};
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Interface {
     pub kind: String,
     /// Index of the device below it through which all its frames pass unchanged, for VLANs and the like.
     pub lower: Option<u32>,
+    /// If it is a VLAN of the device below it: the VLAN's ID.
+    pub vlan: Option<u16>,
     /// Index of the bridge, bond or team that it belongs to.
     pub controller: Option<u32>,
     /// The XDP program that it carries.
@@ -189,6 +194,54 @@ fn link(message: &LinkMessage) -> Link {
     }
 }
 
+/// Index of the interface through which this host sends to an address, from one of its own, which may be bound to an
+/// interface: where answers leave, questions mostly arrive. `None` where no route leads.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn towards(peer: IpAddr, own: IpAddr, bound: Option<u32>) -> io::Result<Option<u32>> {
+    let mut route = RouteMessage::default();
+    let (family, length) = if peer.is_ipv4() {
+        (AddressFamily::Inet, 32)
+    } else {
+        (AddressFamily::Inet6, 128)
+    };
+    route.header.address_family = family;
+    route.header.destination_prefix_length = length;
+    route.header.source_prefix_length = length;
+    route
+        .attributes
+        .push(RouteAttribute::Destination(peer.into()));
+    route.attributes.push(RouteAttribute::Source(own.into()));
+    route.attributes.extend(bound.map(RouteAttribute::Oif));
+    match ask(RouteNetlinkMessage::GetRoute(route)) {
+        Ok(RouteNetlinkMessage::NewRoute(route)) => {
+            Ok(route
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    RouteAttribute::Oif(index) => Some(*index),
+                    _ => None,
+                }))
+        }
+        Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+        Err(error) if NO_ROUTE.contains(&error.raw_os_error().unwrap_or_default()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the kernel says where it would send nothing: no route, a prohibiting one, or an address that is not its own
+/// any more.
+const NO_ROUTE: [i32; 6] = [
+    libc::ENETUNREACH,
+    libc::EHOSTUNREACH,
+    libc::EACCES,
+    libc::EINVAL,
+    libc::ENODEV,
+    libc::ENETDOWN,
+];
+
 fn interface(link: &LinkMessage) -> Interface {
     let layer = link.header.link_layer_type;
     let mut interface = Interface {
@@ -199,6 +252,7 @@ fn interface(link: &LinkMessage) -> Interface {
         has_ethernet_header: matches!(layer, LinkLayerType::Ether | LinkLayerType::Loopback),
         kind: format!("{layer:?}").to_lowercase(),
         lower: None,
+        vlan: None,
         controller: None,
         xdp: None,
     };
@@ -218,6 +272,7 @@ fn interface(link: &LinkMessage) -> Interface {
                         LinkInfo::Kind(InfoKind::Vlan | InfoKind::MacVlan | InfoKind::IpVlan)
                     )
                 });
+                interface.vlan = infos.iter().find_map(vlan_id);
             }
             LinkAttribute::Controller(index) => interface.controller = Some(*index),
             LinkAttribute::Xdp(xdp) => interface.xdp = xdp_state(xdp),
@@ -226,6 +281,16 @@ fn interface(link: &LinkMessage) -> Interface {
     }
     interface.lower = lower.filter(|_| passes_through);
     interface
+}
+
+fn vlan_id(info: &LinkInfo) -> Option<u16> {
+    let LinkInfo::Data(InfoData::Vlan(data)) = info else {
+        return None;
+    };
+    data.iter().find_map(|entry| match entry {
+        InfoVlan::Id(id) => Some(*id),
+        _ => None,
+    })
 }
 
 fn xdp_state(attributes: &[LinkXdp]) -> Option<XdpState> {

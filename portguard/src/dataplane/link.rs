@@ -406,6 +406,7 @@ mod tests {
             has_ethernet_header: true,
             kind: "ether".into(),
             lower: None,
+            vlan: None,
             controller: None,
             xdp: None,
         }
