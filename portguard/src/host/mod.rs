@@ -4,3 +4,4 @@ pub mod connections;
 pub mod group;
 pub mod lease;
 pub mod preflight;
+pub mod sessions;
