@@ -78,7 +78,7 @@ pub enum Command {
     Check(Check),
     /// Have the running daemon read its policy again; the old one stays if the new one is refused.
     #[command(after_help = EXIT_CODES)]
-    Reload(Connection),
+    Reload(Reload),
     /// Put another policy in force, for a while unless it is confirmed, or for good.
     #[command(after_help = EXIT_CODES)]
     Apply(Apply),
@@ -120,6 +120,36 @@ pub struct Connection {
     /// Control socket of the daemon.
     #[arg(long, value_name = "PATH", env = "PORTGUARD_SOCKET", default_value = crate::control::DEFAULT_SOCKET)]
     pub socket: PathBuf,
+}
+
+/// What may be said with every change.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Change {
+    /// Go on though SSH sessions are cut; without it, what would cut one is refused.
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl Change {
+    /// The same with the caller's own session, for the daemon.
+    #[must_use]
+    pub fn request(self) -> crate::control::Change {
+        crate::control::Change {
+            force: self.force,
+            ssh_connection: crate::host::sessions::connection_of_caller(),
+        }
+    }
+}
+
+/// `portguard reload`
+#[derive(Args, Debug)]
+pub struct Reload {
+    /// Whether to cut sessions.
+    #[command(flatten)]
+    pub change: Change,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// `portguard run`
@@ -177,6 +207,9 @@ pub struct Apply {
     /// again, even if the daemon is dead by then.
     #[arg(long, value_name = "TIME", value_parser = parse_trial)]
     pub confirm: Option<Duration>,
+    /// Whether to cut sessions; a trial may.
+    #[command(flatten)]
+    pub change: Change,
     /// Where the daemon listens.
     #[command(flatten)]
     pub connection: Connection,

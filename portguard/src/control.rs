@@ -30,7 +30,7 @@ pub enum Request {
         interval_ms: Option<u64>,
     },
     /// Read the policy again; answered when it is in force or refused.
-    Reload {},
+    Reload(Change),
     /// Put another policy in force; answered when it is in force or refused.
     Apply {
         /// Where the text comes from, for messages.
@@ -40,6 +40,12 @@ pub enum Request {
         /// Seconds after which the policy before comes back unless this one is confirmed; without it, it stays.
         #[serde(default)]
         confirm_s: Option<u64>,
+        /// As in [`Change`].
+        #[serde(default)]
+        force: bool,
+        /// As in [`Change`].
+        #[serde(default)]
+        ssh_connection: Option<String>,
     },
     /// End the trial with its policy in force.
     Confirm {},
@@ -54,9 +60,21 @@ impl Request {
         // Every variant is named, so that a new one is thought about.
         match self {
             Self::Status {} | Self::Counters { .. } => false,
-            Self::Reload {} | Self::Apply { .. } | Self::Confirm {} | Self::Revert {} => true,
+            Self::Reload(_) | Self::Apply { .. } | Self::Confirm {} | Self::Revert {} => true,
         }
     }
+}
+
+/// What every request says that changes what is dropped: whether it may cut SSH sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Go on though sessions are cut.
+    #[serde(default)]
+    pub force: bool,
+    /// The session of whoever asks, as sshd tells it in `SSH_CONNECTION`.
+    #[serde(default)]
+    pub ssh_connection: Option<String>,
 }
 
 /// An answer.
@@ -287,5 +305,20 @@ mod tests {
         ] {
             serde_json::from_str::<Request>(request).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_reload_need_not_say_who_asks() {
+        let parse = |text: &str| serde_json::from_str::<Request>(text);
+        let plain = Request::Reload(Change::default());
+        assert_eq!(parse(r#"{"command":"reload"}"#).expect("a request"), plain);
+        let whole = Request::Reload(Change {
+            force: true,
+            ssh_connection: Some("198.51.100.9 40022 192.0.2.1 22".into()),
+        });
+        let text = r#"{"command":"reload","force":true,"ssh_connection":"198.51.100.9 40022 192.0.2.1 22"}"#;
+        assert_eq!(parse(text).expect("a request"), whole);
+        assert_eq!(serde_json::to_string(&whole).expect("text"), text);
+        assert!(parse(r#"{"command":"reload","forced":true}"#).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use crate::cli::{Apply, Connection};
-use crate::control::{Answer, Request};
+use crate::control::{Answer, Change, Request};
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::policy_file;
@@ -20,10 +20,16 @@ use super::client::{Client, unexpected};
 pub fn apply(arguments: &Apply) -> Outcome {
     let file = policy_file::read(&arguments.file)
         .map_err(|error| Failure::refused(anyhow!(output::problems::policy_error(&error))))?;
+    let Change {
+        force,
+        ssh_connection,
+    } = arguments.change.request();
     let request = Request::Apply {
         name: file.path,
         text: file.text,
         confirm_s: arguments.confirm.map(|time| time.as_secs()),
+        force,
+        ssh_connection,
     };
     change(&arguments.connection.socket, &request)
 }

@@ -1,6 +1,6 @@
 //! `portguard reload`
 
-use crate::cli::Connection;
+use crate::cli::Reload;
 use crate::control::Request;
 use crate::exit::Outcome;
 
@@ -9,6 +9,7 @@ use crate::exit::Outcome;
 /// # Errors
 ///
 /// [`crate::exit::Failure`] when the policy is refused; the previous one stays in force.
-pub fn reload(arguments: &Connection) -> Outcome {
-    super::apply::change(&arguments.socket, &Request::Reload {})
+pub fn reload(arguments: &Reload) -> Outcome {
+    let request = Request::Reload(arguments.change.request());
+    super::apply::change(&arguments.connection.socket, &request)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use crate::control::{Answer, Reloaded, Request};
+use crate::control::{Answer, Change, Reloaded, Request};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::policy_file::PolicyFile;
 
@@ -64,14 +64,20 @@ impl Controller {
                     error,
                 }),
             },
-            Request::Reload {} => self.reload(),
+            Request::Reload(change) => self.reload(change),
             Request::Apply {
                 name,
                 text,
                 confirm_s,
+                force,
+                ssh_connection,
             } => {
                 let how = How {
                     trial: confirm_s.map(Duration::from_secs),
+                    change: Change {
+                        force,
+                        ssh_connection,
+                    },
                 };
                 let file = PolicyFile { path: name, text };
                 let result = self.guard.apply(file, how);
@@ -93,7 +99,7 @@ impl Controller {
 
     /// SIGHUP.
     pub(super) fn hang_up(&mut self) {
-        self.reload();
+        self.reload(Change::default());
         self.say_what_is();
     }
 
@@ -102,7 +108,7 @@ impl Controller {
         // What was tried and not confirmed takes effect when somebody asks for it, and not by itself.
         let result = match self.guard.holds_unconfirmed() {
             true => None,
-            false => Some(self.guard.reload()),
+            false => Some(self.guard.reload(Change::default())),
         };
         if let Some(watch) = &mut self.watch {
             watch.let_go();
@@ -130,14 +136,14 @@ impl Controller {
     }
 
     /// Reloads because somebody asked for it.
-    fn reload(&mut self) -> Answer {
+    fn reload(&mut self, change: Change) -> Answer {
         // During a trial the file is not read.
         if let Some(watch) = &mut self.watch
             && !self.guard.is_on_trial()
         {
             watch.note();
         }
-        let result = self.guard.reload();
+        let result = self.guard.reload(change);
         self.changed("reload", result)
     }
 

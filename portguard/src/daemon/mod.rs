@@ -10,6 +10,7 @@ mod guard;
 mod keeping;
 mod last_good;
 mod lock;
+mod lockout;
 mod matching;
 mod notify;
 mod replies;

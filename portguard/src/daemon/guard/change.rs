@@ -7,28 +7,30 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tracing::warn;
 
-use crate::control::{LastReload, Reloaded};
+use crate::control::{Change, LastReload, Reloaded};
 use crate::dataplane::{Attachment, Generation, LoadOptions, Programs, link};
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::policy_file::{self, Loaded, PolicyFile};
 
 use super::super::found::{self, Found};
-use super::super::{blocked, last_good, replies, state_folder, unix_time};
+use super::super::{blocked, last_good, lockout, replies, state_folder, unix_time};
 use super::trial::Trial;
 use super::{Guard, InForce, load, other_mode, patterns, rules};
 
 /// How a policy is to take effect.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct How {
     /// For so long, unless it is confirmed.
     pub(in super::super) trial: Option<Duration>,
+    /// Whether it may cut sessions. A trial may: it ends by itself.
+    pub(in super::super) change: Change,
 }
 
 impl Guard {
     /// Reads the policy file again and puts it in force, or leaves everything as it was.
-    pub(in super::super) fn reload(&mut self) -> Outcome<Reloaded> {
-        let result = self.try_reload();
+    pub(in super::super) fn reload(&mut self, change: Change) -> Outcome<Reloaded> {
+        let result = self.try_reload(change);
         self.last_reload = Some(LastReload {
             ok: result.is_ok(),
             unix_time: unix_time() as u64,
@@ -37,7 +39,7 @@ impl Guard {
         result
     }
 
-    fn try_reload(&mut self) -> Outcome<Reloaded> {
+    fn try_reload(&mut self, change: Change) -> Outcome<Reloaded> {
         self.refuse_during_trial()?;
         let file = policy_file::read(&self.path).map_err(refused)?;
         let present = &self.in_force.loaded;
@@ -51,7 +53,13 @@ impl Guard {
             self.fallback = None;
             return Ok(self.unchanged());
         }
-        let reloaded = self.change(loaded, How::default())?;
+        let reloaded = self.change(
+            loaded,
+            &How {
+                trial: None,
+                change,
+            },
+        )?;
         self.fallback = None;
         self.keep_last_good();
         Ok(reloaded)
@@ -80,7 +88,7 @@ impl Guard {
                 ))
             })?;
         }
-        let reloaded = self.change(loaded, how)?;
+        let reloaded = self.change(loaded, &how)?;
         if how.trial.is_none() {
             self.keep_applied()?;
         }
@@ -136,7 +144,7 @@ impl Guard {
     }
 
     /// Puts a policy in force, or leaves everything as it was.
-    fn change(&mut self, mut loaded: Loaded, how: How) -> Outcome<Reloaded> {
+    fn change(&mut self, mut loaded: Loaded, how: &How) -> Outcome<Reloaded> {
         let mut warnings = output::problems::warnings(&loaded);
         let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
         let mut options = found.load_options(loaded.policy.attach);
@@ -144,6 +152,10 @@ impl Guard {
         let state = self.keeping.state();
         options.state = state.filter(|_| loaded.policy.needs_state());
         let mut generation = load(&mut loaded, &options)?;
+        if how.trial.is_none() {
+            let (old, guarded) = (&self.in_force.loaded, self.attachments.keys());
+            lockout::check(old, guarded, &loaded, &found, &how.change)?;
+        }
         let begins_to_watch =
             options.state.is_none() || !self.attachments.values().all(Attachment::watches_egress);
         if begins_to_watch {

@@ -23,7 +23,7 @@ use self::trial::Trial;
 use super::accounts::Accounts;
 use super::found::{self, Attached, Found};
 use super::keeping::Keeping;
-use super::{Options, StateFolder, last_good, replies, tags};
+use super::{Options, StateFolder, last_good, lockout, replies, tags};
 
 pub(super) use self::change::How;
 
@@ -94,6 +94,7 @@ impl Guard {
         let mut load_options = found.load_options(loaded.policy.attach);
         load_options.state = state.filter(|_| loaded.policy.needs_state());
         let mut generation = load(&mut loaded, &load_options)?;
+        lockout::warn_at_start(&loaded, &found);
         replies::take_over(&mut generation, &loaded.policy);
         let mut guard = Self {
             path: options.policy.clone(),
