@@ -15,6 +15,7 @@ mod explain;
 mod features;
 mod interfaces;
 mod lifecycle;
+mod lockout;
 mod reject;
 mod reload;
 mod replay;

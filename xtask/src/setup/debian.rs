@@ -1,6 +1,6 @@
 //! Packages of Debian and its descendants.
 
-use std::{path::Path, process::Command, sync::Once};
+use std::{os::unix::fs::symlink, path::Path, process::Command, sync::Once};
 
 use anyhow::{Context as _, Result};
 use portguard_build::{MIN_RUST, RustVersion};
@@ -64,6 +64,26 @@ pub(crate) fn install_after_update(packages: &[&str]) -> Result<()> {
     }
     update();
     install(packages)
+}
+
+/// Has systemd start these units for nobody, unless the administrator has said something about them; before their package
+/// comes, since that would start them at once.
+pub(crate) fn mask(units: &[&str]) -> Result<()> {
+    let folder = Path::new("/etc/systemd/system");
+    if !is_root() || !folder.is_dir() {
+        return Ok(());
+    }
+    for unit in units {
+        let link = folder.join(unit);
+        if link.symlink_metadata().is_err() {
+            step::announce(&format!(
+                "masking {unit}, so that installing it starts no server"
+            ));
+            symlink("/dev/null", &link)
+                .with_context(|| format!("cannot make `{}`", link.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The package of the linter that belongs to `rustc`, if a package owns it.

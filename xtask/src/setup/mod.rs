@@ -12,7 +12,7 @@ use portguard_build::{Missing, Toolchain};
 
 use crate::step::Refused;
 
-pub(crate) use tools::{ensure_for_checks, ensure_for_namespaces, ensure_for_unit};
+pub(crate) use tools::{ensure_for_checks, ensure_for_namespaces, ensure_for_tests};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}

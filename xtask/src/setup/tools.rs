@@ -59,25 +59,37 @@ const NAMESPACE_TOOLS: [(&str, &str); 3] = [
     ("setpriv", "util-linux"),
 ];
 
-/// Programs with which tests look at the systemd unit, and boot it.
-const UNIT_TOOLS: [(&str, &str); 2] = [("systemd-analyze", "systemd"), ("nsenter", "util-linux")];
-
 /// Makes sure of [`NAMESPACE_TOOLS`].
 pub(crate) fn ensure_for_namespaces() -> Result<()> {
-    ensure(&NAMESPACE_TOOLS)
+    install_missing(&NAMESPACE_TOOLS)
 }
 
-/// Makes sure of [`UNIT_TOOLS`].
-pub(crate) fn ensure_for_unit() -> Result<()> {
-    ensure(&UNIT_TOOLS)
+/// Programs that only the tests need: to look at the systemd unit and boot it, and for a real SSH session.
+const TEST_TOOLS: [(&str, &str); 5] = [
+    ("systemd-analyze", "systemd"),
+    ("nsenter", "util-linux"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
+];
+
+/// Makes sure of [`NAMESPACE_TOOLS`] and of [`TEST_TOOLS`].
+pub(crate) fn ensure_for_tests() -> Result<()> {
+    ensure_for_namespaces()?;
+    if step::find_program("sshd").is_none() {
+        // The package would start a server, and again with every boot.
+        debian::mask(&["ssh.service", "ssh.socket"])?;
+    }
+    install_missing(&TEST_TOOLS)
 }
 
-fn ensure(tools: &[(&str, &'static str)]) -> Result<()> {
-    let missing: Vec<&str> = tools
+fn install_missing(tools: &[(&str, &'static str)]) -> Result<()> {
+    let mut missing: Vec<&str> = tools
         .iter()
         .filter(|(program, _)| step::find_program(program).is_none())
         .map(|(_, package)| *package)
         .collect();
+    missing.dedup();
     if missing.is_empty() {
         return Ok(());
     }

@@ -25,8 +25,7 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
     step::require_root("test", "loads kernel programs and makes network namespaces")?;
     let toolchain = setup::ensure()?;
     setup::ensure_for_checks(&toolchain)?;
-    setup::ensure_for_namespaces()?;
-    setup::ensure_for_unit()?;
+    setup::ensure_for_tests()?;
 
     step::show(
         "formatting",
