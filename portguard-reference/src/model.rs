@@ -105,7 +105,8 @@ pub struct Model {
     flows: Flows,
     buckets: Buckets,
     budget: AnswerBudget,
-    bans: Vec<(Prefix, u64)>,
+    /// With their ends, if they have one.
+    bans: Vec<(Prefix, Option<u64>)>,
     counters: Counters,
 }
 
@@ -147,13 +148,13 @@ impl Model {
         self.flows.start(flow, now_ns);
     }
 
-    /// Drops everything from here, until that time.
-    pub fn ban(&mut self, source: Prefix, until_ns: u64) {
-        self.unban(source);
+    /// Drops everything from here, until that time or for good. One of several bans of a source that lasts longest
+    /// counts.
+    pub fn ban(&mut self, source: Prefix, until_ns: Option<u64>) {
         self.bans.push((source, until_ns));
     }
 
-    /// Takes a ban back.
+    /// Takes all bans of this very source back.
     pub fn unban(&mut self, source: Prefix) {
         self.bans.retain(|&(banned, _)| banned != source);
     }
@@ -218,8 +219,9 @@ impl Model {
         if is_trusted(&self.policy, packet.source, interface) {
             return decided(false, Outcome::Trusted);
         }
-        let is_banned =
-            |&(prefix, until): &(Prefix, u64)| prefix.contains(packet.source) && now_ns < until;
+        let is_banned = |&(prefix, until): &(Prefix, Option<u64>)| {
+            prefix.contains(packet.source) && until.is_none_or(|until| now_ns < until)
+        };
         if self.bans.iter().any(is_banned) {
             return decided(true, Outcome::Banned);
         }

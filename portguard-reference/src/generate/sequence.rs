@@ -1,13 +1,14 @@
 //! What happens to a host, step by step: frames that arrive and leave, time that passes, policies that take effect.
 
+mod bans;
 mod talk;
 
 use super::language::edited;
 use super::{Arrival, INTERFACES, Kind, Written, arrival, policy_of};
 use crate::model::{Judgement, Model};
-use crate::policy::{Policy, Prefix, width};
+use crate::policy::{Policy, Prefix};
 use crate::random::Random;
-use crate::{frame, yaml};
+use crate::yaml;
 use talk::Talk;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -57,8 +58,8 @@ pub enum Step {
     Ban {
         /// The source.
         source: Prefix,
-        /// For how long.
-        nanoseconds: u64,
+        /// For how long, unless for good.
+        nanoseconds: Option<u64>,
     },
     /// A ban is taken back.
     Unban {
@@ -79,7 +80,7 @@ pub fn play(model: &mut Model, now_ns: &mut u64, step: &Step) -> Option<Judgemen
         Step::Ban {
             source,
             nanoseconds,
-        } => model.ban(*source, *now_ns + nanoseconds),
+        } => model.ban(*source, nanoseconds.map(|lasts| *now_ns + lasts)),
         Step::Unban { source } => model.unban(*source),
     }
     None
@@ -277,49 +278,28 @@ impl Story {
 
     /// To this time or a little later.
     fn advance_to(&mut self, now_ns: u64) {
-        let is_near = |now_ns: u64| {
-            self.times.iter().any(|&time| {
-                LIFETIMES
-                    .iter()
-                    .any(|lifetime| now_ns.abs_diff(time + lifetime) < CLEARANCE)
-            })
-        };
         let mut now_ns = now_ns.max(self.now_ns + SECOND / 2);
-        while is_near(now_ns) {
+        while self.is_near(now_ns) {
             now_ns += SECOND / 2;
         }
+        self.advance_exactly_to(now_ns);
+    }
+
+    /// Whether it is close to the end of something's lifetime.
+    fn is_near(&self, now_ns: u64) -> bool {
+        self.times.iter().any(|&time| {
+            LIFETIMES
+                .iter()
+                .any(|lifetime| now_ns.abs_diff(time + lifetime) < CLEARANCE)
+        })
+    }
+
+    fn advance_exactly_to(&mut self, now_ns: u64) {
         self.steps.push(Step::Advance {
             nanoseconds: now_ns - self.now_ns,
         });
         self.now_ns = now_ns;
         self.times.push(now_ns);
-    }
-
-    fn ban(&mut self, random: &mut Random) {
-        if !self.banned.is_empty() && random.one_in(2) {
-            let index = random.below(self.banned.len());
-            let source = self.banned.swap_remove(index);
-            self.steps.push(Step::Unban { source });
-            return;
-        }
-        let arrival = arrival(&self.policy, random);
-        if let Ok(frame::Frame::Packet(packet)) = frame::read(&arrival.frame) {
-            let lengths: &[u8] = if packet.is_ipv6() {
-                &[128, 128, 64]
-            } else {
-                &[32, 32, 24]
-            };
-            let length = random.pick(lengths).min(width(packet.is_ipv6()));
-            let source = Prefix::new(packet.source, length);
-            // As long as other things last, and so as far from the clock's steps.
-            let nanoseconds = random.pick(&LIFETIMES[..2]);
-            self.banned.push(source);
-            self.steps.push(Step::Ban {
-                source,
-                nanoseconds,
-            });
-        }
-        self.arrive(arrival);
     }
 
     fn take_effect(&mut self, random: &mut Random) {

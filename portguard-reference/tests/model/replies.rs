@@ -374,7 +374,7 @@ fn what_replies_are_not_for() {
     // A ban, and what a rule passes.
     let mut model = Model::new(closed());
     model.leaves("eth0", &leaving(SYN), 0);
-    model.ban(prefix("192.0.2.1/32"), SECOND);
+    model.ban(prefix("192.0.2.1/32"), Some(SECOND));
     assert_eq!(
         model.arrives("eth0", &segment(ACK), 0).outcome,
         Outcome::Banned
