@@ -203,6 +203,59 @@ pub struct Flow {
 
 const _: () = assert!(size_of::<Flow>() == 16);
 
+/// What is banned: all addresses that begin with the same bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct BanKey {
+    /// The upper half of the lowest address as a number; an IPv4 address is the upper half of this.
+    pub high: u64,
+    /// The lower half of an IPv6 address.
+    pub low: u64,
+    /// How many bits the addresses have in common; never 0.
+    pub length: u32,
+    /// 1 for IPv6.
+    pub v6: u32,
+}
+
+const _: () = assert!(size_of::<BanKey>() == 24);
+
+/// When a ban ends: a time of the kernel's boot-time clock, which goes on while the host is suspended, in nanoseconds;
+/// [`FOREVER`] for never.
+pub type BanEnd = u64;
+
+/// The [`BanEnd`] of a ban without one.
+pub const FOREVER: BanEnd = u64::MAX;
+
+/// Which lengths of prefixes are banned, by family: bit `n - 1` for a length of `n`. Each bit stands for itself, so that
+/// it does not matter how many of them a reader sees change at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct BanLengths {
+    /// Of IPv4.
+    pub v4: u64,
+    /// Of IPv6: up to 64, then up to 128.
+    pub v6: [u64; 2],
+    /// For the daemon alone: the kernel's ID of the table that it has put all of its bans into, so that a daemon after
+    /// it can go on with them; 0 before.
+    pub table: u64,
+}
+
+const _: () = assert!(size_of::<BanLengths>() == 32);
+
+impl BanLengths {
+    /// The word and the bit in it of a length, which is not 0.
+    #[must_use]
+    pub const fn place(&mut self, v6: bool, length: u32) -> (&mut u64, u64) {
+        let bit = 1 << ((length - 1) % 64);
+        let word = match (v6, length) {
+            (false, _) => &mut self.v4,
+            (true, ..=64) => &mut self.v6[0],
+            (true, _) => &mut self.v6[1],
+        };
+        (word, bit)
+    }
+}
+
 /// What there is one of for the whole host.
 pub mod host {
     /// The [`super::Bucket`] of later fragments.
@@ -504,11 +557,13 @@ pub enum Builtin {
     Trusted = 5,
     /// The packet would be dropped, but is a reply to what this side started.
     Reply = 6,
+    /// The source is banned.
+    Banned = 7,
 }
 
 impl Builtin {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DefaultPass,
         Self::DefaultDrop,
         Self::Essential,
@@ -516,6 +571,7 @@ impl Builtin {
         Self::LaterFragment,
         Self::Trusted,
         Self::Reply,
+        Self::Banned,
     ];
 
     /// The name of this outcome in output.
@@ -528,6 +584,7 @@ impl Builtin {
             Self::LaterFragment => "later-fragment",
             Self::Trusted => "trusted",
             Self::Reply => "reply",
+            Self::Banned => "banned",
         }
     }
 }
@@ -667,6 +724,12 @@ pub mod symbol {
     pub const LAST_SENT: &str = "LAST_SENT";
     /// When a UDP port closed, by port: a [`super::TimePage`] an element.
     pub const CLOSED_PORTS: &str = "CLOSED_PORTS";
+    /// What is banned: a [`super::BanEnd`] by [`super::BanKey`].
+    pub const BANS: &str = "BANS";
+    /// The map of the [`super::BanLengths`], which are data of the programs: they read them without a look-up.
+    pub const BAN_LENGTHS: &str = ".bss.bans";
+    /// What there is in that map.
+    pub const BAN_LENGTHS_VARIABLE: &str = "BAN_LENGTHS";
     /// The program that sees what leaves.
     pub const EGRESS: &str = "portguard_egress";
     /// Two random numbers, frozen: nobody can tell which sources share a bucket.
@@ -711,6 +774,10 @@ mod pod {
     unsafe impl aya::Pod for super::FlowKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Flow {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::BanKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::BanLengths {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::SourceBucket {}
     // SAFETY: as above.

@@ -11,6 +11,7 @@
 
 pub mod abi;
 pub mod answer;
+pub mod ban;
 pub mod bucket;
 pub mod classify;
 pub mod combine;

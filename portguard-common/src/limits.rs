@@ -69,3 +69,6 @@ pub const QUOTE_BYTES: u32 = 256;
 
 /// Sets of [`crate::abi::SOURCE_BUCKET_WAYS`] buckets of sources: 4 MiB.
 pub const SOURCE_BUCKET_SETS: usize = 1 << 15;
+
+/// Bans, of both families together. The kernel takes some 100 bytes for each, and 4 MiB for the table itself.
+pub const BANS: u32 = 1 << 18;

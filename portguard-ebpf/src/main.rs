@@ -6,6 +6,7 @@
 
 mod answer;
 mod atomic;
+mod bans;
 mod bucket;
 mod count;
 mod egress;

@@ -11,12 +11,14 @@ use portguard_common::abi::{
     Row, SETTINGS as SETTING_COUNT, Setting, Settings, Stage, TRIES as TRIE_COUNT, Trace, Trie,
     VLANS, WORDS as WORDS_PER_PAGE, drops, field, host, interface_entry, service,
 };
+use portguard_common::ban::Address;
 use portguard_common::classify::{Source, Tables};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::limits::CELLS as CELL_COUNT;
 use portguard_common::trie::{self, Bits, Step, step};
 
+use crate::bans;
 use crate::bucket;
 use crate::limiting;
 use crate::reply;
@@ -316,6 +318,16 @@ impl<D: Device> Tables for KernelTables<D> {
     fn cell(&self, cell: u16) -> Cell {
         // SAFETY: there is a cell for every `u16`.
         unsafe { *frozen(&CELLS).as_ptr().add(usize::from(cell)) }
+    }
+
+    #[inline(always)]
+    fn has_bans(&self, v6: bool) -> bool {
+        bans::any(v6)
+    }
+
+    #[inline(always)]
+    fn is_banned(&self, source: Address) -> bool {
+        bans::hold(source)
     }
 
     #[inline(always)]

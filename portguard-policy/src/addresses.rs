@@ -48,6 +48,34 @@ impl Addresses {
             IpAddr::V6(address) => holds(&self.v6, u128::from(address)),
         }
     }
+
+    /// Whether it holds every address of a prefix.
+    pub fn covers(&self, prefix: &Prefix) -> bool {
+        match (prefix.first(), prefix.last()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                covers(&self.v4, u32::from(first), u32::from(last))
+            }
+            (first, last) => covers(&self.v6, number(first), number(last)),
+        }
+    }
+
+    /// Whether it holds some address of a prefix.
+    pub fn overlaps(&self, prefix: &Prefix) -> bool {
+        match (prefix.first(), prefix.last()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                overlaps(&self.v4, u32::from(first), u32::from(last))
+            }
+            (first, last) => overlaps(&self.v6, number(first), number(last)),
+        }
+    }
+}
+
+/// An address of IPv6 as a number.
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    }
 }
 
 /// Addresses as they are gathered, in any order.
@@ -117,8 +145,19 @@ pub(crate) fn join<T: Value>(mut ranges: Vec<(T, T)>) -> Vec<(T, T)> {
 }
 
 fn holds<T: Ord + Copy>(ranges: &[(T, T)], value: T) -> bool {
-    let place = ranges.partition_point(|(_, high)| *high < value);
-    ranges.get(place).is_some_and(|(low, _)| *low <= value)
+    overlaps(ranges, value, value)
+}
+
+fn overlaps<T: Ord + Copy>(ranges: &[(T, T)], first: T, last: T) -> bool {
+    let place = ranges.partition_point(|(_, high)| *high < first);
+    ranges.get(place).is_some_and(|(low, _)| *low <= last)
+}
+
+/// One range must hold them all, since no two of them touch.
+fn covers<T: Ord + Copy>(ranges: &[(T, T)], first: T, last: T) -> bool {
+    let place = ranges.partition_point(|(_, high)| *high < first);
+    let range = ranges.get(place);
+    range.is_some_and(|(low, high)| *low <= first && last <= *high)
 }
 
 #[cfg(test)]
@@ -138,5 +177,40 @@ mod tests {
         }
         assert!(addresses.contains(IpAddr::V4(u32::MAX.into())));
         assert!(!Addresses::default().contains(IpAddr::V6(0.into())));
+    }
+
+    #[test]
+    fn prefixes_are_covered_or_overlap() {
+        let prefix = |text: &str| crate::prefix::parse(text.as_bytes()).expect(text).prefix;
+        let mut ranges = Ranges::default();
+        for text in [
+            "192.0.2.0/25",
+            "192.0.2.128/26",
+            "10.0.0.1",
+            "2001:db8::/64",
+        ] {
+            ranges.push(prefix(text));
+        }
+        let addresses = ranges.join();
+        for (text, covers, overlaps) in [
+            ("192.0.2.0/25", true, true),
+            ("192.0.2.64/26", true, true),
+            ("192.0.2.0/24", false, true),
+            ("192.0.2.128/25", false, true),
+            ("192.0.2.192/26", false, false),
+            ("192.0.3.0/24", false, false),
+            ("192.0.1.0/24", false, false),
+            ("10.0.0.1", true, true),
+            ("10.0.0.0/31", false, true),
+            ("10.0.0.0", false, false),
+            ("10.0.0.2", false, false),
+            ("2001:db8::1", true, true),
+            ("2001:db8::/48", false, true),
+            ("2001:db8:0:1::/64", false, false),
+            ("::/8", false, false),
+        ] {
+            assert_eq!(addresses.covers(&prefix(text)), covers, "{text}");
+            assert_eq!(addresses.overlaps(&prefix(text)), overlaps, "{text}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The classifier on the host: the same source that the kernel runs, over the same tables.
 
 use portguard_common::abi::{Cell, Limit, Row, Setting, Stage, Trie};
+use portguard_common::ban::Address;
 use portguard_common::classify::{self, Judgement, Source};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::{self, Asked};
@@ -15,11 +16,13 @@ pub trait State {
     fn take_limit_token(&self, limit: &Limit, source: Source) -> bool;
     /// Takes a token for a later fragment.
     fn take_fragment_token(&self) -> bool;
+    /// Whether a source is banned.
+    fn is_banned(&self, source: Address) -> bool;
     /// Whether a packet is a reply to what this side started.
     fn is_reply(&self, frame: &[u8], packet: &Candidate) -> bool;
 }
 
-/// No state: every rate lasts, and nothing was started from this side.
+/// No state: every rate lasts, nobody is banned, and nothing was started from this side.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stateless;
 
@@ -30,6 +33,10 @@ impl State for Stateless {
 
     fn take_fragment_token(&self) -> bool {
         true
+    }
+
+    fn is_banned(&self, _source: Address) -> bool {
+        false
     }
 
     fn is_reply(&self, _frame: &[u8], _packet: &Candidate) -> bool {
@@ -156,6 +163,14 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
 
     fn cell(&self, cell: u16) -> Cell {
         at(&self.evaluator.tables.meaning.cells, cell.into())
+    }
+
+    fn has_bans(&self, _v6: bool) -> bool {
+        true
+    }
+
+    fn is_banned(&self, source: Address) -> bool {
+        self.evaluator.state.is_banned(source)
     }
 
     fn ask_limits(&self, first: u32, source: Source) -> Asked {

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod assertions;
+mod ban;
 mod compile;
 mod conditions;
 mod dead;
@@ -48,6 +49,7 @@ mod validate;
 mod values;
 
 pub use addresses::Addresses;
+pub use ban::{BanTarget, BanTargetError};
 pub use compile::{Attribution, CompileError, Limited, Meaning, Outcome, Tables, compile};
 pub use dead::shadowed_rules;
 pub use diff::{DiffError, Difference, SettingChange, diff};

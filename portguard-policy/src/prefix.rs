@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::problem::quoted;
 use crate::values::decimal;
 
-/// All addresses that begin with the same bits; a single address has all of its bits in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// All addresses that begin with the same bits; a single address has all of its bits in common. In order: IPv4 first, then
+/// by the lowest address, the wider before the narrower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix {
     first: IpAddr,
     length: u8,
@@ -51,6 +52,11 @@ impl Prefix {
     /// Whether it is one of IPv4.
     pub fn is_ipv4(&self) -> bool {
         self.first.is_ipv4()
+    }
+
+    /// Whether it holds an address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.is_ipv4() && self.first() <= address && address <= self.last()
     }
 
     /// The bits behind the prefix.

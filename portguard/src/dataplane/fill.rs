@@ -63,6 +63,8 @@ pub(super) fn load(
         (symbol::DATAGRAM_FLOWS, flows, has_replies),
         (symbol::LAST_SENT, last_sent, has_replies),
         (symbol::CLOSED_PORTS, closed_ports, has_replies),
+        (symbol::BANS, options.bans.max(1), options.bans > 0),
+        (symbol::BAN_LENGTHS, 1, options.bans > 0),
     ];
     let mut loader = EbpfLoader::new();
     for (name, entries, used) in shared {
@@ -73,6 +75,7 @@ pub(super) fn load(
             loader.map_pin_path(name, state.path(name));
         }
     }
+    let ban_lengths = state::ban_lengths(options.state.as_ref())?;
     let mut ebpf = loader
         // Nothing here needs the kernel's own types, and reading them takes longer than the rest.
         .btf(None)
@@ -85,6 +88,7 @@ pub(super) fn load(
         .override_global(symbol::VLAN_CLASSES, tables.vlan_classes.as_slice(), true)
         .override_global(symbol::INTERFACE_CLASSES, &interface_classes, true)
         .override_global(symbol::BUCKET_SEED, &seed, true)
+        .override_global(symbol::BAN_LENGTHS_VARIABLE, &ban_lengths, true)
         .map_max_entries(symbol::HALVES, elements(tables.halves.len(), HALVES))
         .map_max_entries(symbol::WORDS, elements(tables.words.len(), WORDS))
         .map_max_entries(symbol::ROWS, elements(tables.rows.len(), 1))

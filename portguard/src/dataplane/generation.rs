@@ -15,6 +15,7 @@ use aya::{Ebpf, EbpfError};
 use portguard_common::abi::{self, Setting, Settings, Trace, local_port, symbol};
 use portguard_policy::{Meaning, Outcome, Tables, Transport};
 
+use super::bans::BanTable;
 use super::counters::{self, Counts};
 use super::state::{self, State};
 use super::{fill, kernel};
@@ -41,6 +42,8 @@ pub struct LoadOptions {
     pub interfaces: Vec<(u32, String)>,
     /// Where state is kept that outlives the generation; without it, it has its own.
     pub state: Option<State>,
+    /// Room for so many bans. Generations of one state share the table; without state, each has its own.
+    pub bans: u32,
     /// Frames may have several buffers (a large MTU, generic mode), so their length must be asked for.
     pub count_all_buffers: bool,
     /// Each run leaves its outcome behind, for `replay` and tests.
@@ -262,6 +265,25 @@ impl Generation {
         };
         let index = first + u32::from(flow.ours.port());
         state::add_flow(&mut self.ebpf, &key, index, now_ns)
+    }
+
+    /// The kernel's number of its table of bans.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses.
+    pub fn ban_table(&self) -> Result<u32, LoadError> {
+        BanTable::id_of(self.ebpf.map(symbol::BANS))
+    }
+
+    /// The table of bans, which the generations of one state share. Needs [`LoadOptions::bans`].
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses.
+    pub fn bans(&self) -> Result<BanTable, LoadError> {
+        let map = |name| self.ebpf.map(name);
+        BanTable::open(map(symbol::BANS), map(symbol::BAN_LENGTHS))
     }
 
     /// Runs the program that sees what leaves on one frame, which must have at least 14 bytes. Needs

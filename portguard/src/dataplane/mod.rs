@@ -1,6 +1,7 @@
 //! The kernel side as seen from here: loading a generation, attaching it, reading its counters. Nothing
 //! outside of this module uses aya.
 
+pub mod bans;
 pub mod counters;
 pub mod egress;
 mod ethtool;
@@ -20,6 +21,7 @@ mod sys;
 mod trial;
 pub mod xdp_features;
 
+pub use bans::{BanError, BanTable, Banned};
 pub use counters::Counts;
 pub use ethtool::Channels;
 pub use generation::{Arrival, Generation, LoadError, LoadOptions, Programs, StartedFlow};

@@ -1,5 +1,5 @@
 //! The folder in the BPF file system for what outlives a generation, or the daemon, and what generations share: flows,
-//! closed ports and token buckets.
+//! closed ports, token buckets and bans.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
-use portguard_common::abi::{self, Flow, FlowKey, LAYOUT, TIMES, TimePage, host, symbol};
+use portguard_common::abi::{self, BanLengths, Flow, FlowKey, LAYOUT, TIMES, TimePage, host, symbol};
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
@@ -100,7 +100,8 @@ impl State {
 
     /// Where a map is pinned.
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder().join(name)
+        // The BPF file system takes no dots.
+        self.folder().join(name.replace('.', "_"))
     }
 
     /// Whether pins can be made still: the file system may be unmounted, or made read-only, while we run.
@@ -222,6 +223,19 @@ pub(super) fn seed(state: Option<&State>) -> Result<[u64; 2], LoadError> {
     Ok(seed)
 }
 
+/// The lengths of prefixes that are banned. aya writes the content of such a map whenever it loads a program that shares it:
+/// it must be what is there already, since programs at work are reading it.
+pub(super) fn ban_lengths(state: Option<&State>) -> Result<BanLengths, LoadError> {
+    let path = state.map(|state| state.path(symbol::BAN_LENGTHS));
+    let Some(path) = path.filter(|path| path.exists()) else {
+        return Ok(BanLengths::default());
+    };
+    let map = Map::from_map_data(MapData::from_pin(path).map_err(LoadError::State)?)
+        .map_err(LoadError::State)?;
+    let map: Array<_, BanLengths> = Array::try_from(map).map_err(LoadError::State)?;
+    map.get(&0, 0).map_err(LoadError::State)
+}
+
 /// Puts the seed where the next generation finds it.
 pub(super) fn keep_seed(ebpf: &mut Ebpf, seed: [u64; 2]) -> Result<(), LoadError> {
     let mut map = array::<u64>(ebpf, symbol::HOST)?;
@@ -330,6 +344,8 @@ pub(super) fn shape(name: &str, entries: u32) -> Shape {
         symbol::TCP_FLOWS | symbol::DATAGRAM_FLOWS => (size_of::<FlowKey>(), size_of::<Flow>()),
         symbol::CLOSED_PORTS => (size_of::<u32>(), size_of::<TimePage>()),
         symbol::SOURCE_BUCKETS => (size_of::<u32>(), size_of::<abi::SourceBucketSet>()),
+        symbol::BANS => (size_of::<abi::BanKey>(), size_of::<abi::BanEnd>()),
+        symbol::BAN_LENGTHS => (size_of::<u32>(), size_of::<abi::BanLengths>()),
         _ => (size_of::<u32>(), size_of::<u64>()),
     };
     Shape {

@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use portguard_common::abi::{Bucket, Limit, Setting};
+use portguard::dataplane::bans::key;
+use portguard_common::abi::{BanEnd, BanKey, BanLengths, Bucket, Limit, Setting};
+use portguard_common::ban::{Address, Bans, is_banned};
 use portguard_common::bucket;
 use portguard_common::classify::Source;
 use portguard_common::flow::Candidate;
-use portguard_policy::{State, Tables};
+use portguard_policy::{BanTarget, State, Tables};
 
 /// Rates and the clock. Whether a packet is a reply it is told: who sees what leaves is the kernel alone.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(crate) struct Host {
     pub(crate) now_ns: Cell<u64>,
     pub(crate) is_reply: Cell<bool>,
     buckets: RefCell<HashMap<Key, Bucket>>,
+    bans: HashMap<BanKey, BanEnd>,
+    lengths: BanLengths,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,12 +29,37 @@ enum Key {
 }
 
 impl Host {
+    pub(crate) fn ban(&mut self, source: BanTarget, end: BanEnd) {
+        let key = key(source);
+        let (word, bit) = self.lengths.place(key.v6 != 0, key.length);
+        *word |= bit;
+        self.bans.insert(key, end);
+    }
+
+    pub(crate) fn unban(&mut self, source: BanTarget) {
+        self.bans.remove(&key(source));
+    }
+
     fn take(&self, key: Key, interval_ns: u64, tolerance_ns: u64) -> bool {
         let mut buckets = self.buckets.borrow_mut();
         let bucket = buckets.entry(key).or_default();
         let taken = bucket::take(*bucket, self.now_ns.get(), interval_ns, tolerance_ns);
         *bucket = taken.unwrap_or(*bucket);
         taken.is_some()
+    }
+}
+
+impl Bans for Host {
+    fn lengths(&self) -> BanLengths {
+        self.lengths
+    }
+
+    fn end(&self, key: &BanKey) -> Option<BanEnd> {
+        self.bans.get(key).copied()
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.now_ns.get()
     }
 }
 
@@ -60,6 +89,10 @@ impl State for Memory<'_> {
             Setting::FragmentToleranceHigh,
         );
         self.host.take(Key::Fragments, interval_ns, tolerance_ns)
+    }
+
+    fn is_banned(&self, source: Address) -> bool {
+        is_banned(self.host, source)
     }
 
     fn is_reply(&self, _frame: &[u8], _packet: &Candidate) -> bool {

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use portguard::dataplane::generation::Run;
-use portguard::dataplane::{Arrival, Generation, LoadOptions, State};
-use portguard_common::abi::{Builtin, Setting};
+use portguard::dataplane::{Arrival, BanTable, Banned, Generation, LoadOptions, State};
+use portguard_common::abi::{Builtin, FOREVER, Setting};
 use portguard_common::classify::Verdict;
-use portguard_policy::{Evaluator, Outcome, Problem, Severity, Tables, closed_udp_ports};
+use portguard_policy::{
+    BanTarget, Evaluator, Outcome, Problem, Severity, Tables, closed_udp_ports,
+};
 use portguard_reference::generate::{INTERFACES, Written};
 use portguard_reference::model::Counters;
+use portguard_reference::policy::Prefix;
 
 use crate::counted::Tally;
 use crate::fate::Fate;
@@ -22,10 +25,14 @@ const START_NS: u64 = 1_000_000_000_000;
 /// The index of the first of [`INTERFACES`].
 const FIRST_IFINDEX: u32 = 7;
 
+/// More than a sequence makes.
+const BANS: u32 = 4096;
+
 /// A host with a policy in force.
 pub(crate) struct Product {
     loaded: Loaded,
     state: Option<State>,
+    bans: BanTable,
     host: Host,
     tally: Tally,
 }
@@ -58,6 +65,7 @@ impl Loaded {
         let options = LoadOptions {
             interfaces: (FIRST_IFINDEX..).zip(names).collect(),
             state,
+            bans: BANS,
             count_all_buffers: true,
             trace: true,
         };
@@ -102,8 +110,10 @@ impl Product {
     }
 
     fn on(written: &Written, state: Option<State>) -> anyhow::Result<Self> {
+        let loaded = Loaded::new(written, state.clone())?;
         Ok(Self {
-            loaded: Loaded::new(written, state.clone())?,
+            bans: loaded.generation.bans()?,
+            loaded,
             state,
             host: Host::default(),
             tally: Tally::default(),
@@ -118,6 +128,31 @@ impl Product {
             .close_ports(closed.iter(), START_NS + now_ns)?;
         self.count()?;
         self.loaded = next;
+        Ok(())
+    }
+
+    /// A source is banned for so long, or for good.
+    pub(crate) fn ban(
+        &mut self,
+        source: Prefix,
+        nanoseconds: Option<u64>,
+        now_ns: u64,
+    ) -> anyhow::Result<()> {
+        let source = target(source)?;
+        let now_ns = START_NS + now_ns;
+        let end = nanoseconds.map_or(FOREVER, |lasts| now_ns + lasts);
+        let banned = self.bans.ban(source, end, now_ns)?;
+        if banned != Banned::Longer {
+            self.host.ban(source, end);
+        }
+        Ok(())
+    }
+
+    /// A ban is taken back, if there is one.
+    pub(crate) fn unban(&mut self, source: Prefix) -> anyhow::Result<()> {
+        let source = target(source)?;
+        self.bans.remove(source)?;
+        self.host.unban(source);
         Ok(())
     }
 
@@ -205,6 +240,11 @@ fn is_runnable(frame: &[u8]) -> bool {
         _ => 14,
     };
     frame.len() >= least
+}
+
+/// A source in the product's words.
+fn target(source: Prefix) -> anyhow::Result<BanTarget> {
+    Ok(source.to_string().parse::<BanTarget>()?)
 }
 
 fn passage(interface: &str, now_ns: u64) -> anyhow::Result<Arrival> {

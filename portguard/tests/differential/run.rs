@@ -196,9 +196,11 @@ pub(crate) fn compare(
             }
             // There is nothing to tell the product: its clock is that of the next frame.
             Step::Advance { .. } => {}
-            Step::Ban { .. } | Step::Unban { .. } => {
-                anyhow::bail!("the product knows no bans yet")
-            }
+            Step::Ban {
+                source,
+                nanoseconds,
+            } => product.ban(*source, *nanoseconds, now_ns)?,
+            Step::Unban { source } => product.unban(*source)?,
         }
     }
     let differences = product.counted_otherwise(model.counters())?;

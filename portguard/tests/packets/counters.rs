@@ -112,6 +112,7 @@ fn names_of_outcomes() {
         "later-fragment",
         "trusted",
         "reply",
+        "banned",
     ];
     assert_eq!(names, expected);
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use portguard::dataplane::counters::{DropKey, add};
 use portguard::dataplane::generation::Run;
-use portguard::dataplane::{Arrival, Counts, Generation, LoadOptions};
+use portguard::dataplane::{Arrival, BanTable, Counts, Generation, LoadOptions};
 use portguard_common::abi::Counter;
 use portguard_policy::{NoFiles, Outcome, Policy, RuleAction, Tables, check, compile};
 
@@ -51,6 +51,9 @@ pub(crate) fn rejecting_tables(settings: &str, rules: &[&str]) -> (Tables, Vec<S
 /// The index of the first interface that the tables know.
 const FIRST_IFINDEX: u32 = 7;
 
+/// Room in the table of bans.
+pub(crate) const BANS: u32 = 16;
+
 /// Loads tables as the tests need them.
 pub(crate) fn load(tables: &Tables) -> Generation {
     let names = tables
@@ -59,6 +62,7 @@ pub(crate) fn load(tables: &Tables) -> Generation {
         .map(|(name, _)| name.clone());
     let options = LoadOptions {
         interfaces: (FIRST_IFINDEX..).zip(names).collect(),
+        bans: BANS,
         count_all_buffers: true,
         trace: true,
         ..LoadOptions::default()
@@ -163,6 +167,11 @@ impl Filter {
         self.enter(&words, frame.len());
         *self.ledger.drops.entry(key.to_owned()).or_default() += 1;
         run.answer
+    }
+
+    /// The table of bans.
+    pub(crate) fn bans(&self) -> BanTable {
+        self.generation.bans().unwrap()
     }
 
     /// The counters as they are now.

@@ -16,6 +16,7 @@
 mod frames;
 
 mod agreement;
+mod bans;
 mod buffers;
 mod cases;
 mod corpus;

@@ -29,6 +29,7 @@ impl Host {
     fn new(settings: &str, rules: &[&str]) -> Self {
         let (tables, _): (Tables, _) = tables(settings, rules);
         let options = LoadOptions {
+            bans: 1,
             count_all_buffers: true,
             trace: true,
             ..LoadOptions::default()
@@ -227,4 +228,20 @@ fn a_udp_port_that_closes_is_not_opened_by_its_server() {
     host.wait(81 * SECOND);
     host.sends(&out(datagram(53, 5000)));
     assert!(host.takes(&back(datagram(5000, 53))));
+}
+
+#[test]
+fn a_reply_from_a_banned_source_is_dropped() {
+    let host = Host::dropping();
+    host.sends(&sent(SYN));
+    assert!(host.takes(&received(SYN | ACK)));
+    let source = "198.51.100.9".parse().unwrap();
+    let mut bans = host.generation.bans().unwrap();
+    bans.ban(source, 2 * SECOND, host.now_ns).unwrap();
+    let run = host.generation.run_as(&received(ACK), host.at()).unwrap();
+    assert!(run.dropped);
+    assert_eq!(run.outcome, Outcome::Builtin(Builtin::Banned));
+    // The flow has gone on meanwhile.
+    bans.remove(source).unwrap();
+    assert!(host.takes(&received(ACK)));
 }
