@@ -689,7 +689,11 @@ fn a_rule_that_cuts_the_replies_of_this_host_gets_a_warning() {
 
 #[test]
 fn what_a_stop_leaves_behind_is_detach_or_keep() {
-    let on_stop = |line: &str| accepted(&format!("version: 1\nrules: []\n{line}")).policy.on_stop;
+    let on_stop = |line: &str| {
+        accepted(&format!("version: 1\nrules: []\n{line}"))
+            .policy
+            .on_stop
+    };
     assert_eq!(on_stop(""), OnStop::Detach);
     assert_eq!(on_stop("on_stop: detach\n"), OnStop::Detach);
     assert_eq!(on_stop("on_stop: keep\n"), OnStop::Keep);

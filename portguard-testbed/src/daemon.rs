@@ -79,7 +79,7 @@ impl Daemon {
     }
 
     /// Starts a daemon by a prepared command (a wrapper that takes capabilities away, for instance), to
-    /// which `--policy`, `--socket`, `--state` and `--no-watch` are added: a test that writes the policy and asks for a
+    /// which `--policy`, `--socket`, `--no-watch` and, where it has none, `--state` are added: a test that writes the policy and asks for a
     /// reload wants to know what the reload says.
     ///
     /// # Errors
@@ -254,6 +254,23 @@ impl Daemon {
             .arg("--socket")
             .arg(self.folder.path().join("control.sock"))
             .stdin(Stdio::null())
+            .output()
+            .context("cannot run a client")
+    }
+
+    /// The same with a text on its standard input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Daemon::client`].
+    pub fn client_with_input(&self, words: &[&str], input: &str) -> anyhow::Result<Output> {
+        let path = self.folder.path().join("input");
+        fs::write(&path, input)?;
+        Command::new(&self.binary)
+            .args(words)
+            .arg("--socket")
+            .arg(self.folder.path().join("control.sock"))
+            .stdin(File::open(&path)?)
             .output()
             .context("cannot run a client")
     }

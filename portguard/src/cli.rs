@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use portguard_common::limits;
+
+use crate::control::MAX_REASON_BYTES;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -58,6 +61,23 @@ Exit codes:
   2  the command line is wrong
   3  it cannot look";
 
+const BAN_HELP: &str = "\
+An address of IPv6 stands for its /64, the smallest network that a host is given; write /128 for
+one host. A ban applies to every guarded interface at once, before any rule and to replies too,
+and never to what the policy trusts. A source that is banned already stays so until the later end.
+
+From standard input (`-`): one address or prefix a line, with a time of its own behind it or
+without, `#` starts a comment. A line that cannot be read refuses them all.
+
+  portguard ban 203.0.113.7 --for 1h --reason 'tries passwords'
+  portguard ban - --for 24h < abusers.txt
+
+Exit codes:
+  0  all are banned
+  1  some or all are refused: it says which, and why
+  2  the command line is wrong, or a line of standard input
+  3  the system refuses: permission, no daemon";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
@@ -97,6 +117,15 @@ pub enum Command {
     /// Show what the running daemon has counted.
     #[command(after_help = EXIT_CODES)]
     Counters(Counters),
+    /// Drop everything that comes from some addresses, for a time or until further notice.
+    #[command(after_help = BAN_HELP)]
+    Ban(Ban),
+    /// Take bans back.
+    #[command(after_help = EXIT_CODES)]
+    Unban(Unban),
+    /// List the bans in force.
+    #[command(after_help = EXIT_CODES)]
+    Bans(Bans),
     /// Run the frames of a capture through the filter, without sending or attaching anything.
     #[command(after_help = EXIT_CODES)]
     Replay(Replay),
@@ -167,10 +196,10 @@ pub struct Run {
     #[arg(long, value_name = "NAME")]
     pub interface: Vec<String>,
     /// Folder in a BPF file system for what outlives the daemon: the filter itself, its counters, flows that this side
-    /// started, and buckets of limits.
+    /// started, buckets of limits, and bans.
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_PINS)]
     pub pins: PathBuf,
-    /// Folder for what outlives a restart of the host: the last policy that took effect.
+    /// Folder for what outlives a restart of the host: the last policy that took effect, and bans.
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/portguard")]
     pub state: PathBuf,
     /// Leave the policy in force until a reload is asked for. Without this, a change of the policy file, or of a file
@@ -180,6 +209,9 @@ pub struct Run {
     /// Group whose members may ask for status and counters, by name or number; without it, only root may.
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
+    /// Room for so many bans. The kernel takes 16 bytes for each at once, and some 100 for each that is made.
+    #[arg(long, value_name = "NUMBER", default_value_t = limits::BANS, value_parser = clap::value_parser!(u32).range(1..=MOST_BANS))]
+    pub max_bans: u32,
     /// Where to listen for the other commands.
     #[command(flatten)]
     pub connection: Connection,
@@ -244,6 +276,48 @@ pub struct Counters {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
     pub interval: Duration,
     /// How to print them; JSON is one object a line when following.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard ban`
+#[derive(Args, Debug)]
+pub struct Ban {
+    /// Addresses or prefixes; "-" for standard input.
+    #[arg(required = true, value_name = "ADDRESS|PREFIX")]
+    pub targets: Vec<String>,
+    /// How long: "90s", "10m", "1h", "7d". Without it, until `portguard unban`.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_ban_time)]
+    pub time: Option<Duration>,
+    /// Why, for `portguard bans`: at most 200 bytes.
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub reason: Option<String>,
+    /// Whether to cut sessions; and to ban also what the policy trusts, which does nothing.
+    #[command(flatten)]
+    pub change: Change,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard unban`
+#[derive(Args, Debug)]
+pub struct Unban {
+    /// Addresses or prefixes, as they were banned; "-" for standard input, one a line.
+    #[arg(required = true, value_name = "ADDRESS|PREFIX")]
+    pub targets: Vec<String>,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard bans`
+#[derive(Args, Debug)]
+pub struct Bans {
+    /// How to print them.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where the daemon listens.
@@ -360,6 +434,36 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The largest table of bans: some 600 MiB when it is full.
+const MOST_BANS: i64 = 1 << 22;
+
+/// Shortest and longest ban with an end.
+const BAN_TIMES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3650 * 24 * 60 * 60);
+
+/// Reads how long a ban lasts.
+///
+/// # Errors
+///
+/// What is expected instead.
+pub fn parse_ban_time(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if BAN_TIMES.contains(&time) {
+        Ok(time)
+    } else {
+        Err("a time from `1s` to `3650d` is expected; without one, a ban has no end".into())
+    }
+}
+
+fn parse_reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=MAX_REASON_BYTES => Ok(text.to_owned()),
+        length => Err(format!(
+            "it has {length} bytes, at most {MAX_REASON_BYTES} are kept"
+        )),
+    }
+}
+
 fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit_ms = match &text[digits.len()..] {
@@ -367,7 +471,8 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err("a number with `ms`, `s`, `m` or `h` is expected, like `1s`".into()),
+        "d" => 86_400_000,
+        _ => return Err("a number with `ms`, `s`, `m`, `h` or `d` is expected, like `1s`".into()),
     };
     let number: u64 = digits
         .parse()
@@ -404,5 +509,27 @@ mod tests {
         ] {
             assert!(parse_interval(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn bans_last_from_a_second_to_ten_years() {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("90s", 90),
+            ("10m", 600),
+            ("1h", 3600),
+            ("7d", 604_800),
+        ] {
+            assert_eq!(parse_ban_time(text), Ok(Duration::from_secs(seconds)));
+        }
+        for wrong in ["999ms", "0s", "3651d", "1w", "1", "-1h", "1h30m"] {
+            assert!(parse_ban_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_short() {
+        assert!(parse_reason(&"x".repeat(200)).is_ok());
+        assert!(parse_reason(&"x".repeat(201)).is_err());
     }
 }

@@ -17,6 +17,9 @@ pub const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// characters, which take five more, are no YAML.
 pub const MAX_ROOT_REQUEST_BYTES: u64 = 2 * POLICY_BYTES as u64 + MAX_REQUEST_BYTES;
 
+/// Longest reason of a ban in bytes.
+pub const MAX_REASON_BYTES: usize = 200;
+
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
@@ -51,6 +54,31 @@ pub enum Request {
     Confirm {},
     /// End the trial with the policy before it in force.
     Revert {},
+    /// Ban sources; answered when the bans are in force.
+    Ban {
+        /// What to ban. As many as fit a request; a client with more asks again.
+        entries: Vec<BanEntry>,
+        /// Why, for people: at most [`MAX_REASON_BYTES`].
+        #[serde(default)]
+        reason: Option<String>,
+        /// As in [`Change`]; and ban also what the policy trusts.
+        #[serde(default)]
+        force: bool,
+        /// As in [`Change`].
+        #[serde(default)]
+        ssh_connection: Option<String>,
+    },
+    /// Take bans back.
+    Unban {
+        /// What was banned, as [`BanEntry::target`].
+        targets: Vec<String>,
+    },
+    /// The bans in force, a page of them.
+    Bans {
+        /// Only those behind this one in the order of the answers.
+        #[serde(default)]
+        after: Option<String>,
+    },
 }
 
 impl Request {
@@ -59,8 +87,13 @@ impl Request {
     pub const fn changes(&self) -> bool {
         // Every variant is named, so that a new one is thought about.
         match self {
-            Self::Status {} | Self::Counters { .. } => false,
-            Self::Reload(_) | Self::Apply { .. } | Self::Confirm {} | Self::Revert {} => true,
+            Self::Status {} | Self::Counters { .. } | Self::Bans { .. } => false,
+            Self::Reload(_)
+            | Self::Apply { .. }
+            | Self::Confirm {}
+            | Self::Revert {}
+            | Self::Ban { .. }
+            | Self::Unban { .. } => true,
         }
     }
 }
@@ -87,6 +120,12 @@ pub enum Answer {
     Counters(Counters),
     /// To what changes the policy.
     Reloaded(Reloaded),
+    /// To [`Request::Ban`].
+    Banned(Bans),
+    /// To [`Request::Unban`].
+    Unbanned(Unbans),
+    /// To [`Request::Bans`].
+    Bans(BanList),
     /// The request is refused or failed.
     Failed {
         /// Exit code for the program that asked.
@@ -169,6 +208,78 @@ pub struct Reloaded {
     /// Seconds in which it must be confirmed, or the policy before comes back; `null` if it stays.
     #[serde(default)]
     pub trial_s: Option<u64>,
+}
+
+/// A source to ban.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanEntry {
+    /// An IPv4 address or a prefix of at least one bit; of IPv6 always with its length.
+    pub target: String,
+    /// For how long, in milliseconds; without it, until it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
+}
+
+/// What became of a request to ban.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bans {
+    /// Sources that were not banned before.
+    pub new: usize,
+    /// Sources whose ban lasts longer now.
+    pub prolonged: usize,
+    /// Sources that are banned as long or longer already, whose ban stays as it is.
+    pub longer: usize,
+    /// What is not banned, with the reason.
+    pub refused: Vec<Refusal>,
+    /// What is done, but not as expected, for people.
+    pub notes: Vec<String>,
+    /// All bans there are now, some of which may be over already.
+    pub total: usize,
+}
+
+/// A ban that was not made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What was to be banned.
+    pub target: String,
+    /// Why it is not, for people.
+    pub reason: String,
+}
+
+/// What became of a request to take bans back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unbans {
+    /// Bans that were taken back.
+    pub removed: usize,
+    /// What was not banned.
+    pub unknown: Vec<String>,
+    /// As [`Bans::notes`].
+    pub notes: Vec<String>,
+    /// As [`Bans::total`].
+    pub total: usize,
+}
+
+/// Some of the bans in force: IPv4 first, by their lowest address, the wider before the narrower.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanList {
+    /// The bans.
+    pub bans: Vec<BanInfo>,
+    /// None is behind the last of these.
+    pub is_last: bool,
+}
+
+/// A ban in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanInfo {
+    /// What is banned.
+    pub target: String,
+    /// Milliseconds that are left; `null` if it has no end.
+    pub remaining_ms: Option<u64>,
+    /// What the clock will show then, in milliseconds since 1970; `null` if it has no end.
+    pub until_unix_ms: Option<u64>,
+    /// Why, as whoever banned it said.
+    pub reason: Option<String>,
 }
 
 /// Packets and bytes.

@@ -1,6 +1,8 @@
 //! The verbs of the command line, a file each. They do; `output` prints.
 
 pub mod apply;
+pub mod ban;
+pub mod bans;
 pub mod check;
 mod client;
 pub mod counters;
@@ -13,3 +15,5 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod status;
+mod targets;
+pub mod unban;

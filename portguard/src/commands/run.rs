@@ -36,6 +36,7 @@ pub fn run(arguments: Run) -> Outcome {
         state: StateFolder::new(arguments.state),
         watch: !arguments.no_watch,
         group,
+        max_bans: arguments.max_bans,
         socket: arguments.connection.socket,
     })
 }

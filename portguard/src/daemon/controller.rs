@@ -5,10 +5,11 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use crate::control::{Answer, Change, Reloaded, Request};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::policy_file::PolicyFile;
 
 use super::Options;
+use super::bans::Now;
 use super::diagnosis::Diagnosis;
 use super::guard::{Guard, How};
 use super::notify::{Message, Notifier};
@@ -57,13 +58,10 @@ impl Controller {
     pub(super) fn answer(&mut self, call: Call) {
         let answer = match call.request {
             Request::Status {} => Answer::Status(self.guard.status()),
-            Request::Counters { .. } => match self.guard.counters() {
-                Ok(counters) => Answer::Counters(counters),
-                Err(error) => failed(&Failure {
-                    exit: Exit::System,
-                    error,
-                }),
-            },
+            Request::Counters { .. } => {
+                let counters = self.guard.counters().map_err(Failure::system);
+                answered(counters, Answer::Counters)
+            }
             Request::Reload(change) => self.reload(change),
             Request::Apply {
                 name,
@@ -90,6 +88,27 @@ impl Controller {
             Request::Revert {} => {
                 let result = self.guard.revert();
                 self.changed("revert", result)
+            }
+            Request::Ban {
+                entries,
+                reason,
+                force,
+                ssh_connection,
+            } => {
+                let change = Change {
+                    force,
+                    ssh_connection,
+                };
+                let banned = self.guard.ban(&entries, reason.as_deref(), &change);
+                answered(banned, Answer::Banned)
+            }
+            Request::Unban { targets } => {
+                let unbanned = self.guard.bans.unban(&targets, Now::read());
+                answered(unbanned, Answer::Unbanned)
+            }
+            Request::Bans { after } => {
+                let bans = self.guard.bans.list(after.as_deref(), Now::read());
+                answered(bans, Answer::Bans)
             }
         };
         self.say_what_is();
@@ -121,6 +140,22 @@ impl Controller {
             }
         }
         self.say_what_is();
+    }
+
+    /// Waits until something is to be done about bans, perhaps for ever.
+    pub(super) fn bans_are_due(&self) -> impl Future<Output = ()> + use<> {
+        let due = self.guard.bans.due(Now::read());
+        async move {
+            match due {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Does some of what is to be done about bans.
+    pub(super) fn step_bans(&mut self) {
+        self.guard.bans.step(Now::read());
     }
 
     /// Interfaces or routes changed.
@@ -176,6 +211,10 @@ impl Controller {
         self.diagnosis.follow(&self.guard);
         self.notifier.tell(Message::Status(self.guard.summary()));
     }
+}
+
+fn answered<T>(result: Outcome<T>, answer: impl FnOnce(T) -> Answer) -> Answer {
+    result.map_or_else(|failure| failed(&failure), answer)
 }
 
 fn failed(failure: &Failure) -> Answer {

@@ -1,6 +1,7 @@
 //! The daemon: attaches a policy, follows the interfaces, answers on the control socket.
 
 mod accounts;
+mod bans;
 mod blocked;
 mod controller;
 mod diagnosis;
@@ -52,6 +53,8 @@ pub struct Options {
     pub watch: bool,
     /// Number of the group whose members may ask for status and counters.
     pub group: Option<u32>,
+    /// Room for so many bans.
+    pub max_bans: u32,
     /// Control socket.
     pub socket: PathBuf,
 }
@@ -100,6 +103,7 @@ async fn serve(options: Options) -> Outcome {
             () = heartbeat.tick() => controller.say_alive(),
             _ = hangup.recv() => controller.hang_up(),
             () = controller.guard.trial_is_over() => controller.end_trial(),
+            () = controller.bans_are_due() => controller.step_bans(),
             Some(call) = called.recv() => controller.answer(call),
             // A trial refuses every other change; what changes meanwhile is looked at after it.
             () = watch::changed(&mut controller.watch), if !controller.guard.is_on_trial() => controller.follow_files(),

@@ -49,6 +49,16 @@ impl StateFolder {
         replace(&self.path(name), content, 0o600)
     }
 
+    /// Adds to the end of a file that is there. After an error a part of it may have been added.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn append(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = File::options().append(true).open(self.path(name))?;
+        file.write_all(content)
+    }
+
     /// Removes a file, if there is one.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use netlink_packet_route::link::{
     LinkXdp, XdpAttached,
 };
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
+use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::netlink::{ask, dump};
 
@@ -215,7 +216,7 @@ pub fn towards(peer: IpAddr, own: IpAddr, bound: Option<u32>) -> io::Result<Opti
         .push(RouteAttribute::Destination(peer.into()));
     route.attributes.push(RouteAttribute::Source(own.into()));
     route.attributes.extend(bound.map(RouteAttribute::Oif));
-    match ask(RouteNetlinkMessage::GetRoute(route)) {
+    match ask(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(route)) {
         Ok(RouteNetlinkMessage::NewRoute(route)) => {
             Ok(route
                 .attributes

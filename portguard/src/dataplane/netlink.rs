@@ -28,23 +28,6 @@ pub(super) fn dump(request: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlink
     Err(io::Error::other("they change too fast to be listed"))
 }
 
-/// Sends a request that has one answer, and returns it.
-///
-/// # Errors
-///
-/// What the kernel says.
-pub(super) fn ask(request: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
-    let socket = send(request, 0)?;
-    let mut answers = Answers::of(&socket);
-    loop {
-        match answers.next()?.payload {
-            NetlinkPayload::InnerMessage(answer) => return Ok(answer),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            _ => {}
-        }
-    }
-}
-
 /// Sends a request to change something, with these further flags, and waits until that is done.
 ///
 /// # Errors

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
-use portguard_common::abi::{self, BanLengths, Flow, FlowKey, LAYOUT, TIMES, TimePage, host, symbol};
+use portguard_common::abi::{
+    self, BanLengths, Flow, FlowKey, LAYOUT, TIMES, TimePage, host, symbol,
+};
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;

@@ -1,5 +1,6 @@
 //! Turning what commands return into text. Nothing else in this crate prints.
 
+mod bans;
 mod counters;
 mod decided;
 mod diff;
@@ -16,6 +17,7 @@ use anyhow::Context as _;
 
 use crate::exit::{Failure, Outcome};
 
+pub use bans::{banned, bans, unbanned};
 pub use counters::counters;
 pub use diff::difference;
 pub use doctor::doctor;

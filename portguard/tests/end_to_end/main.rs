@@ -4,6 +4,7 @@
 
 mod adoption;
 mod bad_input;
+mod bans;
 mod capabilities;
 mod control;
 mod default_drop;

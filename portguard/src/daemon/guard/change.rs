@@ -149,13 +149,14 @@ impl Guard {
         let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
         let mut options = found.load_options(loaded.policy.attach);
         options.count_all_buffers |= self.in_force.options.count_all_buffers;
-        let state = self.keeping.state();
-        options.state = state.filter(|_| loaded.policy.needs_state());
+        options.state = self.keeping.state();
+        options.bans = self.in_force.options.bans;
         let mut generation = load(&mut loaded, &options)?;
         if how.trial.is_none() {
             let (old, guarded) = (&self.in_force.loaded, self.attachments.keys());
             lockout::check(old, guarded, &loaded, &found, &how.change)?;
         }
+        self.bans.carry_over(&generation).map_err(Failure::system)?;
         let begins_to_watch =
             options.state.is_none() || !self.attachments.values().all(Attachment::watches_egress);
         if begins_to_watch {

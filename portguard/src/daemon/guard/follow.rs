@@ -69,6 +69,7 @@ impl Guard {
         let mut options = found.load_options(present.loaded.policy.attach);
         options.count_all_buffers |= present.options.count_all_buffers;
         options.state.clone_from(&present.options.state);
+        options.bans = present.options.bans;
         if !present.loaded.policy.tells_interfaces_apart()
             || options.interfaces == present.options.interfaces
         {
@@ -166,6 +167,7 @@ impl Guard {
     fn load_anew(&mut self, options: LoadOptions) -> anyhow::Result<()> {
         let generation =
             load(&mut self.in_force.loaded, &options).map_err(|failure| failure.error)?;
+        self.bans.carry_over(&generation)?;
         let id = self.next_id();
         self.publish_anew(generation, options, id)
     }

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use portguard_policy::{AttachMode, InterfacePattern, OnStop, Policy};
+use portguard_policy::{AttachMode, InterfacePattern, OnStop, Policy, Prefix};
 use tracing::{error, info, warn};
 
-use crate::control::LastReload;
-use crate::dataplane::interfaces::Interface;
+use crate::control::{self, BanEntry, Change, LastReload};
+use crate::dataplane::interfaces::{self, Interface};
 use crate::dataplane::{Attachment, Generation, LoadOptions, Mode, Programs, State};
 use crate::exit::{Failure, Outcome};
 use crate::output;
@@ -21,6 +21,7 @@ use crate::policy_file::{self, Loaded};
 
 use self::trial::Trial;
 use super::accounts::Accounts;
+use super::bans::{self, Bans, Now};
 use super::found::{self, Attached, Found};
 use super::keeping::Keeping;
 use super::{Options, StateFolder, last_good, lockout, replies, tags};
@@ -49,6 +50,7 @@ pub(super) struct Guard {
     waiting: Vec<String>,
     accounts: Accounts,
     last_reload: Option<LastReload>,
+    pub(super) bans: Bans,
     /// Why the policy file is not what is in force.
     fallback: Option<String>,
     /// Why the policy in force will not be that of the next boot.
@@ -92,9 +94,13 @@ impl Guard {
         };
         let (accounts, last) = Accounts::adopt(state.as_ref());
         let mut load_options = found.load_options(loaded.policy.attach);
-        load_options.state = state.filter(|_| loaded.policy.needs_state());
+        load_options.state = state;
+        load_options.bans = options.max_bans;
         let mut generation = load(&mut loaded, &load_options)?;
         lockout::warn_at_start(&loaded, &found);
+        // Before anything is attached: no packet comes in between.
+        let bans = Bans::start(&generation, &options.state, options.max_bans, Now::read())
+            .map_err(Failure::system)?;
         replies::take_over(&mut generation, &loaded.policy);
         let mut guard = Self {
             path: options.policy.clone(),
@@ -116,6 +122,7 @@ impl Guard {
             waiting: found.matched.waiting.clone(),
             accounts,
             last_reload: None,
+            bans,
             fallback,
             unkept: None,
         };
@@ -185,6 +192,7 @@ impl Guard {
         {
             error!("{failure}");
         }
+        self.bans.stop();
         if self.in_force.loaded.policy.on_stop == OnStop::Keep {
             match self.keeping.trouble() {
                 None => info!("the filter stays at work (`on_stop: keep`)"),
@@ -200,6 +208,34 @@ impl Guard {
         if let Some(Err(error)) = state.map(|state| state.remove()) {
             warn!("cannot remove what is pinned: {error}");
         }
+    }
+
+    /// Bans sources; the policy in force may object.
+    pub(super) fn ban(
+        &mut self,
+        entries: &[BanEntry],
+        reason: Option<&str>,
+        change: &Change,
+    ) -> Outcome<control::Bans> {
+        let loaded = &self.in_force.loaded;
+        let more = bans::prefixes(entries)?;
+        let interfaces = interfaces::list()
+            .context("cannot list the interfaces")
+            .map_err(Failure::system)?;
+        let guarded = || self.attachments.keys().copied();
+        let check = |banned: &[Prefix]| {
+            lockout::check_bans(loaded, guarded(), [banned, &more], &interfaces, change)
+        };
+        // Those in force matter only where a session would be cut that one of them has cut already.
+        if let Err(refusal) = check(&[]) {
+            let banned = self.bans.prefixes();
+            if banned.is_empty() {
+                return Err(refusal);
+            }
+            check(&banned)?;
+        }
+        self.bans
+            .ban(entries, reason, change.force, &loaded.policy, Now::read())
     }
 
     /// Takes new attachments in, and says how they went.

@@ -59,18 +59,18 @@ pub(super) fn check<'i>(
 /// # Errors
 ///
 /// As [`check`].
-#[expect(dead_code, reason = "called by `ban`, which is not there yet")]
 pub(super) fn check_bans(
     in_force: &Loaded,
-    guarded: &BTreeSet<u32>,
+    guarded: impl IntoIterator<Item = u32>,
     [banned, more]: [&[Prefix]; 2],
     interfaces: &[Interface],
     change: &Change,
 ) -> Outcome {
+    let guarded: BTreeSet<u32> = guarded.into_iter().collect();
     let all = [banned, more].concat();
     let filter = |banned| Filter {
         loaded: in_force,
-        guarded,
+        guarded: &guarded,
         banned,
     };
     decide(Cause::Ban, filter(banned), filter(&all), interfaces, change)
