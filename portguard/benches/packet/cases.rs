@@ -6,8 +6,9 @@ use anyhow::{Context as _, bail, ensure};
 use portguard::dataplane::measure::Probe;
 
 use portguard::dataplane::{Counts, Generation, LoadOptions, StartedFlow};
+use portguard_common::abi::FOREVER;
 use portguard_common::draw::{Draw, Ports, destination_v4, source_v4};
-use portguard_policy::{Files, NoFiles, Transport};
+use portguard_policy::{BanTarget, Files, NoFiles, Prefix, Transport};
 
 use crate::policies;
 use crate::report::Row;
@@ -65,7 +66,12 @@ pub(crate) mod name {
     pub(crate) const LIMIT: &str = "limit-per-source";
     pub(crate) const REPLY: &str = "reply";
     pub(crate) const PAIRS: &str = "10000-pairs";
+    pub(crate) const BANNED: &str = "banned";
+    pub(crate) const BESIDE_BANS: &str = "beside-bans";
 }
+
+/// Sources that are banned, each by itself.
+const BANNED: u32 = 100_000;
 
 /// Any source of four thousand million, any ports.
 const ANY: Draw = Draw {
@@ -178,6 +184,8 @@ pub(crate) fn all() -> anyhow::Result<Vec<Case>> {
         case(name::LIMIT, limited, limit)?,
         reply(flood)?,
         case(name::PAIRS, pairs, &policies::pairs(10_000))?,
+        banned(name::BANNED, 0)?,
+        banned(name::BESIDE_BANS, BANNED)?,
     ];
     Ok(cases)
 }
@@ -371,13 +379,40 @@ fn reply(policy: &str) -> anyhow::Result<Case> {
     drawn(name::REPLY, draw, generation, table_bytes)
 }
 
+/// Packets of as many sources as are banned, where it is those from this number on that are.
+fn banned(name: &'static str, first: u32) -> anyhow::Result<Case> {
+    let draw = Draw {
+        sources: BANNED,
+        ..ANY
+    };
+    let policy = policies::rules("", ["ports: [22/tcp]".into()]);
+    let (generation, table_bytes) = generation_with(&policy, &mut NoFiles, BANNED)?;
+    let mut bans = generation.bans()?;
+    for number in first..first + BANNED {
+        let source = Prefix::new(Ipv4Addr::from(source_v4(number)).into(), 32);
+        let target = source.and_then(BanTarget::new).context("an address")?;
+        bans.ban(target, FOREVER, 0)?;
+    }
+    drawn(name, draw, generation, table_bytes)
+}
+
 fn generation(policy: &str, files: &mut impl Files) -> anyhow::Result<(Generation, usize)> {
+    generation_with(policy, files, 0)
+}
+
+/// With room for so many bans.
+fn generation_with(
+    policy: &str,
+    files: &mut impl Files,
+    bans: u32,
+) -> anyhow::Result<(Generation, usize)> {
     let checked = portguard_policy::check(policy, files)
         .map_err(|problems| anyhow::anyhow!("the policy is refused: {:?}", problems.first()))?;
     let tables = portguard_policy::compile(&checked.policy, &["lo", "eth0"])?;
     // Measured packets come from the loopback interface.
     let options = LoadOptions {
         interfaces: vec![(1, "lo".into()), (2, "eth0".into())],
+        bans,
         ..LoadOptions::default()
     };
     let generation = Generation::load(&tables, &options).context("cannot load the filter")?;

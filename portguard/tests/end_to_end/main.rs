@@ -14,6 +14,7 @@ mod egress;
 mod endurance;
 mod explain;
 mod features;
+mod feeds;
 mod interfaces;
 mod lifecycle;
 mod lockout;
