@@ -136,7 +136,7 @@ mod tests {
                     "interface": "eth0",
                     "check": "lro",
                     "severity": "warning",
-                    "text": ["word"; 20].join(" "),
+                    "text": (["word"; 20].join(" ")),
                     "command": "ethtool -K eth0 lro off"
                 },
             ]

@@ -406,7 +406,6 @@ fn timed(what: &str, run: impl FnOnce()) {
     let start = Instant::now();
     run();
     let time = start.elapsed();
-    println!("{what} {MANY}: {time:?}");
     // The goal is 2 s, on a machine that does nothing else.
     assert!(time < Duration::from_secs(20), "{what}: {time:?}");
 }

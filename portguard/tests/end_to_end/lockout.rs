@@ -176,6 +176,24 @@ fn r10_apply_is_guarded_but_a_trial_goes_on_and_comes_back() {
 }
 
 #[test]
+fn trust_without_which_a_ban_would_cut_is_not_taken_away() {
+    let bed = bed();
+    let sshd = sshd(&bed);
+    let mut session = admin(&bed, &sshd);
+    let trusts = format!("version: 1\ninterfaces: [srv0]\ntrusted: [{ADMIN}]\nrules: []\n");
+    let daemon = Daemon::start(binary(), &bed.server, &trusts).expect("a daemon");
+    let output = daemon
+        .client(&["ban", "198.51.100.0/24", "--force"])
+        .expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(session.goes_on(PATIENCE));
+    daemon.write_policy(&policy(HARMLESS)).expect("writes");
+    let output = daemon.reload().expect("runs");
+    refused(&daemon, &output, "dropped by the ban of 198.51.100.0/24");
+    assert!(session.goes_on(PATIENCE));
+}
+
+#[test]
 fn a_hangup_is_guarded_too_and_the_log_says_how_to_go_on() {
     let bed = bed();
     let sshd = sshd(&bed);

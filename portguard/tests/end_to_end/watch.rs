@@ -498,6 +498,43 @@ fn reloads_that_are_asked_for_at_once_each_get_their_result() {
 }
 
 #[test]
+fn a_change_during_a_trial_waits_for_its_end() {
+    let mut watched = Watched::start(&policy(&rule(1000)));
+    let apply = |watched: &Watched, port: u16, confirm: &[&str]| {
+        let file = watched.beside("new.yaml");
+        fs::write(&file, policy(&rule(port))).expect("writes");
+        let words = [&["apply", file.to_str().expect("text")], confirm].concat();
+        let output = watched.daemon.client(&words).expect("runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    apply(&watched, 1010, &["--confirm", "5s"]);
+    watched.applied(1010);
+    watched.write(&policy(&rule(1020)));
+    watched.stays();
+    assert_eq!(watched.refusals(), 0, "{}", watched.daemon.log());
+    // The trial ends: the policy before it is back, then the one that was saved meanwhile.
+    let begin = Instant::now();
+    while watched.seen(1020) != Seen::Silence {
+        assert!(begin.elapsed() < Duration::from_secs(8));
+    }
+    watched.generation = watched.generation();
+    watched.stays();
+    // What is applied becomes the policy file, which is no further change.
+    apply(&watched, 1030, &[]);
+    watched.applied(1030);
+    watched.stays();
+    apply(&watched, 1040, &["--confirm", "30s"]);
+    watched.applied(1040);
+    let output = watched.daemon.client(&["confirm"]).expect("runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let confirmed = watched.generation();
+    watched.generation = confirmed;
+    watched.stays();
+    assert_eq!(watched.seen(1040), Seen::Silence);
+    assert_eq!(watched.refusals(), 0, "{}", watched.daemon.log());
+}
+
+#[test]
 fn a_watch_that_is_turned_off_changes_nothing() {
     let bed = Bed::new().expect("a bed");
     // `Daemon::start` gives `--no-watch`.

@@ -154,7 +154,8 @@ impl Guard {
         let mut generation = load(&mut loaded, &options)?;
         if how.trial.is_none() {
             let (old, guarded) = (&self.in_force.loaded, self.attachments.keys());
-            lockout::check(old, guarded, &loaded, &found, &how.change)?;
+            let banned = self.bans.prefixes();
+            lockout::check(old, guarded, &loaded, &banned, &found, &how.change)?;
         }
         self.bans.carry_over(&generation).map_err(Failure::system)?;
         let begins_to_watch =

@@ -24,7 +24,8 @@ use self::text::Cause;
 use super::found::Found;
 
 /// Refuses a policy that would cut an open SSH session which the one in force lets live, unless the change is forced.
-/// Both have been compiled for the interfaces that they guard; `guarded` are those of the one in force, by index.
+/// Both have been compiled for the interfaces that they guard; `guarded` are those of the one in force, by index. `banned`
+/// counts where the next one does not trust any more whom the one in force does.
 ///
 /// # Errors
 ///
@@ -33,6 +34,7 @@ pub(super) fn check<'i>(
     in_force: &Loaded,
     guarded: impl IntoIterator<Item = &'i u32>,
     next: &Loaded,
+    banned: &[Prefix],
     found: &Found,
     change: &Change,
 ) -> Outcome {
@@ -44,12 +46,12 @@ pub(super) fn check<'i>(
     let in_force = Filter {
         loaded: in_force,
         guarded: &guarded,
-        banned: &[],
+        banned,
     };
     let next = Filter {
         loaded: next,
         guarded: &guarded_next,
-        banned: &[],
+        banned,
     };
     decide(Cause::Policy, in_force, next, &found.interfaces, change)
 }

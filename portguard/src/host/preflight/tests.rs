@@ -226,6 +226,7 @@ fn device() -> Device {
     Device {
         link: Link {
             interface: interfaces::Interface {
+                vlan: None,
                 index: 2,
                 name: "eth0".into(),
                 mtu: 1500,
