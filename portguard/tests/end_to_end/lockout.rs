@@ -258,7 +258,7 @@ fn ones_own_session_is_told_from_others() {
 }
 
 #[test]
-fn the_three_capabilities_suffice_to_find_the_port() {
+fn the_port_is_found_however_sshd_was_told() {
     let bed = bed();
     // On the command line, in a file that the configuration includes, and of IPv6.
     let folder = tempfile::tempdir().expect("a folder");
@@ -271,18 +271,27 @@ fn the_three_capabilities_suffice_to_find_the_port() {
     ] {
         let sshd = Server::start(&bed.server, lines, arguments, PORT);
         let mut session = sshd.session(&bed.client, from, to, PORT);
-        let mut command = bed.server.command("setpriv");
-        command
-            .args(["--bounding-set", "-all,+bpf,+net_admin,+perfmon"])
-            .args(["--inh-caps", "-all", "--no-new-privs"])
-            .arg(binary())
-            .arg("run");
-        let daemon = Daemon::spawn(binary(), command, &policy(HARMLESS)).expect("a daemon");
+        let daemon = Daemon::start(binary(), &bed.server, &policy(HARMLESS)).expect("a daemon");
         let [(no_ssh, reason), ..] = that_cut();
         daemon.write_policy(&no_ssh).expect("writes");
         refused(&daemon, &daemon.reload().expect("runs"), reason);
         assert!(session.goes_on(PATIENCE), "{lines}");
     }
+}
+
+#[test]
+fn who_may_look_sees_where_sshd_really_listens() {
+    let bed = bed();
+    let sshd = sshd(&bed);
+    let mut session = admin(&bed, &sshd);
+    sshd.configure_for_the_next_start("Port 22");
+    let mut command = bed.server.command(binary());
+    command.arg("run");
+    let daemon = Daemon::spawn(binary(), command, &policy(HARMLESS)).expect("a daemon");
+    let [(no_ssh, reason), ..] = that_cut();
+    daemon.write_policy(&no_ssh).expect("writes");
+    refused(&daemon, &daemon.reload().expect("runs"), reason);
+    assert!(session.goes_on(PATIENCE));
 }
 
 #[test]
