@@ -103,16 +103,15 @@ impl Daemon {
             command.pre_exec(own_bpf_file_system);
         }
         let child = spawn_at(command, folder.path())?;
-        let mounts = File::open(format!("/proc/{}/ns/mnt", child.id()))?;
         let mut daemon = Self {
             binary: binary.into(),
             child,
             folder,
             notifications,
-            mounts,
+            // Its own, once it is there.
+            mounts: File::open("/proc/self/ns/mnt")?,
         };
         daemon.wait_for_notification("READY=1")?;
-        // While it started it may have had another one.
         daemon.mounts = File::open(format!("/proc/{}/ns/mnt", daemon.pid()))?;
         Ok(daemon)
     }
@@ -203,8 +202,10 @@ impl Daemon {
             Ok(length) => Ok(Some(
                 String::from_utf8_lossy(&buffer[..length]).into_owned(),
             )),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => match error.kind() {
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted => Ok(None),
+                _ => Err(error),
+            },
         }
     }
 

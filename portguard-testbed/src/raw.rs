@@ -5,7 +5,7 @@ use std::io;
 use std::mem::{size_of, size_of_val};
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep};
@@ -339,7 +339,7 @@ const ROOMY_BUFFER_BYTES: libc::c_int = 64 * 1024 * 1024;
 /// When the port is taken, or the buffer is refused.
 pub fn roomy_udp_socket(host: &Namespace, port: u16) -> anyhow::Result<UdpSocket> {
     host.enter(|| -> io::Result<UdpSocket> {
-        let socket = UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, port))?;
+        let socket = bind_patiently((std::net::Ipv4Addr::UNSPECIFIED, port).into())?;
         set_option(
             &socket,
             libc::SOL_SOCKET,
@@ -349,6 +349,19 @@ pub fn roomy_udp_socket(host: &Namespace, port: u16) -> anyhow::Result<UdpSocket
         Ok(socket)
     })?
     .with_context(|| format!("cannot open UDP port {port}"))
+}
+
+/// A socket that was closed is open for a moment still in processes that other tests are about to start.
+fn bind_patiently(address: std::net::SocketAddr) -> io::Result<UdpSocket> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        match UdpSocket::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -449,7 +449,6 @@ fn end(entry: &BanEntry, now: Now) -> BanEnd {
     })
 }
 
-/// What a request names.
 /// What a request asks to be banned.
 ///
 /// # Errors
@@ -460,6 +459,7 @@ pub(super) fn prefixes(entries: &[BanEntry]) -> Outcome<Vec<Prefix>> {
     targets.map(|target| Ok(target?.prefix())).collect()
 }
 
+/// What a request names.
 fn target(text: &str) -> Outcome<BanTarget> {
     text.parse()
         .map_err(|error: portguard_policy::BanTargetError| Failure::refused(error))
