@@ -11,6 +11,7 @@ use portguard_common::abi::{
     Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, Row, SETTINGS, Setting,
     Stage, TRIES, Trie, counter, exception, field, service, source_port,
 };
+use portguard_common::ban::Address;
 use portguard_common::classify::{Judgement, Source, Tables, Verdict, judge};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::flow::Candidate;
@@ -36,6 +37,8 @@ struct Fake {
     asked: Asked,
     has_fragment_token: bool,
     is_reply: bool,
+    /// The source that is banned.
+    banned: Option<Address>,
     /// The limits that were asked, and for whom.
     limits: RefCell<Vec<(u32, Source)>>,
     looked_up: RefCell<u32>,
@@ -62,6 +65,7 @@ impl Default for Fake {
             },
             has_fragment_token: true,
             is_reply: false,
+            banned: None,
             limits: RefCell::default(),
             looked_up: RefCell::default(),
         }
@@ -134,6 +138,14 @@ impl Tables for Fake {
 
     fn take_fragment_token(&self) -> bool {
         self.has_fragment_token
+    }
+
+    fn has_bans(&self, v6: bool) -> bool {
+        self.banned.is_some_and(|banned| banned.v6 == v6)
+    }
+
+    fn is_banned(&self, source: Address) -> bool {
+        self.banned == Some(source)
     }
 
     fn is_reply(&self, _packet: &Candidate) -> bool {
@@ -254,6 +266,56 @@ fn a_reply_passes_whatever_would_drop_it() {
         let judgement = reply.judge(&fragment());
         assert_ne!(judgement.counter, Builtin::Reply as u32);
         assert_eq!(*reply.looked_up.borrow(), u32::from(is_dropped));
+    }
+}
+
+#[test]
+fn a_banned_source_is_dropped_unless_it_is_trusted_and_asks_no_limit() {
+    let source = |frame: &[u8]| {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&frame[26..30]);
+        u64::from(u32::from_be_bytes(bytes)) << 32
+    };
+    for action in [
+        Action::Pass,
+        Action::Drop,
+        Action::Reject,
+        Action::Limit,
+        Action::Undecided,
+        Action::Trusted,
+    ] {
+        let banned = |high, low, v6| Fake {
+            banned: Some(Address { v6, high, low }),
+            is_reply: true,
+            ..of_cell(Cell {
+                action: action as u8,
+                shadow: 7,
+                limits: 1,
+                ..Cell::default()
+            })
+            .set(Setting::Limits, 1)
+            .set(Setting::Replies, 1)
+        };
+        let fake = banned(source(&attempt()), 0, false);
+        let judgement = fake.judge(&attempt());
+        if action == Action::Trusted {
+            assert_eq!(judgement.counter, Builtin::Trusted as u32);
+            assert_eq!(judgement.verdict, Verdict::Pass);
+        } else {
+            assert_eq!(judgement.counter, Builtin::Banned as u32, "{action:?}");
+            assert_eq!(judgement.verdict, Verdict::Drop, "{action:?}");
+            assert_eq!(judgement.shadow, counter::NONE, "{action:?}");
+            assert_eq!(judgement.drop, 22, "{action:?}");
+            assert!(fake.limits.borrow().is_empty(), "{action:?}");
+            assert_eq!(*fake.looked_up.borrow(), 0, "{action:?}");
+        }
+        // Neither a neighbour nor the same bits of the other family.
+        for other in [
+            banned(source(&attempt()) + (1 << 32), 0, false),
+            banned(source(&attempt()), 0, true),
+        ] {
+            assert_ne!(other.judge(&attempt()).counter, Builtin::Banned as u32);
+        }
     }
 }
 

@@ -46,7 +46,7 @@ fn a_host_over_time_agrees_with_the_model() {
     let mut compared = Compared::default();
     for seed in 0..SEQUENCES {
         let mut sequence = generate::sequence(ARRIVALS, &mut Random::new(seed));
-        // The classifier knows no bans.
+        // Bans are compared where the kernel is: `portguard/tests/differential`.
         let is_ban = |step: &Step| matches!(step, Step::Ban { .. } | Step::Unban { .. });
         sequence.steps.retain(|step| !is_ban(step));
         let model = sequence.model();

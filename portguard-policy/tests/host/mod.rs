@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use portguard_common::abi::{Bucket, Limit, Setting, counter};
 use portguard_common::answer::answer;
+use portguard_common::ban::Address;
 use portguard_common::bucket;
 use portguard_common::classify::{Source, Verdict};
 use portguard_common::flow::{Candidate, Flows as _, is_reply};
@@ -155,6 +156,11 @@ impl State for Memory<'_> {
         );
         self.host
             .take(BucketOf::Fragments, interval_ns, tolerance_ns)
+    }
+
+    // Bans are compared where the kernel is: `portguard/tests/differential`.
+    fn is_banned(&self, _source: Address) -> bool {
+        false
     }
 
     fn is_reply(&self, frame: &[u8], packet: &Candidate) -> bool {

@@ -1,6 +1,7 @@
 //! Tables as what leaves through one interface sees them.
 
 use portguard_common::abi::{Cell, Row, Setting, Stage, Trie, counter};
+use portguard_common::ban::Address;
 use portguard_common::classify::{self, Source};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
@@ -89,6 +90,14 @@ impl classify::Tables for View<'_> {
 
     fn take_fragment_token(&self) -> bool {
         true
+    }
+
+    fn has_bans(&self, _v6: bool) -> bool {
+        false
+    }
+
+    fn is_banned(&self, _source: Address) -> bool {
+        false
     }
 
     fn is_reply(&self, _packet: &Candidate) -> bool {

@@ -285,7 +285,6 @@ fn lengths_error(source: MapError) -> LoadError {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
     use super::*;
 
