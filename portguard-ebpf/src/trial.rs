@@ -3,7 +3,6 @@
 //!
 //! They are attached during a trial alone, and cost nothing otherwise.
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
@@ -60,7 +59,7 @@ fn arrives(ctx: &XdpContext) -> u32 {
         // SAFETY: the context is the kernel's own.
         let ifindex = unsafe { (*ctx.ctx).ingress_ifindex };
         // SAFETY: the value is not used.
-        if unsafe { GUARDED_BEFORE.get(&ifindex) }.is_none() {
+        if unsafe { GUARDED_BEFORE.get(ifindex) }.is_none() {
             return XDP_PASS;
         }
     }
