@@ -136,51 +136,6 @@ fn listener(listening: &[Socket], local: SocketAddr) -> Option<SocketAddr> {
 }
 
 #[cfg(test)]
-mod measure_tmp {
-    #[test]
-    fn measure() {
-        for n in [0usize, 2_000, 8_000] {
-            let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let a = l.local_addr().unwrap();
-            let mut keep = Vec::new();
-            for _ in 0..n {
-                keep.push(std::net::TcpStream::connect(a).unwrap());
-                keep.push(l.accept().unwrap().0);
-            }
-            let t = |name: &str, f: &dyn Fn() -> usize| {
-                let mut best = u128::MAX;
-                let mut r = 0;
-                for _ in 0..40 {
-                    let b = std::time::Instant::now();
-                    r = f();
-                    best = best.min(b.elapsed().as_micros());
-                }
-                eprintln!("{} sockets: {name} {best} us ({r})", keep.len());
-            };
-            t("listening", &|| super::sockets::listening().unwrap().len());
-            t("established at 22", &|| {
-                super::sockets::established(&[22].into()).unwrap().len()
-            });
-            t("servers", &|| super::servers::list().len());
-            let c = super::Connection {
-                peer: a,
-                local: ([127, 0, 0, 1], 22).into(),
-            };
-            t("whole", &|| super::find(Some(c)).unwrap().len());
-            t("route", &|| {
-                crate::dataplane::interfaces::towards(
-                    [127, 0, 0, 1].into(),
-                    [127, 0, 0, 1].into(),
-                    None,
-                )
-                .unwrap()
-                .unwrap() as usize
-            });
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::sockets::State;
     use super::*;
