@@ -37,7 +37,8 @@ struct Fake {
     asked: Asked,
     has_fragment_token: bool,
     is_reply: bool,
-    /// The source that is banned.
+    /// By family.
+    has_bans: [bool; 2],
     banned: Option<Address>,
     /// The limits that were asked, and for whom.
     limits: RefCell<Vec<(u32, Source)>>,
@@ -65,6 +66,7 @@ impl Default for Fake {
             },
             has_fragment_token: true,
             is_reply: false,
+            has_bans: [false; 2],
             banned: None,
             limits: RefCell::default(),
             looked_up: RefCell::default(),
@@ -131,6 +133,14 @@ impl Tables for Fake {
         of(&self.cells, cell)
     }
 
+    fn has_bans(&self, v6: bool) -> bool {
+        self.has_bans[usize::from(v6)]
+    }
+
+    fn is_banned(&self, source: Address) -> bool {
+        self.banned == Some(source)
+    }
+
     fn ask_limits(&self, first: u32, source: Source) -> Asked {
         self.limits.borrow_mut().push((first, source));
         self.asked
@@ -138,14 +148,6 @@ impl Tables for Fake {
 
     fn take_fragment_token(&self) -> bool {
         self.has_fragment_token
-    }
-
-    fn has_bans(&self, v6: bool) -> bool {
-        self.banned.is_some_and(|banned| banned.v6 == v6)
-    }
-
-    fn is_banned(&self, source: Address) -> bool {
-        self.banned == Some(source)
     }
 
     fn is_reply(&self, _packet: &Candidate) -> bool {
@@ -270,56 +272,6 @@ fn a_reply_passes_whatever_would_drop_it() {
 }
 
 #[test]
-fn a_banned_source_is_dropped_unless_it_is_trusted_and_asks_no_limit() {
-    let source = |frame: &[u8]| {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&frame[26..30]);
-        u64::from(u32::from_be_bytes(bytes)) << 32
-    };
-    for action in [
-        Action::Pass,
-        Action::Drop,
-        Action::Reject,
-        Action::Limit,
-        Action::Undecided,
-        Action::Trusted,
-    ] {
-        let banned = |high, low, v6| Fake {
-            banned: Some(Address { v6, high, low }),
-            is_reply: true,
-            ..of_cell(Cell {
-                action: action as u8,
-                shadow: 7,
-                limits: 1,
-                ..Cell::default()
-            })
-            .set(Setting::Limits, 1)
-            .set(Setting::Replies, 1)
-        };
-        let fake = banned(source(&attempt()), 0, false);
-        let judgement = fake.judge(&attempt());
-        if action == Action::Trusted {
-            assert_eq!(judgement.counter, Builtin::Trusted as u32);
-            assert_eq!(judgement.verdict, Verdict::Pass);
-        } else {
-            assert_eq!(judgement.counter, Builtin::Banned as u32, "{action:?}");
-            assert_eq!(judgement.verdict, Verdict::Drop, "{action:?}");
-            assert_eq!(judgement.shadow, counter::NONE, "{action:?}");
-            assert_eq!(judgement.drop, 22, "{action:?}");
-            assert!(fake.limits.borrow().is_empty(), "{action:?}");
-            assert_eq!(*fake.looked_up.borrow(), 0, "{action:?}");
-        }
-        // Neither a neighbour nor the same bits of the other family.
-        for other in [
-            banned(source(&attempt()) + (1 << 32), 0, false),
-            banned(source(&attempt()), 0, true),
-        ] {
-            assert_ne!(other.judge(&attempt()).counter, Builtin::Banned as u32);
-        }
-    }
-}
-
-#[test]
 fn what_only_counts_is_named_where_something_else_decides() {
     let shadowed = |action: Action| {
         of_cell(Cell {
@@ -437,6 +389,77 @@ fn beyond_a_limit() {
         (judgement.shadow, judgement.beyond),
         (counter::CELL + 7, 0b101)
     );
+}
+
+#[test]
+fn who_is_banned_is_dropped_before_anything_but_trust() {
+    let v4 = Address {
+        v6: false,
+        high: 0xc633_6409_0000_0000,
+        low: 0,
+    };
+    let v6 = Address {
+        v6: true,
+        high: 0x2001_0db8_0000_0001,
+        low: 9,
+    };
+    let banning = |address: Address, fake: Fake| Fake {
+        has_bans: [true; 2],
+        banned: Some(address),
+        is_reply: true,
+        ..fake.set(Setting::Replies, 1).set(Setting::Essential, 1)
+    };
+    for (address, frame) in [
+        (v4, attempt()),
+        (v6, frames::ipv6(tcp(40_000, 22))),
+        (v4, fragment()),
+        (v4, frames::ipv4(frames::icmp(3, 0))),
+    ] {
+        for action in [
+            Action::Pass,
+            Action::Drop,
+            Action::Reject,
+            Action::Limit,
+            Action::Undecided,
+        ] {
+            let fake = banning(address, limited(action));
+            let judgement = fake.judge(&frame);
+            assert_eq!(judgement.verdict, Verdict::Drop, "{action:?}");
+            assert_eq!(judgement.counter, Builtin::Banned as u32);
+            assert_eq!((judgement.shadow, judgement.beyond), (counter::NONE, 0));
+            assert_ne!(judgement.drop, counter::NONE);
+            assert!(
+                fake.limits.borrow().is_empty(),
+                "a banned packet takes no token"
+            );
+            assert_eq!(*fake.looked_up.borrow(), 0, "and is no reply");
+        }
+        let trusted = banning(address, with_action(Action::Trusted)).judge(&frame);
+        assert_eq!(trusted.counter, Builtin::Trusted as u32);
+        assert_eq!(trusted.verdict, Verdict::Pass);
+    }
+    assert_eq!(
+        banning(v4, with_action(Action::Pass))
+            .judge(&attempt())
+            .drop,
+        22
+    );
+    // Others pass, and each family has bans of its own.
+    let other = banning(v6, with_action(Action::Pass)).judge(&attempt());
+    assert_eq!(other.verdict, Verdict::Pass);
+    for (has_bans, dropped) in [([true, false], true), ([false, true], false)] {
+        let fake = Fake {
+            has_bans,
+            ..banning(v4, with_action(Action::Pass))
+        };
+        assert_eq!(fake.judge(&attempt()).verdict == Verdict::Drop, dropped);
+        let fake = Fake {
+            has_bans,
+            ..banning(v6, with_action(Action::Pass))
+        };
+        let judgement = fake.judge(&frames::ipv6(tcp(40_000, 22)));
+        assert_eq!(judgement.verdict == Verdict::Drop, !dropped);
+    }
 }
 
 #[test]

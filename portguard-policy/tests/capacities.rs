@@ -102,6 +102,12 @@ fn as_many_overlaps_of_rules_that_count_as_are_allowed() {
             allowed: limits::SHADOWS
         }
     );
+    // Nothing is made beyond the first row that is too much.
+    let needed = 2828 * 2829 / 2;
+    assert!(matches!(
+        refusal(&with_all(&triangle("tcp", 3000).collect::<Vec<_>>())),
+        CompileError::Shadows { needed: found, .. } if found == needed
+    ));
 }
 
 #[test]

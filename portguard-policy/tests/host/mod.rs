@@ -1,6 +1,7 @@
 //! A host without a kernel: what outlives a packet is in plain maps, what arrives and leaves is judged by the same source
 //! that the kernel runs.
 
+mod bans;
 mod flows;
 mod view;
 
@@ -9,13 +10,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use portguard_common::abi::{Bucket, Limit, Setting, counter};
 use portguard_common::answer::answer;
-use portguard_common::ban::Address;
+use portguard_common::ban::{Address, is_banned};
 use portguard_common::bucket;
 use portguard_common::classify::{Source, Verdict};
 use portguard_common::flow::{Candidate, Flows as _, is_reply};
 use portguard_common::packet::parse;
-use portguard_policy::{ClosedPorts, Evaluator, Policy, State, Tables};
+use portguard_policy::{BanTarget, ClosedPorts, Evaluator, Policy, State, Tables};
 
+use self::bans::BanTable;
 use self::flows::FlowTables;
 use crate::generated::outcome_name;
 
@@ -37,6 +39,7 @@ pub(crate) struct Fate {
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     flows: FlowTables,
+    bans: BanTable,
     buckets: RefCell<HashMap<BucketOf, Bucket>>,
     /// Dropped packets by protocol and destination port.
     pub(crate) drops: RefCell<BTreeMap<(u8, Option<u16>), u64>>,
@@ -54,6 +57,17 @@ impl Host {
     /// So much time after the first moment.
     pub(crate) fn set_time(&self, now_ns: u64) {
         self.flows.now_ns.set(START_NS + now_ns);
+        self.bans.now_ns.set(START_NS + now_ns);
+    }
+
+    /// A source is banned for so long, or for good.
+    pub(crate) fn ban(&mut self, source: BanTarget, nanoseconds: Option<u64>) {
+        self.bans.add(source, nanoseconds);
+    }
+
+    /// A ban is taken back.
+    pub(crate) fn unban(&mut self, source: BanTarget) {
+        self.bans.remove(source);
     }
 
     /// A frame arrives while a policy is in force.
@@ -158,9 +172,8 @@ impl State for Memory<'_> {
             .take(BucketOf::Fragments, interval_ns, tolerance_ns)
     }
 
-    // Bans are compared where the kernel is: `portguard/tests/differential`.
-    fn is_banned(&self, _source: Address) -> bool {
-        false
+    fn is_banned(&self, source: Address) -> bool {
+        is_banned(&self.host.bans, source)
     }
 
     fn is_reply(&self, frame: &[u8], packet: &Candidate) -> bool {

@@ -81,6 +81,14 @@ impl classify::Tables for View<'_> {
         self.tables.meaning.cells[usize::from(cell)]
     }
 
+    fn has_bans(&self, _v6: bool) -> bool {
+        false
+    }
+
+    fn is_banned(&self, _source: Address) -> bool {
+        false
+    }
+
     fn ask_limits(&self, _first: u32, _source: Source) -> Asked {
         Asked {
             over: counter::NONE,
@@ -90,14 +98,6 @@ impl classify::Tables for View<'_> {
 
     fn take_fragment_token(&self) -> bool {
         true
-    }
-
-    fn has_bans(&self, _v6: bool) -> bool {
-        false
-    }
-
-    fn is_banned(&self, _source: Address) -> bool {
-        false
     }
 
     fn is_reply(&self, _packet: &Candidate) -> bool {
