@@ -1,15 +1,11 @@
-//! Judgements over facts written by hand.
-
-use std::path::PathBuf;
+//! Findings about an interface.
 
 use portguard_policy::AttachMode;
 
-use super::facts::{
-    Capabilities, Cpus, Device, Host, Interface, Neighbour, Owner, PeerEnd, Pins, Program, Setting,
-    Wanted,
-};
-use super::finding::{Check, Finding, Severity};
-use super::{judge_host, judge_interface};
+use super::super::facts::{Device, Interface, Neighbour, Owner, PeerEnd, Program, Wanted};
+use super::super::finding::{Check, Finding, Severity};
+use super::super::judge_interface;
+use super::{only, verdict};
 use crate::dataplane::Channels;
 use crate::dataplane::features::{DeviceFeatures, Offload, TagOffload};
 use crate::dataplane::foreign::Holder;
@@ -17,198 +13,6 @@ use crate::dataplane::interfaces::{self, ForeignMode, Link, Peer};
 use crate::dataplane::xdp_features::XdpFeatures;
 
 use Severity::{Note, Ok, Problem, Warning};
-
-/// A host on which nothing is to be said.
-fn host() -> Host {
-    Host {
-        kernel: Some((6, 18)),
-        has_bpf: true,
-        has_btf: true,
-        jit: Setting::Is(1),
-        jit_harden: Setting::Is(0),
-        unprivileged_bpf_disabled: Setting::Is(2),
-        pins_path: PathBuf::from("/sys/fs/bpf/portguard"),
-        pins: Pins::Bpf {
-            writable: true,
-            read_only: false,
-        },
-        capabilities: Capabilities {
-            missing: Vec::new(),
-            is_root: true,
-            sys_admin: true,
-            sys_resource: true,
-        },
-        locked_memory: Some(65_536),
-        cpus: Some(Cpus {
-            possible: 4,
-            online: 4,
-        }),
-    }
-}
-
-/// The finding of a check about a host that differs in this.
-fn about_host(check: Check, change: impl FnOnce(&mut Host)) -> Finding {
-    let mut facts = host();
-    change(&mut facts);
-    only(judge_host::judge(&facts), check)
-}
-
-/// The one finding of a check.
-fn only(findings: Vec<Finding>, check: Check) -> Finding {
-    let mut of_check: Vec<Finding> = findings
-        .into_iter()
-        .filter(|finding| finding.check == check)
-        .collect();
-    assert_eq!(of_check.len(), 1, "{of_check:?}");
-    of_check.remove(0)
-}
-
-fn verdict(finding: &Finding) -> (Severity, Option<&str>) {
-    (finding.severity, finding.command.as_deref())
-}
-
-#[test]
-fn a_host_as_it_should_be_has_nothing_but_ok() {
-    for finding in judge_host::judge(&host()) {
-        assert_eq!(verdict(&finding), (Ok, None), "{finding:?}");
-    }
-}
-
-#[test]
-fn the_kernel_is_held_against_what_each_version_brought() {
-    for (version, severity, word) in [
-        (Some((5, 10)), Problem, "5.12"),
-        (Some((5, 12)), Note, "5.18"),
-        (Some((5, 17)), Note, "5.18"),
-        (Some((5, 18)), Note, "6.6"),
-        (Some((6, 5)), Note, "6.6"),
-        (Some((6, 6)), Ok, "6.6"),
-        (Some((7, 0)), Ok, "7.0"),
-        (None, Warning, "5.12"),
-    ] {
-        let finding = about_host(Check::Kernel, |host| host.kernel = version);
-        assert_eq!(finding.severity, severity, "{version:?}");
-        assert!(finding.text.contains(word), "{finding:?}");
-    }
-}
-
-#[test]
-fn a_kernel_without_bpf_is_a_problem_and_without_btf_none() {
-    let finding = about_host(Check::BpfSyscall, |host| host.has_bpf = false);
-    assert_eq!(finding.severity, Problem);
-    let finding = about_host(Check::Btf, |host| host.has_btf = false);
-    assert_eq!(finding.severity, Ok);
-}
-
-#[test]
-fn settings_of_the_kernel_come_with_the_command_that_changes_them() {
-    let jit = |setting| about_host(Check::Jit, |host| host.jit = setting);
-    assert_eq!(
-        verdict(&jit(Setting::Is(0))),
-        (Warning, Some("sysctl -w net.core.bpf_jit_enable=1"))
-    );
-    assert_eq!(verdict(&jit(Setting::Absent)), (Note, None));
-    assert_eq!(jit(Setting::Hidden).severity, Note);
-
-    let harden = |setting| about_host(Check::JitHarden, |host| host.jit_harden = setting);
-    assert_eq!(verdict(&harden(Setting::Is(1))), (Ok, None));
-    assert_eq!(
-        verdict(&harden(Setting::Is(2))),
-        (Note, Some("sysctl -w net.core.bpf_jit_harden=1"))
-    );
-
-    let everybody = about_host(Check::UnprivilegedBpf, |host| {
-        host.unprivileged_bpf_disabled = Setting::Is(0);
-    });
-    assert_eq!(
-        verdict(&everybody),
-        (Note, Some("sysctl -w kernel.unprivileged_bpf_disabled=2"))
-    );
-}
-
-#[test]
-fn things_must_be_pinned_in_a_bpf_file_system_that_can_be_written_to() {
-    let pins = |pins: Pins, change: fn(&mut Host)| {
-        about_host(Check::Pins, |host| {
-            host.pins = pins;
-            change(host);
-        })
-    };
-    let bpf = |writable, read_only| Pins::Bpf {
-        writable,
-        read_only,
-    };
-    let read_only = pins(bpf(false, true), |_| {});
-    assert_eq!(read_only.severity, Warning);
-    assert!(
-        read_only.text.contains("ReadWritePaths=/sys/fs/bpf"),
-        "{read_only:?}"
-    );
-    assert_eq!(pins(bpf(false, false), |_| {}).severity, Warning);
-    let user: fn(&mut Host) = |host| host.capabilities.is_root = false;
-    assert_eq!(pins(bpf(false, false), user).severity, Note);
-    assert_eq!(pins(Pins::Hidden, user).severity, Note);
-
-    // Where it may, the daemon mounts it itself.
-    let mount = Some("mount -t bpf bpf /sys/fs/bpf");
-    assert_eq!(verdict(&pins(Pins::NotBpf, |_| {})), (Note, mount));
-    let no_mount: fn(&mut Host) = |host| host.capabilities.sys_admin = false;
-    assert_eq!(verdict(&pins(Pins::NotBpf, no_mount)), (Warning, mount));
-    let elsewhere: fn(&mut Host) = |host| host.pins_path = "/run/pins".into();
-    assert_eq!(
-        verdict(&pins(Pins::NotBpf, elsewhere)),
-        (Warning, Some("mount -t bpf bpf /run/pins"))
-    );
-}
-
-#[test]
-fn root_without_its_power_is_a_problem_and_another_user_is_told() {
-    let lacking = |is_root| {
-        about_host(Check::Capabilities, |host| {
-            host.capabilities.missing = vec!["CAP_BPF", "CAP_PERFMON"];
-            host.capabilities.is_root = is_root;
-        })
-    };
-    for (is_root, severity) in [(true, Problem), (false, Note)] {
-        let finding = lacking(is_root);
-        assert_eq!(finding.severity, severity);
-        assert!(
-            finding.text.contains("lacks CAP_BPF, CAP_PERFMON"),
-            "{finding:?}"
-        );
-    }
-}
-
-#[test]
-fn l09_a_limit_of_locked_memory_matters_only_where_the_kernel_asks_for_it() {
-    let limit = |kernel, bytes, bound: bool| {
-        about_host(Check::LockedMemory, |host| {
-            host.kernel = kernel;
-            host.locked_memory = bytes;
-            host.capabilities.sys_resource = !bound;
-        })
-    };
-    let small = Some(65_536);
-    assert_eq!(limit(Some((5, 11)), small, true).severity, Ok);
-    assert_eq!(limit(Some((5, 10)), None, true).severity, Ok);
-    assert_eq!(limit(Some((5, 10)), small, false).severity, Ok);
-    assert_eq!(
-        verdict(&limit(Some((5, 10)), small, true)),
-        (Problem, Some("ulimit -l unlimited"))
-    );
-}
-
-#[test]
-fn l08_possible_cpus_that_are_not_online_are_noted() {
-    let finding = about_host(Check::Cpus, |host| {
-        host.cpus = Some(Cpus {
-            possible: 128,
-            online: 4,
-        });
-    });
-    assert_eq!(finding.severity, Note);
-    assert!(finding.text.contains("128"), "{finding:?}");
-}
 
 const NO_TAGS: TagOffload = TagOffload {
     customer: Offload {
@@ -222,7 +26,7 @@ const NO_TAGS: TagOffload = TagOffload {
 };
 
 /// An interface on which nothing is to be said.
-fn device() -> Device {
+pub(super) fn device() -> Device {
     Device {
         link: Link {
             interface: interfaces::Interface {
@@ -270,7 +74,7 @@ fn wanted(attach: AttachMode) -> Wanted {
     }
 }
 
-fn findings(device: Device, wanted: Wanted) -> Vec<Finding> {
+pub(super) fn findings(device: Device, wanted: Wanted) -> Vec<Finding> {
     let interface = Interface::Present(Box::new(device));
     judge_interface::judge("eth0", &interface, wanted, Some((6, 18)), Some(4))
 }
@@ -491,7 +295,7 @@ fn tags_that_are_taken_out_matter_to_rules_by_vlan_and_to_answers() {
     }
 }
 
-fn neighbour(name: &str, kind: &str, guarded: bool) -> Neighbour {
+pub(super) fn neighbour(name: &str, kind: &str, guarded: bool) -> Neighbour {
     Neighbour {
         name: name.into(),
         kind: Some(kind.into()),
@@ -571,27 +375,4 @@ fn an_answer_reaches_the_other_end_of_a_veth_only_with_a_program_there() {
     assert_eq!(found(PeerEnd::Elsewhere, true, auto), Some(Note));
     assert_eq!(found(here(false), false, auto), None);
     assert_eq!(found(here(false), true, AttachMode::Generic), None);
-}
-
-/// Every check has its row in the documentation, by the name that JSON gives it.
-#[test]
-fn the_documentation_names_every_check() {
-    let documentation = include_str!("../../../../docs/doctor.md");
-    let mut facts = device();
-    facts.link.virtual_kind = Some("veth".into());
-    facts.peer = Some(PeerEnd::Elsewhere);
-    facts.lower = Some(neighbour("eth9", "", false));
-    let rejects = Wanted {
-        rejects: true,
-        ..Wanted::default()
-    };
-    let mut all = judge_host::judge(&host());
-    all.extend(findings(facts, rejects));
-    all.push(Finding::policy_valid(&PathBuf::from("policy.yaml")));
-    assert!(all.len() > 20, "{}", all.len());
-    for finding in all {
-        let name = serde_json::to_value(finding.check).unwrap();
-        let row = format!("| `{}` |", name.as_str().unwrap());
-        assert!(documentation.contains(&row), "{row}");
-    }
 }
