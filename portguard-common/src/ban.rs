@@ -4,6 +4,7 @@
 //! prefixes would tell the longest one alone, and one that is over would hide a shorter one that is not.
 
 use crate::abi::{BanEnd, BanKey, BanLengths, FOREVER};
+use crate::packet::Frame;
 
 /// The table of bans.
 pub trait Bans {
@@ -43,6 +44,21 @@ impl Address {
             v6: self.v6 as u32,
         }
     }
+}
+
+/// The source of a packet, by where its IP header begins; `None` where the frame ends before.
+#[inline(always)]
+#[must_use]
+pub fn source<F: Frame>(frame: &F, network_offset: u32, v6: bool) -> Option<Address> {
+    let (high, low) = if v6 {
+        let high = frame.load::<8>(network_offset + 8)?;
+        let low = frame.load::<8>(network_offset + 16)?;
+        (u64::from_be_bytes(high), u64::from_be_bytes(low))
+    } else {
+        let address = frame.load::<4>(network_offset + 12)?;
+        (u64::from(u32::from_be_bytes(address)) << 32, 0)
+    };
+    Some(Address { v6, high, low })
 }
 
 /// Whether a ban of any prefix of an address lasts.

@@ -4,7 +4,7 @@ use crate::abi::{
     Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, Row, Setting, Stage, Trie, counter,
     drops, service,
 };
-use crate::ban::Address;
+use crate::ban::{self, Address};
 use crate::combine::{Direction, find_cell};
 use crate::flow::Candidate;
 use crate::limiter::Asked;
@@ -43,6 +43,12 @@ pub trait Tables {
     fn has_bans(&self, v6: bool) -> bool;
     /// Whether a source is banned, see [`crate::ban::is_banned`].
     fn is_banned(&self, source: Address) -> bool;
+    /// Whether a packet comes from a banned source, by where its IP header begins.
+    #[inline(always)]
+    fn comes_from_banned<F: Frame>(&self, frame: &F, network_offset: u32, v6: bool) -> bool {
+        self.has_bans(v6)
+            && ban::source(frame, network_offset, v6).is_some_and(|source| self.is_banned(source))
+    }
     /// Asks the limits of a cell, by the index of the first of them, for a packet of a source: see
     /// [`crate::limiter::ask`].
     fn ask_limits(&self, first: u32, source: Source) -> Asked;
@@ -129,7 +135,9 @@ pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -
     };
     let action = cell.action();
     // Before any limit: a banned packet takes no token. It is no reply either, since a ban cuts a source off.
-    if action != Action::Trusted && comes_from_banned(frame, headers, tables) {
+    if action != Action::Trusted
+        && tables.comes_from_banned(frame, headers.network_offset, headers.family == Family::V6)
+    {
         let drop = drop_index(service, headers);
         return builtin(true, Builtin::Banned as u32, drop);
     }
@@ -223,28 +231,6 @@ pub fn is_attempt<F: Frame>(frame: &F, transport_offset: u32) -> bool {
     const ACK: u8 = 0x10;
     match frame.load::<1>(transport_offset + 13) {
         Some([flags]) => flags & (SYN | ACK) == SYN,
-        None => false,
-    }
-}
-
-#[inline(always)]
-fn comes_from_banned<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -> bool {
-    let v6 = headers.family == Family::V6;
-    if !tables.has_bans(v6) {
-        return false;
-    }
-    // The parser has seen all of the header.
-    let offset = headers.network_offset;
-    let source = if v6 {
-        let high = frame.load::<8>(offset + 8).map(u64::from_be_bytes);
-        let low = frame.load::<8>(offset + 16).map(u64::from_be_bytes);
-        high.zip(low)
-    } else {
-        let address = frame.load::<4>(offset + 12).map(u32::from_be_bytes);
-        address.map(|address| (u64::from(address) << 32, 0))
-    };
-    match source {
-        Some((high, low)) => tables.is_banned(Address { v6, high, low }),
         None => false,
     }
 }

@@ -1,11 +1,15 @@
 //! The bans, in maps that outlive a generation.
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
+use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{BanEnd, BanKey, BanLengths, Setting};
-use portguard_common::ban::{Address, Bans, is_banned};
+use portguard_common::ban::{Address, Bans, is_banned, source};
+use portguard_common::packet::OFFSET_MASK;
 
+use crate::frame::{AllBuffers, Received};
 use crate::tables::{TRACE, setting};
 
 /// `BPF_F_NO_PREALLOC` (linux/bpf.h): a ban takes memory when it is made.
@@ -38,15 +42,27 @@ pub(crate) fn any(v6: bool) -> bool {
 /// Whether a source is banned.
 #[inline(always)]
 pub(crate) fn hold(source: Address) -> bool {
-    portguard_is_banned(source.v6.into(), source.high, source.low) != 0
+    is_banned(&KernelBans, source)
 }
 
-/// A global function, which the verifier checks once and not for each way to come to its call.
+/// Whether a frame whose IP header begins at `network_offset` comes from a banned source.
+#[inline(always)]
+pub(crate) fn hold_source_of(ctx: *mut xdp_md, network_offset: u32, v6: bool) -> bool {
+    portguard_is_banned(ctx, network_offset, v6.into()) != 0
+}
+
+/// A global function, which the verifier checks once and not for each way to come to its call; the source is read here, so
+/// that what it learns of the frame by that makes no difference to what follows the call.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_is_banned(v6: u32, high: u64, low: u64) -> u32 {
-    let v6 = v6 != 0;
-    is_banned(&KernelBans, Address { v6, high, low }).into()
+extern "C" fn portguard_is_banned(ctx: *mut xdp_md, network_offset: u32, v6: u32) -> u32 {
+    let (offset, v6) = (network_offset & OFFSET_MASK, v6 != 0);
+    let first = source(&Received::new(&XdpContext::new(ctx)), offset, v6);
+    let found = match first {
+        None if setting(Setting::MultiBuffer) != 0 => source(&AllBuffers::new(ctx), offset, v6),
+        found => found,
+    };
+    found.is_some_and(hold).into()
 }
 
 #[inline(always)]

@@ -16,6 +16,7 @@ use portguard_common::classify::{Source, Tables};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::limits::CELLS as CELL_COUNT;
+use portguard_common::packet::Frame;
 use portguard_common::trie::{self, Bits, Step, step};
 
 use crate::bans;
@@ -92,6 +93,12 @@ pub(crate) trait Device {
 
     /// Whether a packet about to be dropped is a reply.
     fn is_reply(&self, packet: &Candidate) -> bool;
+
+    /// Whether a frame whose IP header begins at an offset comes from a banned source. What leaves does not.
+    #[inline(always)]
+    fn comes_from_banned(&self, _network_offset: u32, _v6: bool) -> bool {
+        false
+    }
 }
 
 impl Device for *mut xdp_md {
@@ -104,6 +111,11 @@ impl Device for *mut xdp_md {
     #[inline(always)]
     fn is_reply(&self, packet: &Candidate) -> bool {
         reply::in_first_buffer(*self, packet)
+    }
+
+    #[inline(always)]
+    fn comes_from_banned(&self, network_offset: u32, v6: bool) -> bool {
+        bans::any(v6) && bans::hold_source_of(*self, network_offset, v6)
     }
 }
 
@@ -119,6 +131,11 @@ impl Device for SeveralBuffers {
     #[inline(always)]
     fn is_reply(&self, packet: &Candidate) -> bool {
         reply::in_all_buffers(self.0, packet)
+    }
+
+    #[inline(always)]
+    fn comes_from_banned(&self, network_offset: u32, v6: bool) -> bool {
+        self.0.comes_from_banned(network_offset, v6)
     }
 }
 
@@ -328,6 +345,11 @@ impl<D: Device> Tables for KernelTables<D> {
     #[inline(always)]
     fn is_banned(&self, source: Address) -> bool {
         bans::hold(source)
+    }
+
+    #[inline(always)]
+    fn comes_from_banned<F: Frame>(&self, _frame: &F, network_offset: u32, v6: bool) -> bool {
+        self.device.comes_from_banned(network_offset, v6)
     }
 
     #[inline(always)]
