@@ -123,7 +123,7 @@ impl Places {
 fn register(inotify: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     #[expect(
         deprecated,
-        reason = "the unsafe successor is for types that may lose their descriptor; this one keeps it"
+        reason = "its successor is for types that may lose their descriptor; this one keeps it"
     )]
     AsyncFd::new(inotify)
 }
