@@ -1,5 +1,8 @@
 //! Where the packets of a session arrive.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+
 use crate::dataplane::features::tag_offload;
 use crate::dataplane::interfaces::{self, Interface};
 use crate::host::sessions::Session;
@@ -23,12 +26,37 @@ pub(super) struct Arrived {
 /// Devices upon devices: a loop is impossible, this is how deep it can reasonably be.
 const MAX_DEPTH: usize = 8;
 
-/// Finds where a session arrives: where this host sends its answers, and every device below. Nowhere, if no route leads
+/// Finds where sessions arrive: where this host sends its answers, and every device below. Nowhere, if no route leads
 /// there.
-pub(super) fn of(session: Session, interfaces: &[Interface]) -> std::io::Result<Arrived> {
-    let top = interfaces::towards(session.peer.ip(), session.local.ip(), session.bound)?;
+pub(super) fn of(
+    sessions: Vec<Session>,
+    interfaces: &[Interface],
+) -> std::io::Result<Vec<Arrived>> {
+    // Thousands may come from a few addresses.
+    let mut known: HashMap<(IpAddr, IpAddr, Option<u32>), Vec<Arrival>> = HashMap::new();
+    let mut arrived = Vec::new();
+    for session in sessions {
+        let ends = (session.peer.ip(), session.local.ip(), session.bound);
+        let by = match known.get(&ends) {
+            Some(by) => by.clone(),
+            None => {
+                let by = along(ends, interfaces)?;
+                known.insert(ends, by.clone());
+                by
+            }
+        };
+        arrived.push(Arrived { session, by });
+    }
+    Ok(arrived)
+}
+
+/// The devices through which a peer's packets come to an address of this host, whose socket may be bound to an interface.
+fn along(
+    (peer, own, bound): (IpAddr, IpAddr, Option<u32>),
+    interfaces: &[Interface],
+) -> std::io::Result<Vec<Arrival>> {
     let mut by = Vec::new();
-    if let Some(top) = top {
+    if let Some(top) = interfaces::towards(peer, own, bound)? {
         descend(top, 0, interfaces, MAX_DEPTH, &mut by);
     }
     for arrival in &mut by {
@@ -37,7 +65,7 @@ pub(super) fn of(session: Session, interfaces: &[Interface]) -> std::io::Result<
             arrival.vlan = 0;
         }
     }
-    Ok(Arrived { session, by })
+    Ok(by)
 }
 
 /// Adds a device, where packets for it have this tag, and those below it. The lowest VLAN's tag is the first one. Which

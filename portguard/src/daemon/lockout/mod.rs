@@ -18,7 +18,6 @@ use crate::exit::{Failure, Outcome};
 use crate::host::sessions::{self, Connection};
 use crate::policy_file::Loaded;
 
-use self::arrival::Arrived;
 use self::judge::{Cut, Filter};
 use self::text::Cause;
 use super::found::Found;
@@ -144,11 +143,8 @@ fn look(
     let begin = Instant::now();
     let sessions = sessions::find(caller)?;
     let found = sessions.len();
-    let arrived: io::Result<Vec<Arrived>> = sessions
-        .into_iter()
-        .map(|session| arrival::of(session, interfaces))
-        .collect();
-    let cuts = judge::cuts(in_force, next, &arrived?);
+    let arrived = arrival::of(sessions, interfaces)?;
+    let cuts = judge::cuts(in_force, next, &arrived);
     debug!(
         "judged {found} SSH sessions in {} us: {} would be cut",
         begin.elapsed().as_micros(),

@@ -24,14 +24,24 @@ impl Server {
     /// The inodes of the sockets that it holds, if that may be read.
     pub(super) fn sockets(&self) -> HashSet<u64> {
         let links = fs::read_dir(self.folder.join("fd")).into_iter().flatten();
-        links
-            .filter_map(|link| fs::read_link(link.ok()?.path()).ok())
-            .filter_map(|target| {
-                let text = target.to_str()?.strip_prefix("socket:[")?;
-                text.strip_suffix(']')?.parse().ok()
-            })
-            .collect()
+        let mut inodes = HashSet::new();
+        for link in links.flatten() {
+            match fs::read_link(link.path()) {
+                Ok(target) => inodes.extend(target.to_str().and_then(inode)),
+                // Then none of them may be read, and there may be thousands.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+                // It was closed meanwhile.
+                Err(_) => {}
+            }
+        }
+        inodes
     }
+}
+
+/// The inode of a socket, by what a link to it says.
+fn inode(target: &str) -> Option<u64> {
+    let inode = target.strip_prefix("socket:[")?.strip_suffix(']')?;
+    inode.parse().ok()
 }
 
 /// Those of this network namespace.
