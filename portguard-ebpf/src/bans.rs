@@ -10,7 +10,7 @@ use portguard_common::ban::{Address, Bans, is_banned, source};
 use portguard_common::packet::OFFSET_MASK;
 
 use crate::frame::{AllBuffers, Received};
-use crate::tables::{TRACE, setting};
+use crate::tables::{setting, time_of};
 
 /// `BPF_F_NO_PREALLOC` (linux/bpf.h): a ban takes memory when it is made.
 const NO_PREALLOC: u32 = 1;
@@ -98,13 +98,7 @@ impl Bans for KernelBans {
 
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        if setting(Setting::Trace) != 0
-            && let Some(trace) = TRACE.get(0)
-            && trace.now_ns != 0
-        {
-            return trace.now_ns;
-        }
         // SAFETY: a helper without arguments (kernel 5.8).
-        unsafe { bpf_ktime_get_boot_ns() }
+        time_of(|| unsafe { bpf_ktime_get_boot_ns() })
     }
 }

@@ -4,10 +4,10 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
-use portguard_common::abi::{Flow, FlowKey, Setting, TIMES, TimePage};
+use portguard_common::abi::{Flow, FlowKey, TIMES, TimePage};
 use portguard_common::flow::Flows;
 
-use crate::tables::{TRACE, setting};
+use crate::tables::time_of;
 
 // All are sized by the loader.
 
@@ -29,14 +29,8 @@ impl Flows for KernelFlows {
     /// Flows last seconds and more, so the clock of the last timer tick (kernel 5.11) will do.
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        if setting(Setting::Trace) != 0
-            && let Some(trace) = TRACE.get(0)
-            && trace.now_ns != 0
-        {
-            return trace.now_ns;
-        }
         // SAFETY: a helper without arguments.
-        unsafe { bpf_ktime_get_coarse_ns() }
+        time_of(|| unsafe { bpf_ktime_get_coarse_ns() })
     }
 
     #[inline(always)]

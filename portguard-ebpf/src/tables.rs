@@ -177,14 +177,20 @@ pub(crate) fn setting(setting: Setting) -> u32 {
 /// The time of the kernel's monotonic clock, or the one that a test sets.
 #[inline(always)]
 pub(crate) fn now_ns() -> u64 {
+    // SAFETY: a helper without arguments, in every kernel since 4.1.
+    time_of(|| unsafe { bpf_ktime_get_ns() })
+}
+
+/// The time of a clock, or the one that a test sets.
+#[inline(always)]
+pub(crate) fn time_of(clock: impl FnOnce() -> u64) -> u64 {
     if setting(Setting::Trace) != 0
         && let Some(trace) = TRACE.get(0)
         && trace.now_ns != 0
     {
         return trace.now_ns;
     }
-    // SAFETY: a helper without arguments, in every kernel since 4.1.
-    unsafe { bpf_ktime_get_ns() }
+    clock()
 }
 
 /// The interface of a frame, or the one that a test sets.
