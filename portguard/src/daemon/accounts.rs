@@ -1,7 +1,6 @@
 //! Counting over generations, and over daemons.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -10,9 +9,6 @@ use crate::dataplane::{Generation, State, kept, link};
 
 use super::keeping::Keeping;
 use super::totals::{Saved, Totals};
-
-/// How long to wait for running programs where the kernel cannot be asked.
-const SETTLE: Duration = Duration::from_millis(50);
 
 /// The totals, kept among the pins with each change.
 #[derive(Debug, Default)]
@@ -64,7 +60,7 @@ impl Accounts {
         }
         for id in state.generations().unwrap_or_default() {
             last.id = last.id.max(id);
-            if let Ok((about, _)) = kept::counted(state, id) {
+            if let Ok(about) = kept::about(state, id) {
                 last.number = last.number.max(about.number);
             }
         }
@@ -79,7 +75,8 @@ impl Accounts {
         rules: &[String],
         keeping: &mut Keeping,
     ) {
-        settle();
+        // Until a program was replaced it counted; it may still run on another CPU.
+        link::wait_for_running_programs();
         match generation.counts() {
             Ok(counts) => self.totals.add(rules, &counts),
             Err(error) => error!("counters of a previous policy are lost: {error}"),
@@ -93,7 +90,8 @@ impl Accounts {
         let Some(state) = keeping.state() else {
             return;
         };
-        settle();
+        // Until a program was replaced it counted; it may still run on another CPU.
+        link::wait_for_running_programs();
         let ids = match state.generations() {
             Ok(ids) => ids,
             Err(error) => return error!("counters of a previous daemon are lost: {error}"),
@@ -129,12 +127,5 @@ impl Accounts {
             self.folded.retain(|id| pinned.contains(id));
         }
         keeping.note(kept);
-    }
-}
-
-/// Until a program was replaced it counted; it may still run on another CPU.
-fn settle() {
-    if link::wait_for_running_programs().is_err() {
-        std::thread::sleep(SETTLE);
     }
 }

@@ -56,6 +56,7 @@ impl Controller {
 
     /// Answers a request.
     pub(super) fn answer(&mut self, call: Call) {
+        let changes = call.request.changes();
         let answer = match call.request {
             Request::Status {} => Answer::Status(self.guard.status()),
             Request::Counters { .. } => {
@@ -111,7 +112,9 @@ impl Controller {
                 answered(bans, Answer::Bans)
             }
         };
-        self.say_what_is();
+        if changes {
+            self.say_what_is();
+        }
         // Whoever asked may have gone away meanwhile.
         let _gone = call.reply.send(answer);
     }

@@ -84,9 +84,6 @@ pub enum LoadError {
     /// A descriptor cannot be made.
     #[error("cannot share a program: {0}")]
     Descriptor(#[source] std::io::Error),
-    /// A trial cannot be ended.
-    #[error("cannot end the trial: {0}")]
-    Trial(#[from] std::io::Error),
     /// What another daemon left cannot be read.
     #[error("cannot read what a daemon before this one counted: {0}")]
     Kept(#[source] std::io::Error),

@@ -243,6 +243,24 @@ const NO_ROUTE: [i32; 6] = [
     libc::ENETDOWN,
 ];
 
+#[cfg(test)]
+impl Interface {
+    /// An Ethernet device by itself.
+    pub(crate) fn ethernet(index: u32, name: &str) -> Self {
+        Self {
+            index,
+            name: name.into(),
+            mtu: 1500,
+            has_ethernet_header: true,
+            kind: "ether".into(),
+            lower: None,
+            vlan: None,
+            controller: None,
+            xdp: None,
+        }
+    }
+}
+
 fn interface(link: &LinkMessage) -> Interface {
     let layer = link.header.link_layer_type;
     let mut interface = Interface {

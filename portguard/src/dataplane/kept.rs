@@ -88,16 +88,24 @@ impl Generation {
     }
 }
 
-/// What a generation of a daemon before this one is of, and what it has counted up to now.
+/// What a generation of a daemon before this one is of.
 ///
 /// # Errors
 ///
 /// When what is pinned cannot be read, or is not what it should be.
+pub fn about(state: &State, id: u64) -> Result<About, LoadError> {
+    let note = read_note(&state.generation(id).join(ABOUT)).map_err(LoadError::Kept)?;
+    serde_json::from_slice(&note).map_err(|error| LoadError::Kept(error.into()))
+}
+
+/// The same, and what it has counted up to now.
+///
+/// # Errors
+///
+/// As [`about`].
 pub fn counted(state: &State, id: u64) -> Result<(About, Counts), LoadError> {
+    let about = about(state, id)?;
     let folder = state.generation(id);
-    let note = read_note(&folder.join(ABOUT)).map_err(LoadError::Kept)?;
-    let about: About =
-        serde_json::from_slice(&note).map_err(|error| LoadError::Kept(error.into()))?;
     let pages = open(&folder, symbol::COUNTERS)?;
     let drops = open(&folder, symbol::DROPS)?;
     let pages = typed(&pages, symbol::COUNTERS)?;

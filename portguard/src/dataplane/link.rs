@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 use portguard_policy::AttachMode;
@@ -310,12 +312,13 @@ pub fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Waits until no CPU runs a program that was replaced before, so that its counters are final.
-///
-/// # Errors
-///
-/// What the kernel says; a kernel with isolated CPUs (`nohz_full`) refuses.
-pub fn wait_for_running_programs() -> io::Result<()> {
-    sys::wait_for_running_programs()
+pub fn wait_for_running_programs() {
+    /// Programs run for microseconds.
+    const LONG: Duration = Duration::from_millis(50);
+    // A kernel with isolated CPUs (`nohz_full`) cannot be asked.
+    if sys::wait_for_running_programs().is_err() {
+        thread::sleep(LONG);
+    }
 }
 
 /// Says of an interface that does not exist any more what an update of its links says.
@@ -400,15 +403,8 @@ mod tests {
 
     fn interface() -> Interface {
         Interface {
-            index: u32::MAX,
-            name: "wan0".into(),
             mtu: 9000,
-            has_ethernet_header: true,
-            kind: "ether".into(),
-            lower: None,
-            vlan: None,
-            controller: None,
-            xdp: None,
+            ..Interface::ethernet(u32::MAX, "wan0")
         }
     }
 

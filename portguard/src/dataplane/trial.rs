@@ -1,6 +1,5 @@
 //! A generation on trial: the programs that choose between it and the one before it, and the words by which they do.
 
-use std::io;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, MapData, ProgramArray};
@@ -9,7 +8,7 @@ use aya::{Ebpf, programs::Program};
 use portguard_common::abi::{symbol, trial};
 
 use super::generation::{Generation, LoadError, Programs, descriptor, load_programs};
-use super::{kernel, sys};
+use super::{kernel, link};
 
 /// The time of the kernel's boot-time clock in nanoseconds: it goes on while the host sleeps, and nobody can set it.
 #[must_use]
@@ -98,7 +97,7 @@ impl Generation {
         }
         self.set_word(trial::CONFIRMED, 1)?;
         // A program that did not see it yet may be about to say that the time is over, which counts.
-        sys::wait_for_running_programs().or_else(|_refused| wait_a_moment())?;
+        link::wait_for_running_programs();
         Ok(self.word(trial::EXPIRED)? == 0)
     }
 
@@ -139,12 +138,6 @@ impl Generation {
             Array::try_from(map.ok_or(LoadError::Missing(name))?).map_err(error)?;
         map.set(index, value, 0).map_err(error)
     }
-}
-
-/// Where the kernel cannot be asked: programs run for microseconds.
-fn wait_a_moment() -> io::Result<()> {
-    std::thread::sleep(Duration::from_millis(50));
-    Ok(())
 }
 
 /// The programs of this kernel.
