@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use portguard_common::abi::BanKey;
+
 use crate::prefix::{self, Prefix};
 
 /// Bits of an IPv6 address that name a network of hosts: who has one has all of its addresses.
@@ -22,6 +24,24 @@ impl BanTarget {
     /// The prefix.
     pub fn prefix(&self) -> Prefix {
         self.0
+    }
+
+    /// What it is looked up by in the kernel's table.
+    pub fn key(&self) -> BanKey {
+        let prefix = self.0;
+        let (high, low) = match prefix.first() {
+            IpAddr::V4(first) => (u64::from(u32::from(first)) << 32, 0),
+            IpAddr::V6(first) => {
+                let bits = u128::from(first);
+                ((bits >> 64) as u64, bits as u64)
+            }
+        };
+        BanKey {
+            high,
+            low,
+            length: prefix.length().into(),
+            v6: u32::from(!prefix.is_ipv4()),
+        }
     }
 
     /// Reads an address or a prefix. The answer also says whether bits behind the prefix were set, which were ignored.

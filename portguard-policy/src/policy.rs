@@ -80,13 +80,6 @@ impl Policy {
                 .any(|trusted| trusted.interfaces.is_some())
     }
 
-    /// Whether something of the policy is to outlive a reload: flows, or the buckets of rates.
-    pub fn needs_state(&self) -> bool {
-        let counts = |rule: &Rule| matches!(rule.action, RuleAction::Limit(_) | RuleAction::Reject);
-        let has_rate = matches!(self.fragments, Fragments::Rate(_));
-        self.replies || has_rate || self.rules.iter().any(counts)
-    }
-
     /// Names of interfaces that stand for all: for each pattern of a rule or a trusted source one that it means and that
     /// is guarded, others of the guarded, and where any interface may be guarded, [`Self::OTHER_INTERFACE`]. Enough to
     /// compile the policy where no interface is at hand. Where three patterns overlap, a name that all mean may be missing.

@@ -1,7 +1,6 @@
 //! Who is banned, and until when.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use portguard_common::abi::{BanEnd, BanKey, BanLengths, FOREVER};
 use portguard_common::ban::Bans;
@@ -34,7 +33,7 @@ impl BanTable {
     /// Of two bans of one source the longer one holds.
     pub(super) fn add(&mut self, source: BanTarget, nanoseconds: Option<u64>) {
         let end = nanoseconds.map_or(FOREVER, |lasts| self.now_ns() + lasts);
-        let key = key(source);
+        let key = source.key();
         let (word, bit) = self.lengths.place(key.v6 != 0, key.length);
         *word |= bit;
         let own = self.bans.entry(key).or_default();
@@ -42,20 +41,6 @@ impl BanTable {
     }
 
     pub(super) fn remove(&mut self, source: BanTarget) {
-        self.bans.remove(&key(source));
-    }
-}
-
-fn key(source: BanTarget) -> BanKey {
-    let prefix = source.prefix();
-    let (bits, v6) = match prefix.first() {
-        IpAddr::V4(first) => (u128::from(first.to_bits()) << 96, 0),
-        IpAddr::V6(first) => (first.to_bits(), 1),
-    };
-    BanKey {
-        high: (bits >> 64) as u64,
-        low: bits as u64,
-        length: prefix.length().into(),
-        v6,
+        self.bans.remove(&source.key());
     }
 }

@@ -8,7 +8,7 @@ use crate::exit::{Failure, Outcome};
 use crate::output;
 
 use super::client::{Client, unexpected};
-use super::targets::Targets;
+use super::targets::{Targets, add_notes};
 
 /// Entries of one request, so that it stays below [`crate::control::MAX_REQUEST_BYTES`]: each has 90 bytes at most.
 const CHUNK: usize = 500;
@@ -77,10 +77,6 @@ fn add(sum: &mut Bans, answer: Bans) {
     sum.prolonged += answer.prolonged;
     sum.longer += answer.longer;
     sum.refused.extend(answer.refused);
-    for note in answer.notes {
-        if !sum.notes.contains(&note) {
-            sum.notes.push(note);
-        }
-    }
+    add_notes(&mut sum.notes, answer.notes);
     sum.total = answer.total;
 }

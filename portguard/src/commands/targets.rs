@@ -96,6 +96,15 @@ impl Targets {
     }
 }
 
+/// Adds the notes of a further answer, each once.
+pub(super) fn add_notes(notes: &mut Vec<String>, more: Vec<String>) {
+    for note in more {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use crate::exit::Outcome;
 use crate::output;
 
 use super::client::{Client, unexpected};
-use super::targets::Targets;
+use super::targets::{Targets, add_notes};
 
 /// Targets of one request: each has 50 bytes at most.
 const CHUNK: usize = 1_000;
@@ -33,11 +33,7 @@ pub fn unban(arguments: &Unban) -> Outcome {
         };
         sum.removed += answer.removed;
         sum.unknown.extend(answer.unknown);
-        for note in answer.notes {
-            if !sum.notes.contains(&note) {
-                sum.notes.push(note);
-            }
-        }
+        add_notes(&mut sum.notes, answer.notes);
         sum.total = answer.total;
     }
     output::unbanned(&sum)

@@ -7,7 +7,7 @@ use portguard_policy::{AttachMode, InterfacePattern};
 use tracing::error;
 
 use crate::dataplane::interfaces::{self, Interface};
-use crate::dataplane::{AttachError, Attachment, LoadOptions, Programs};
+use crate::dataplane::{AttachError, Attachment, LoadOptions, Programs, State};
 
 use super::matching::{self, Matched};
 
@@ -28,10 +28,7 @@ impl Attached {
     /// Takes all of them away again; nothing of them is pinned yet.
     pub(super) fn detach(self) {
         for attachment in self.attachments.into_values() {
-            let name = attachment.interface.clone();
-            if let Err(error) = attachment.detach(None) {
-                error!("interface `{name}` is still filtered: {error}");
-            }
+            detach(attachment, None);
         }
     }
 
@@ -45,6 +42,14 @@ impl Attached {
                     .insert(interface.name.clone(), error.to_string());
             }
         }
+    }
+}
+
+/// Takes programs off an interface, or says that this did not work.
+pub(super) fn detach(attachment: Attachment, state: Option<&State>) {
+    let name = attachment.interface.clone();
+    if let Err(error) = attachment.detach(state) {
+        error!("interface `{name}` is still filtered: {error}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use crate::dataplane::{State, StateError};
+use crate::dataplane::{Generation, State, StateError};
 use crate::exit::{Failure, Outcome};
 
 /// The folder of pins.
@@ -54,6 +54,19 @@ impl Keeping {
                 self.fails(&error.to_string());
                 None
             }
+        }
+    }
+
+    /// Pins what a generation counts, as far as that can be.
+    pub(super) fn keep(
+        &mut self,
+        generation: &Generation,
+        id: u64,
+        number: u64,
+        rules: Vec<String>,
+    ) {
+        if let Some(state) = self.state() {
+            self.note(generation.keep(&state, id, number, rules));
         }
     }
 

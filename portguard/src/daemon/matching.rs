@@ -101,17 +101,7 @@ mod tests {
     use super::*;
 
     fn interface(index: u32, name: &str) -> Interface {
-        Interface {
-            index,
-            name: name.into(),
-            mtu: 1500,
-            has_ethernet_header: true,
-            kind: "ether".into(),
-            lower: None,
-            vlan: None,
-            controller: None,
-            xdp: None,
-        }
+        Interface::ethernet(index, name)
     }
 
     fn patterns(texts: &[&str]) -> Vec<InterfacePattern> {

@@ -147,7 +147,7 @@ impl BanTable {
     ///
     /// [`BanError`]; nothing has changed then.
     pub fn ban(&mut self, target: BanTarget, end: BanEnd, now_ns: u64) -> Result<Banned, BanError> {
-        let key = key(target);
+        let key = target.key();
         let present = match self.bans.get(&key, 0) {
             Ok(present) => Some(present),
             Err(MapError::KeyNotFound) => None,
@@ -183,7 +183,7 @@ impl BanTable {
     ///
     /// As [`BanTable::set_filled`].
     pub fn remove(&mut self, target: BanTarget) -> Result<bool, LoadError> {
-        let key = key(target);
+        let key = target.key();
         match self.bans.remove(&key) {
             Ok(()) => {}
             Err(MapError::KeyNotFound) => return Ok(false),
@@ -223,25 +223,6 @@ impl fmt::Debug for BanTable {
         f.debug_struct("BanTable")
             .field("present", &self.present)
             .finish_non_exhaustive()
-    }
-}
-
-/// The key of what is banned.
-#[must_use]
-pub fn key(target: BanTarget) -> BanKey {
-    let prefix = target.prefix();
-    let (high, low) = match prefix.first() {
-        IpAddr::V4(first) => (u64::from(u32::from(first)) << 32, 0),
-        IpAddr::V6(first) => {
-            let bits = u128::from(first);
-            ((bits >> 64) as u64, bits as u64)
-        }
-    };
-    BanKey {
-        high,
-        low,
-        length: prefix.length().into(),
-        v6: u32::from(!prefix.is_ipv4()),
     }
 }
 
@@ -285,7 +266,6 @@ fn lengths_error(source: MapError) -> LoadError {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]
@@ -303,7 +283,7 @@ mod tests {
                 length,
                 v6,
             };
-            assert_eq!(key(banned), expected, "{text}");
+            assert_eq!(banned.key(), expected, "{text}");
             assert_eq!(target(&expected), Some(banned), "{text}");
         }
     }

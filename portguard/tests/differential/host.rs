@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use portguard::dataplane::bans::key;
 use portguard_common::abi::{BanEnd, BanKey, BanLengths, Bucket, Limit, Setting};
 use portguard_common::ban::{Address, Bans, is_banned};
 use portguard_common::bucket;
@@ -30,14 +29,14 @@ enum Key {
 
 impl Host {
     pub(crate) fn ban(&mut self, source: BanTarget, end: BanEnd) {
-        let key = key(source);
+        let key = source.key();
         let (word, bit) = self.lengths.place(key.v6 != 0, key.length);
         *word |= bit;
         self.bans.insert(key, end);
     }
 
     pub(crate) fn unban(&mut self, source: BanTarget) {
-        self.bans.remove(&key(source));
+        self.bans.remove(&source.key());
     }
 
     fn take(&self, key: Key, interval_ns: u64, tolerance_ns: u64) -> bool {

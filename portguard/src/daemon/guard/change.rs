@@ -16,7 +16,7 @@ use crate::policy_file::{self, Loaded, PolicyFile};
 use super::super::found::{self, Found};
 use super::super::{blocked, last_good, lockout, replies, state_folder, unix_time};
 use super::trial::Trial;
-use super::{Guard, InForce, load, other_mode, patterns, rules};
+use super::{Guard, InForce, load, other_mode};
 
 /// How a policy is to take effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,10 +143,19 @@ impl Guard {
         }
     }
 
+    /// The answer where the policy in force is another one than before.
+    pub(super) fn changed(&self, warnings: Vec<String>) -> Reloaded {
+        Reloaded {
+            changed: true,
+            warnings,
+            ..self.unchanged()
+        }
+    }
+
     /// Puts a policy in force, or leaves everything as it was.
     fn change(&mut self, mut loaded: Loaded, how: &How) -> Outcome<Reloaded> {
         let mut warnings = output::problems::warnings(&loaded);
-        let found = found::find(&patterns(&self.interfaces, &loaded)?).map_err(Failure::system)?;
+        let found = self.find(&loaded)?;
         let mut options = found.load_options(loaded.policy.attach);
         options.count_all_buffers |= self.in_force.options.count_all_buffers;
         options.state = self.keeping.state();
@@ -177,7 +186,7 @@ impl Guard {
                 .begin_trial(&self.in_force.generation, guarded, duration)
                 .map_err(Failure::system)?;
         }
-        self.keep(&new.generation, new.id, new.number, new.rules());
+        new.keep(&mut self.keeping);
         let attach = new.loaded.policy.attach;
         let switched = {
             let programs = match how.trial {
@@ -207,9 +216,7 @@ impl Guard {
         let (attached, gone) = match switched {
             Ok(switched) => switched,
             Err(failure) => {
-                let names = rules(&new.loaded.policy);
-                self.accounts
-                    .retire(&new.generation, new.id, &names, &mut self.keeping);
+                self.retire(&new);
                 return Err(failure);
             }
         };
@@ -233,10 +240,8 @@ impl Guard {
         self.accept(attached, &found);
         self.count_all_buffers_if_needed(&found.interfaces);
         Ok(Reloaded {
-            changed: true,
-            generation: self.in_force.number,
-            warnings,
             trial_s: how.trial.map(|duration| duration.as_secs()),
+            ..self.changed(warnings)
         })
     }
 
@@ -260,7 +265,8 @@ impl Guard {
         id: u64,
     ) -> anyhow::Result<()> {
         let names = self.in_force.rules();
-        self.keep(&generation, id, self.in_force.number, names.clone());
+        self.keeping
+            .keep(&generation, id, self.in_force.number, names.clone());
         let (new, old) = (generation.programs()?, self.in_force.generation.programs()?);
         match switch(&mut self.attachments, |_| true, new, old) {
             Ok(gone) => {
@@ -282,20 +288,6 @@ impl Guard {
         }
     }
 
-    /// Pins what a generation counts; before it is attached, so that nothing is counted in vain.
-    pub(super) fn keep(
-        &mut self,
-        generation: &Generation,
-        id: u64,
-        number: u64,
-        rules: Vec<String>,
-    ) {
-        if let Some(state) = self.keeping.state() {
-            let kept = generation.keep(&state, id, number, rules);
-            self.keeping.note(kept);
-        }
-    }
-
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
@@ -312,7 +304,7 @@ impl Guard {
         for index in gone {
             if let Some(attachment) = self.attachments.remove(index) {
                 warn!("interface `{}` is gone", attachment.interface);
-                super::detach(attachment, self.keeping.state().as_ref());
+                found::detach(attachment, self.keeping.state().as_ref());
             }
         }
     }

@@ -7,19 +7,15 @@ use tracing::{error, info, warn};
 use crate::dataplane::interfaces::Interface;
 use crate::dataplane::{LoadOptions, Mode};
 
-use super::super::found::{self, Found, SINGLE_BUFFER_MTU};
-use super::{Guard, detach, load, patterns};
+use super::super::found::{Found, SINGLE_BUFFER_MTU, detach};
+use super::{Guard, load};
 
 impl Guard {
     /// Attaches to interfaces that appeared and forgets those that are gone.
     pub(in super::super) fn follow_interfaces(&mut self) {
-        let patterns = match patterns(&self.interfaces, &self.in_force.loaded) {
-            Ok(patterns) => patterns,
-            Err(failure) => return error!("{failure}"),
-        };
-        let found = match found::find(&patterns) {
+        let found = match self.find(&self.in_force.loaded) {
             Ok(found) => found,
-            Err(error) => return error!("{error:#}"),
+            Err(failure) => return error!("{failure}"),
         };
         self.forget_gone(&found);
         for interface in found.guarded() {
@@ -47,9 +43,8 @@ impl Guard {
             }
             Some(trial) => {
                 // The policy before may mean them, too.
-                let patterns = patterns(&self.interfaces, &trial.before.loaded)
-                    .map_err(|failure| failure.error)?;
-                for index in found::find(&patterns)?.matched.guarded {
+                let before = self.find(&trial.before.loaded);
+                for index in before.map_err(|failure| failure.error)?.matched.guarded {
                     self.in_force.generation.guarded_before(index)?;
                 }
                 let (tried, before) = (&self.in_force.generation, &trial.before.generation);

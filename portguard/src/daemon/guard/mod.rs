@@ -71,7 +71,13 @@ struct InForce {
 
 impl InForce {
     fn rules(&self) -> Vec<String> {
-        rules(&self.loaded.policy)
+        let rules = self.loaded.policy.rules.iter();
+        rules.map(|rule| rule.name.clone()).collect()
+    }
+
+    /// Pins what it counts; before it is attached, so that nothing is counted in vain.
+    fn keep(&self, keeping: &mut Keeping) {
+        keeping.keep(&self.generation, self.id, self.number, self.rules());
     }
 }
 
@@ -86,8 +92,7 @@ impl Guard {
         let (mut loaded, fallback) = boot_policy(options)?;
         let mut keeping = Keeping::open(&options.pins)?;
         let state = keeping.state();
-        let patterns = patterns(&options.interfaces, &loaded)?;
-        let found = found::find(&patterns).map_err(Failure::system)?;
+        let found = find(&options.interfaces, &loaded)?;
         let mut adopted = match &state {
             Some(state) => adopt(state, &found.interfaces),
             None => BTreeMap::new(),
@@ -126,16 +131,7 @@ impl Guard {
             fallback,
             unkept: None,
         };
-        if let Some(state) = guard.keeping.state() {
-            let InForce {
-                generation,
-                id,
-                number,
-                ..
-            } = &guard.in_force;
-            let kept = generation.keep(&state, *id, *number, guard.in_force.rules());
-            guard.keeping.note(kept);
-        }
+        guard.in_force.keep(&mut guard.keeping);
         let attach = guard.in_force.loaded.policy.attach;
         let programs = guard.in_force.generation.programs();
         let programs = programs.map_err(Failure::system)?;
@@ -203,7 +199,7 @@ impl Guard {
         info!("detaching from all interfaces");
         let state = self.keeping.state();
         for attachment in std::mem::take(&mut self.attachments).into_values() {
-            detach(attachment, state.as_ref());
+            found::detach(attachment, state.as_ref());
         }
         if let Some(Err(error)) = state.map(|state| state.remove()) {
             warn!("cannot remove what is pinned: {error}");
@@ -236,6 +232,11 @@ impl Guard {
         }
         self.bans
             .ban(entries, reason, change.force, &loaded.policy, Now::read())
+    }
+
+    /// The interfaces of this host, and which of them are meant where a policy is in force.
+    fn find(&self, loaded: &Loaded) -> Outcome<Found> {
+        find(&self.interfaces, loaded)
     }
 
     /// Takes new attachments in, and says how they went.
@@ -375,20 +376,8 @@ fn take_over(
     refused
 }
 
-/// Detaches, or says that this did not work.
-fn detach(attachment: Attachment, state: Option<&State>) {
-    let name = attachment.interface.clone();
-    if let Err(error) = attachment.detach(state) {
-        error!("interface `{name}` is still filtered: {error}");
-    }
-}
-
-fn rules(policy: &Policy) -> Vec<String> {
-    policy.rules.iter().map(|rule| rule.name.clone()).collect()
-}
-
-/// Those of the command line, or else of the policy.
-fn patterns(command_line: &[InterfacePattern], loaded: &Loaded) -> Outcome<Vec<InterfacePattern>> {
+/// The interfaces of this host, and which of them are meant: by the command line, or else by the policy.
+fn find(command_line: &[InterfacePattern], loaded: &Loaded) -> Outcome<Found> {
     let patterns = if command_line.is_empty() {
         &loaded.policy.interfaces
     } else {
@@ -400,7 +389,7 @@ fn patterns(command_line: &[InterfacePattern], loaded: &Loaded) -> Outcome<Vec<I
             loaded.file.path.display()
         )));
     }
-    Ok(patterns.to_vec())
+    found::find(patterns).map_err(Failure::system)
 }
 
 /// Loads a policy, compiled for these interfaces if its rules tell interfaces apart.

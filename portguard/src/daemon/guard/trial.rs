@@ -9,10 +9,9 @@ use tracing::{error, info, warn};
 use crate::control::Reloaded;
 use crate::exit::{Failure, Outcome};
 
-use super::super::found;
 use super::super::last_good;
 use super::change::switch;
-use super::{Guard, InForce, patterns};
+use super::{Guard, InForce};
 
 /// What a trial goes back to, and when. The kernel's program keeps the same time, and goes back without us.
 #[derive(Debug)]
@@ -106,12 +105,7 @@ impl Guard {
         self.pin_attachments();
         self.keep_applied()?;
         info!("policy {} is confirmed", self.in_force.number);
-        Ok(Reloaded {
-            changed: true,
-            generation: self.in_force.number,
-            warnings,
-            trial_s: None,
-        })
+        Ok(self.changed(warnings))
     }
 
     /// Ends the trial with the policy before it in force.
@@ -145,19 +139,12 @@ impl Guard {
             );
         }
         self.follow_interfaces();
-        Ok(Reloaded {
-            changed: true,
-            generation: self.in_force.number,
-            warnings,
-            trial_s: None,
-        })
+        Ok(self.changed(warnings))
     }
 
     /// Detaches from what the policy in force does not mean.
     fn guard_what_is_meant(&mut self, warnings: &mut Vec<String>) {
-        match patterns(&self.interfaces, &self.in_force.loaded)
-            .and_then(|patterns| found::find(&patterns).map_err(Failure::system))
-        {
+        match self.find(&self.in_force.loaded) {
             Ok(found) => self.guard_only(&found, warnings),
             Err(failure) => error!("{failure}"),
         }

@@ -103,17 +103,7 @@ mod tests {
     use super::*;
 
     fn device(index: u32, name: &str) -> Interface {
-        Interface {
-            index,
-            name: name.into(),
-            mtu: 1500,
-            has_ethernet_header: true,
-            kind: "ether".into(),
-            lower: None,
-            vlan: None,
-            controller: None,
-            xdp: None,
-        }
+        Interface::ethernet(index, name)
     }
 
     fn below(index: u32, interfaces: &[Interface]) -> Vec<(String, u16)> {

@@ -29,17 +29,7 @@ const NO_TAGS: TagOffload = TagOffload {
 pub(super) fn device() -> Device {
     Device {
         link: Link {
-            interface: interfaces::Interface {
-                vlan: None,
-                index: 2,
-                name: "eth0".into(),
-                mtu: 1500,
-                has_ethernet_header: true,
-                kind: "ether".into(),
-                lower: None,
-                controller: None,
-                xdp: None,
-            },
+            interface: interfaces::Interface::ethernet(2, "eth0"),
             is_up: true,
             virtual_kind: None,
             peer: None,
