@@ -14,6 +14,14 @@ pub trait Bans {
     fn end(&self, key: &BanKey) -> Option<BanEnd>;
     /// The present time in nanoseconds of the boot-time clock.
     fn now_ns(&self) -> u64;
+    /// Whether the ban of one prefix of an address lasts: see [`lasts`].
+    #[inline(always)]
+    fn lasts(&self, address: Address, length: u64, before: u32) -> bool
+    where
+        Self: Sized,
+    {
+        lasts(self, address, length, before)
+    }
 }
 
 /// The source of a packet, as the bits that prefixes are made of.
@@ -66,26 +74,35 @@ pub fn source<F: Frame>(frame: &F, network_offset: u32, v6: bool) -> Option<Addr
 pub fn is_banned<B: Bans>(bans: &B, address: Address) -> bool {
     let lengths = bans.lengths();
     if address.v6 {
-        lasts(bans, address, lengths.v6[0], 0) || lasts(bans, address, lengths.v6[1], 64)
+        any_lasts(bans, address, lengths.v6[0], 0) || any_lasts(bans, address, lengths.v6[1], 64)
     } else {
-        lasts(bans, address, lengths.v4, 0)
+        any_lasts(bans, address, lengths.v4, 0)
     }
 }
 
 /// The same for the lengths of one word, whose lowest bit stands for one more than `before`.
 #[inline(always)]
-fn lasts<B: Bans>(bans: &B, address: Address, mut lengths: u64, before: u32) -> bool {
+fn any_lasts<B: Bans>(bans: &B, address: Address, mut lengths: u64, before: u32) -> bool {
     for _ in 0..u64::BITS {
         if lengths == 0 {
             break;
         }
-        let length = before + lengths.trailing_zeros() + 1;
-        lengths &= lengths - 1;
-        if let Some(end) = bans.end(&address.key(length))
-            && (end == FOREVER || bans.now_ns() < end)
-        {
+        let lowest = lengths & lengths.wrapping_neg();
+        lengths ^= lowest;
+        if bans.lasts(address, lowest, before) {
             return true;
         }
     }
     false
+}
+
+/// Whether the ban of the prefix of a length that holds an address lasts. The length is the only bit of a word whose lowest
+/// bit stands for one more than `before`.
+#[inline(always)]
+pub fn lasts<B: Bans>(bans: &B, address: Address, length: u64, before: u32) -> bool {
+    let length = before + length.trailing_zeros() + 1;
+    match bans.end(&address.key(length)) {
+        Some(end) => end == FOREVER || bans.now_ns() < end,
+        None => false,
+    }
 }

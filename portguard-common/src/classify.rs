@@ -105,16 +105,23 @@ pub fn judge<F: Frame, T: Tables>(
 ) -> Judgement {
     match *parsed {
         Ok(ref headers) => classify(frame, headers, tables),
-        Err(Unparsed::NotIp { keeps_link }) => {
-            let dropped = !keeps_link && tables.setting(Setting::NonIpDrop) != 0;
-            builtin(dropped, Builtin::NonIp as u32, counter::NONE)
-        }
-        Err(Unparsed::Malformed(reason)) => builtin(
-            tables.setting(Setting::MalformedDrop) != 0,
-            counter::MALFORMED + reason as u32,
-            counter::NONE,
-        ),
+        Err(Unparsed::NotIp { keeps_link }) => not_ip(keeps_link, tables),
+        Err(Unparsed::Malformed(reason)) => malformed(reason as u32, tables),
     }
+}
+
+/// Judges a frame that is not IP; `keeps_link` as in [`Unparsed::NotIp`].
+#[inline(always)]
+pub fn not_ip<T: Tables>(keeps_link: bool, tables: &T) -> Judgement {
+    let dropped = !keeps_link && tables.setting(Setting::NonIpDrop) != 0;
+    builtin(dropped, Builtin::NonIp as u32, counter::NONE)
+}
+
+/// Judges a frame that is malformed, by the number of the reason.
+#[inline(always)]
+pub fn malformed<T: Tables>(reason: u32, tables: &T) -> Judgement {
+    let dropped = tables.setting(Setting::MalformedDrop) != 0;
+    builtin(dropped, counter::MALFORMED + reason, counter::NONE)
 }
 
 /// Judges an IP packet by its headers.

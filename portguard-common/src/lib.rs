@@ -21,3 +21,4 @@ pub mod limiter;
 pub mod limits;
 pub mod packet;
 pub mod trie;
+pub mod word;

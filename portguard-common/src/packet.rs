@@ -24,6 +24,16 @@ pub trait Frame {
     fn forget_number(&self, number: u32) -> u32 {
         number
     }
+
+    /// The extension header at an offset: see [`extension`]. In the kernel a function of its own, so that the verifier does not
+    /// follow all its ways for each header.
+    #[inline(always)]
+    fn extension(&self, protocol: u8, offset: u32, end: u32) -> Option<Extension>
+    where
+        Self: Sized,
+    {
+        extension(self, protocol, offset, end)
+    }
 }
 
 /// No offset that [`parse`] reads from is above this mask: 14 bytes of Ethernet, 4 tags, 8 bytes of
@@ -449,25 +459,16 @@ fn ipv6<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         if walked == EXTENSION_HEADERS {
             return Err(Malformed::ExtensionDepth.into());
         }
-        let Some([next, len, high, low]) = load_within::<4, F>(frame, transport_offset, end) else {
+        let Some(extension) = frame.extension(protocol, transport_offset, end) else {
             return Err(Malformed::ExtensionShort.into());
         };
-        let header_len = match protocol {
-            protocol::FRAGMENT => 8,
-            protocol::AUTHENTICATION => (u32::from(len) + 2) * 4,
-            _ => (u32::from(len) + 1) * 8,
-        };
-        // Its last byte must be there, or nothing after it is.
-        if load_within::<1, F>(frame, transport_offset + header_len - 1, end).is_none() {
-            return Err(Malformed::ExtensionShort.into());
-        }
-        transport_offset = frame.forget(transport_offset + header_len);
+        transport_offset = frame.forget(extension.end);
         walked += 1;
         let is_fragment = protocol == protocol::FRAGMENT;
-        protocol = next;
+        protocol = extension.next;
         if is_fragment {
             fragmented = true;
-            fragment_units = u16::from_be_bytes([high, low]) >> 3;
+            fragment_units = extension.fragment_units;
             if fragment_units != 0 {
                 break;
             }
@@ -507,6 +508,66 @@ fn is_extension(protocol: u8) -> bool {
             | protocol::HIP
             | protocol::SHIM6
     )
+}
+
+/// What an extension header of IPv6 says (RFC 8200, 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// The protocol of what follows.
+    pub next: u8,
+    /// Where that begins, in bytes from the frame's start.
+    pub end: u32,
+    /// The offset of a fragment in units of 8 bytes; means nothing in any other header.
+    pub fragment_units: u16,
+}
+
+impl Extension {
+    const LOW_END: u32 = 8;
+    const LOW_UNITS: u32 = 40;
+
+    /// As a number, which is never 0.
+    #[inline(always)]
+    #[must_use]
+    pub fn pack(self) -> u64 {
+        u64::from(self.next)
+            | u64::from(self.end) << Self::LOW_END
+            | u64::from(self.fragment_units) << Self::LOW_UNITS
+    }
+
+    /// From the number that [`Extension::pack`] gave.
+    #[inline(always)]
+    #[must_use]
+    pub fn unpack(word: u64) -> Self {
+        Self {
+            next: word as u8,
+            end: (word >> Self::LOW_END) as u32,
+            fragment_units: (word >> Self::LOW_UNITS) as u16,
+        }
+    }
+}
+
+/// Reads the extension header of a protocol at an offset; `None` where the frame or the packet (at `packet_end`) ends
+/// within it.
+#[inline(always)]
+pub fn extension<F: Frame>(
+    frame: &F,
+    protocol: u8,
+    offset: u32,
+    packet_end: u32,
+) -> Option<Extension> {
+    let [next, len, high, low] = load_within::<4, F>(frame, offset, packet_end)?;
+    let header_len = match protocol {
+        protocol::FRAGMENT => 8,
+        protocol::AUTHENTICATION => (u32::from(len) + 2) * 4,
+        _ => (u32::from(len) + 1) * 8,
+    };
+    // Its last byte must be there, or nothing after it is.
+    load_within::<1, F>(frame, offset + header_len - 1, packet_end)?;
+    Some(Extension {
+        next,
+        end: offset + header_len,
+        fragment_units: u16::from_be_bytes([high, low]) >> 3,
+    })
 }
 
 /// What is known of a later fragment, whose offset is given in units of 8 bytes.

@@ -5,8 +5,9 @@ mod frames;
 
 use frames::{Ipv4, Segment, random, tcp, udp};
 use portguard_common::packet::{
-    Family, Headers, Malformed, Transport, Unparsed, parse, parse_plain,
+    Extension, Family, Headers, Malformed, Transport, Unparsed, parse, parse_plain,
 };
+use portguard_common::word::Word;
 use proptest::prelude::*;
 
 /// Enough that a shortcut which is wrong for one kind of frame in a thousand is found.
@@ -30,6 +31,32 @@ proptest! {
         if let Some(headers) = parse_plain(&frame) {
             prop_assert_eq!(parse(&frame), Ok(headers));
         }
+    }
+
+    #[test]
+    fn a_word_says_what_was_read(frame in random::frame()) {
+        let frame = frame.as_slice();
+        let parsed = parse(&frame);
+        let word = Word::new(&parsed);
+        prop_assert_eq!(word.headers(&frame), parsed.ok());
+        let (malformed, not_ip) = match parsed {
+            Ok(_) => (None, None),
+            Err(Unparsed::Malformed(reason)) => (Some(reason as u32), None),
+            Err(Unparsed::NotIp { keeps_link }) => (None, Some(keeps_link)),
+        };
+        prop_assert_eq!(word.malformed(), malformed);
+        prop_assert_eq!(word.not_ip(), not_ip);
+    }
+
+    #[test]
+    fn an_extension_header_is_the_same_as_a_number(
+        next: u8,
+        end in 1_u32..=portguard_common::packet::OFFSET_MASK,
+        fragment_units in 0_u16..=0x1fff,
+    ) {
+        let extension = Extension { next, end, fragment_units };
+        prop_assert_ne!(extension.pack(), 0);
+        prop_assert_eq!(Extension::unpack(extension.pack()), extension);
     }
 
     #[test]

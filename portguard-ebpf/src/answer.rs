@@ -10,23 +10,32 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
-use portguard_common::abi::{Setting, host};
+use portguard_common::abi::{self, Setting};
 use portguard_common::answer::{
     Answer, ICMP_BYTES, IPV4_BYTES, IPV6_BYTES, LINK_BYTES, Sum, TCP_BYTES, answer, ipv4_start,
     ipv6_start, ppp_protocol_bytes, pseudo_header,
 };
 use portguard_common::limits::{ANSWERS_PER_SECOND, QUOTE_BYTES};
-use portguard_common::packet::{Family, Frame as _, Headers, OFFSET_MASK, parse, protocol};
+use portguard_common::packet::{Family, Frame as _, Headers, OFFSET_MASK, protocol};
+use portguard_common::word::Word;
 
-use crate::bucket;
 use crate::frame::{Received, first_buffer_len, frame_len};
-use crate::tables::{HOST, now_ns, setting};
+use crate::host;
+use crate::other::portguard_read;
+use crate::tables::setting;
 
-/// Answers a rejected frame if it may be answered, and drops it in silence otherwise. A function of its own,
-/// and with its own look at the headers, so that it costs a frame that is not rejected nothing.
-#[inline(never)]
+/// Answers a rejected frame if it may be answered, and drops it in silence otherwise. It looks at the headers anew,
+/// so that it costs a frame that is not rejected nothing.
+#[inline(always)]
 pub(crate) fn reject(ctx: *mut xdp_md) -> u32 {
-    match turn_round(ctx) {
+    portguard_answer(ctx, portguard_read(ctx))
+}
+
+/// A function of its own, since the stack is small, and a global one, which the verifier checks once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_answer(ctx: *mut xdp_md, word: u64) -> u32 {
+    match turn_round(ctx, Word(word)) {
         Some(()) => XDP_TX,
         None => XDP_DROP,
     }
@@ -35,11 +44,11 @@ pub(crate) fn reject(ctx: *mut xdp_md) -> u32 {
 /// Makes the answer out of the frame. `None` is silence; the frame may have been changed by then, and is
 /// good for nothing but to be dropped.
 #[inline(always)]
-fn turn_round(ctx: *mut xdp_md) -> Option<()> {
+fn turn_round(ctx: *mut xdp_md, word: Word) -> Option<()> {
     let xdp = XdpContext::new(ctx);
     let frame = Received::new(&xdp);
     // Headers beyond the first buffer of a frame of several are not worth the trouble.
-    let headers = parse(&frame).ok()?;
+    let headers = word.headers(&frame)?;
     let frame_bytes = if setting(Setting::MultiBuffer) != 0 {
         frame_len(&xdp)
     } else {
@@ -58,14 +67,9 @@ fn turn_round(ctx: *mut xdp_md) -> Option<()> {
 /// Takes one of the answers that the host may send.
 #[inline(always)]
 fn take_answer_token() -> bool {
-    match HOST.get_ptr_mut(host::ANSWERS) {
-        Some(bucket) => {
-            const INTERVAL_NS: u64 = 1_000_000_000 / ANSWERS_PER_SECOND;
-            let tolerance_ns = INTERVAL_NS * (ANSWERS_PER_SECOND - 1);
-            bucket::take_token(bucket, now_ns(), INTERVAL_NS, tolerance_ns)
-        }
-        None => false,
-    }
+    const INTERVAL_NS: u64 = 1_000_000_000 / ANSWERS_PER_SECOND;
+    const TOLERANCE_NS: u64 = INTERVAL_NS * (ANSWERS_PER_SECOND - 1);
+    host::take_token(abi::host::ANSWERS, INTERVAL_NS, TOLERANCE_NS)
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{BanEnd, BanKey, BanLengths, Setting};
-use portguard_common::ban::{Address, Bans, is_banned, source};
+use portguard_common::ban::{self, Address, Bans, is_banned, source};
 use portguard_common::packet::OFFSET_MASK;
 
 use crate::frame::{AllBuffers, Received};
@@ -101,4 +101,22 @@ impl Bans for KernelBans {
         // SAFETY: a helper without arguments (kernel 5.8).
         time_of(|| unsafe { bpf_ktime_get_boot_ns() })
     }
+
+    #[inline(always)]
+    fn lasts(&self, address: Address, length: u64, before: u32) -> bool {
+        let v6_and_before = u32::from(address.v6) << 8 | before;
+        portguard_ban_lasts(address.high, address.low, length, v6_and_before) != 0
+    }
+}
+
+/// A global function, so that the verifier follows a look-up once, and not for each length.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_ban_lasts(high: u64, low: u64, length: u64, v6_and_before: u32) -> u32 {
+    let address = Address {
+        v6: v6_and_before >> 8 != 0,
+        high,
+        low,
+    };
+    ban::lasts(&KernelBans, address, length, v6_and_before & 0xff).into()
 }

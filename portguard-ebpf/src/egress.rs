@@ -10,8 +10,10 @@ use portguard_common::abi::{Action, Flow, FlowKey, Setting};
 use portguard_common::classify::{Tables as _, forget_kind, service};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent, tcp_is_over};
-use portguard_common::packet::{Frame, Headers, Transport, Unparsed, parse, parse_plain};
+use portguard_common::packet::{Extension, Frame, Headers, Transport, parse, parse_plain};
+use portguard_common::word::Word;
 
+use crate::extension;
 use crate::flows::{self, KernelFlows};
 use crate::frame::{FirstBuffer, conceal, forget};
 use crate::tables::{KernelTables, setting};
@@ -19,60 +21,70 @@ use crate::tables::{KernelTables, setting};
 /// Writing a time anew for every packet would make CPUs wait for each other: this is exact enough.
 const REFRESH_NS: u64 = 1_000_000_000;
 
-/// What a look at a packet came to.
-const DONE: u32 = 0;
-/// It is not plain.
-const NOT_PLAIN: u32 = 1;
-/// What looks cut short may go on where it cannot be read directly.
-const GOES_ON: u32 = 2;
-
-/// Entry point. It lets every packet go on to whatever else looks at what leaves. Each way of looking is a function
-/// of its own, called from here, since the kernel's stack is small.
+/// Entry point. It lets every packet go on to whatever else looks at what leaves. As in [`crate::other`], what is called
+/// is a global function each, and one is over before the next is called, since the kernel's stack is small.
 #[classifier]
 fn portguard_egress(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
-    if remember_plain(skb) == NOT_PLAIN && remember_any(skb) == GOES_ON {
-        remember_in_parts(skb);
+    let frame = FirstBuffer::of_sent(&ctx);
+    match parse_plain(&frame) {
+        Some(headers) => remember(&ctx, &frame, &headers),
+        None => {
+            let word = portguard_read_sent(skb);
+            if Word(word).malformed().is_some() {
+                // It may go on where it cannot be read directly.
+                portguard_remember_in_parts(skb, portguard_read_sent_in_parts(skb));
+            } else {
+                portguard_remember(skb, word);
+            }
+        }
     }
     TC_ACT_UNSPEC
 }
 
+/// Reads a packet as far as it can be read directly.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn remember_plain(skb: *mut __sk_buff) -> u32 {
-    let ctx = &TcContext::new(skb);
-    let frame = FirstBuffer::of_sent(ctx);
-    match parse_plain(&frame) {
-        Some(headers) => remember(ctx, &frame, &headers),
-        None => NOT_PLAIN,
-    }
+extern "C" fn portguard_read_sent(skb: *mut __sk_buff) -> u64 {
+    let frame = FirstBuffer::of_sent(&TcContext::new(skb));
+    Word::new(&parse(&frame)).0
 }
 
+/// Reads a whole packet.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn remember_any(skb: *mut __sk_buff) -> u32 {
-    let ctx = &TcContext::new(skb);
-    let frame = FirstBuffer::of_sent(ctx);
-    match parse(&frame) {
-        Ok(headers) => remember(ctx, &frame, &headers),
-        Err(Unparsed::Malformed(_)) => GOES_ON,
-        Err(Unparsed::NotIp { .. }) => DONE,
-    }
+extern "C" fn portguard_read_sent_in_parts(skb: *mut __sk_buff) -> u64 {
+    Word::new(&parse(&AllParts::new(skb))).0
 }
 
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn remember_in_parts(skb: *mut __sk_buff) -> u32 {
+extern "C" fn portguard_remember(skb: *mut __sk_buff, word: u64) -> u32 {
     let ctx = &TcContext::new(skb);
-    let frame = AllParts { skb };
-    match parse(&frame) {
-        Ok(headers) => remember(ctx, &frame, &headers),
-        Err(_) => DONE,
+    remember_word(ctx, &FirstBuffer::of_sent(ctx), Word(word))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_remember_in_parts(skb: *mut __sk_buff, word: u64) -> u32 {
+    remember_word(&TcContext::new(skb), &AllParts::new(skb), Word(word))
+}
+
+/// What is not IP is not remembered.
+#[inline(always)]
+fn remember_word<F: Frame>(ctx: &TcContext, frame: &F, word: Word) -> u32 {
+    if let Some(headers) = word.headers(frame) {
+        remember(ctx, frame, &headers);
     }
+    // The kernel calls no global function that gives nothing back.
+    0
 }
 
 /// Does to the flows what a packet that leaves does to them.
 #[inline(always)]
-fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
+fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) {
     if headers.later_fragment {
-        return DONE;
+        return;
     }
     let now_ns = KernelFlows.now_ns();
     match sent(frame, headers) {
@@ -89,7 +101,6 @@ fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
             }
         }
     }
-    DONE
 }
 
 /// Starts a flow, or starts it anew.
@@ -179,8 +190,15 @@ fn vlan(ctx: &TcContext, headers: &Headers) -> u16 {
 }
 
 /// A whole packet, read through the kernel.
-struct AllParts {
+pub(crate) struct AllParts {
     skb: *mut __sk_buff,
+}
+
+impl AllParts {
+    #[inline(always)]
+    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb }
+    }
 }
 
 impl Frame for AllParts {
@@ -204,5 +222,9 @@ impl Frame for AllParts {
     fn forget_number(&self, number: u32) -> u32 {
         // SAFETY: as above.
         conceal(unsafe { (*self.skb).ifindex }, number)
+    }
+    #[inline(always)]
+    fn extension(&self, protocol: u8, offset: u32, end: u32) -> Option<Extension> {
+        extension::in_all_parts(self.skb, protocol, offset, end)
     }
 }

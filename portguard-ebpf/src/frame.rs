@@ -7,8 +7,9 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
-use portguard_common::packet::{Frame, OFFSET_MASK};
+use portguard_common::packet::{Extension, Frame, OFFSET_MASK};
 
+use crate::extension::{self, Walk};
 use crate::tables::Device;
 
 /// The first buffer of a frame, read directly: all of it, but for the rare frame of several buffers.
@@ -66,7 +67,7 @@ impl<D> FirstBuffer<D> {
     }
 }
 
-impl<D: Device> Frame for FirstBuffer<D> {
+impl<D: Device + Walk> Frame for FirstBuffer<D> {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let start = self.start::<N>(offset)?;
@@ -83,6 +84,11 @@ impl<D: Device> Frame for FirstBuffer<D> {
     #[inline(always)]
     fn forget_number(&self, number: u32) -> u32 {
         conceal(self.device.ifindex(), number)
+    }
+
+    #[inline(always)]
+    fn extension(&self, protocol: u8, offset: u32, end: u32) -> Option<Extension> {
+        self.device.extension(protocol, offset, end)
     }
 }
 
@@ -116,6 +122,11 @@ impl Frame for AllBuffers {
     #[inline(always)]
     fn forget_number(&self, number: u32) -> u32 {
         conceal(self.ctx.ifindex(), number)
+    }
+
+    #[inline(always)]
+    fn extension(&self, protocol: u8, offset: u32, end: u32) -> Option<Extension> {
+        extension::in_all_buffers(self.ctx, protocol, offset, end)
     }
 }
 

@@ -10,24 +10,27 @@ mod bans;
 mod bucket;
 mod count;
 mod egress;
+mod extension;
 mod flows;
 mod frame;
+mod host;
 mod limiting;
+mod other;
 mod reply;
 mod tables;
+mod trace;
 mod trial;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
-use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{Setting, counter};
-use portguard_common::classify::{self, Verdict};
-use portguard_common::packet::{Frame, Headers, Unparsed, parse, parse_plain};
+use portguard_common::classify::{self, Judgement, Verdict};
+use portguard_common::packet::parse_plain;
 
 use crate::count::{count, count_drop};
-use crate::frame::{AllBuffers, Received, first_buffer_len, frame_len};
-use crate::tables::{Device, KernelTables, SeveralBuffers, TRACE, setting};
+use crate::frame::{Received, first_buffer_len, frame_len};
+use crate::tables::{Device, KernelTables, setting};
 
 /// Entry point where the kernel knows frames of several buffers (5.18 and later). The flag is part of
 /// the program's identity: a link refuses a replacement that differs in it.
@@ -44,18 +47,19 @@ fn portguard_linear(ctx: XdpContext) -> u32 {
 
 /// Stands for an XDP action where the frame is rejected.
 const REJECT: u32 = u32::MAX;
-/// Likewise where what looks cut short may go on in the next buffer.
-const GOES_ON: u32 = u32::MAX - 1;
 
 /// Judges in the cheapest way that does, and answers. The way of plain frames stands here: where the kernel guards its
-/// returns from functions (`spec_rstack_overflow`, `retbleed`), two calls cost as much as all the rest. The others are
-/// functions of their own. Answers are made in this one place, since the verifier checks the making anew for each.
+/// returns from functions (`spec_rstack_overflow`, `retbleed`), two calls cost as much as all the rest. All that is called is
+/// a global function, which the verifier checks once, and not for each way to its call.
 #[inline(always)]
 fn run(ctx: &XdpContext) -> u32 {
     let frame = Received::new(ctx);
     let action = match parse_plain(&frame) {
-        Some(headers) => act(ctx, ctx.ctx, &frame, &Ok(headers)),
-        None => judge_other(ctx.ctx),
+        Some(headers) => {
+            let tables = tables(ctx, ctx.ctx);
+            enforce(&tables, &classify::classify(&frame, &headers, &tables))
+        }
+        None => other::judge(ctx.ctx),
     };
     match action {
         // Likewise where no rule rejects.
@@ -65,78 +69,29 @@ fn run(ctx: &XdpContext) -> u32 {
     }
 }
 
-/// Judges a frame that is not plain.
+/// The tables as a frame sees them that arrives.
 #[inline(always)]
-fn judge_other(ctx: *mut xdp_md) -> u32 {
-    let action = judge_any(ctx);
-    // The setting is asked here, so that the verifier removes what the kernel does not know.
-    if action == GOES_ON && setting(Setting::MultiBuffer) != 0 {
-        return judge_all_buffers(ctx);
-    }
-    action
-}
-
-/// Judges a frame by its first buffer.
-#[inline(never)]
-fn judge_any(ctx: *mut xdp_md) -> u32 {
-    let ctx = &XdpContext::new(ctx);
-    let frame = Received::new(ctx);
-    // The two ways stay apart: what is known of the one is not even initialised in the other.
-    match parse(&frame) {
-        Ok(headers) => act(ctx, ctx.ctx, &frame, &Ok(headers)),
-        Err(Unparsed::Malformed(_))
-            if setting(Setting::MultiBuffer) != 0 && frame_len(ctx) > first_buffer_len(ctx) =>
-        {
-            GOES_ON
-        }
-        Err(unparsed) => act(ctx, ctx.ctx, &frame, &Err(unparsed)),
-    }
-}
-
-/// Judges a frame of several buffers.
-#[inline(never)]
-fn judge_all_buffers(ctx: *mut xdp_md) -> u32 {
-    let ctx = &XdpContext::new(ctx);
-    let frame = AllBuffers::new(ctx.ctx);
-    match parse(&frame) {
-        Ok(headers) => act(ctx, SeveralBuffers(ctx.ctx), &frame, &Ok(headers)),
-        Err(unparsed) => act(ctx, SeveralBuffers(ctx.ctx), &frame, &Err(unparsed)),
-    }
-}
-
-/// Decides, counts, and says what the kernel shall do.
-#[inline(always)]
-fn act<F: Frame, D: Device>(
-    ctx: &XdpContext,
-    device: D,
-    frame: &F,
-    parsed: &Result<Headers, Unparsed>,
-) -> u32 {
+fn tables<D: Device>(ctx: &XdpContext, device: D) -> KernelTables<D> {
     let bytes = if setting(Setting::CountAllBuffers) != 0 {
         frame_len(ctx)
     } else {
         first_buffer_len(ctx)
     };
-    let tables = KernelTables { device, bytes };
-    let judgement = classify::judge(frame, parsed, &tables);
+    KernelTables { device, bytes }
+}
 
+/// Counts what was decided, and says what the kernel shall do.
+#[inline(always)]
+fn enforce<D: Device>(tables: &KernelTables<D>, judgement: &Judgement) -> u32 {
     if judgement.shadow != counter::NONE {
-        count(judgement.shadow, bytes);
+        count(judgement.shadow, tables.bytes);
     }
-    count(judgement.counter, bytes);
+    count(judgement.counter, tables.bytes);
     if judgement.drop != counter::NONE {
         count_drop(judgement.drop);
     }
-    if setting(Setting::Trace) != 0
-        && let Some(trace) = TRACE.get_ptr_mut(0)
-    {
-        // SAFETY: the kernel returned a pointer to the element. Only tests trace, one run at a time.
-        unsafe {
-            (*trace).counter = judgement.counter;
-            (*trace).shadow = judgement.shadow;
-            (*trace).cell = judgement.cell.into();
-            (*trace).beyond = judgement.beyond;
-        }
+    if setting(Setting::Trace) != 0 {
+        trace::leave(judgement);
     }
     match judgement.verdict {
         Verdict::Drop if setting(Setting::Enforce) != 0 => XDP_DROP,

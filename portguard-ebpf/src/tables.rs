@@ -7,9 +7,9 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use portguard_common::abi::{
-    Cell, CounterPage, DropPage, HALVES as HALVES_PER_PAGE, INTERFACES, PACKED_NODES, PackedNode,
-    Row, SETTINGS as SETTING_COUNT, Setting, Settings, Stage, TRIES as TRIE_COUNT, Trace, Trie,
-    VLANS, WORDS as WORDS_PER_PAGE, drops, field, host, interface_entry, service,
+    self, Cell, CounterPage, DropPage, HALVES as HALVES_PER_PAGE, INTERFACES, PACKED_NODES,
+    PackedNode, Row, SETTINGS as SETTING_COUNT, Setting, Settings, Stage, TRIES as TRIE_COUNT,
+    Trace, Trie, VLANS, WORDS as WORDS_PER_PAGE, drops, field, interface_entry, service,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Source, Tables};
@@ -20,7 +20,7 @@ use portguard_common::packet::Frame;
 use portguard_common::trie::{self, Bits, Step, step};
 
 use crate::bans;
-use crate::bucket;
+use crate::host;
 use crate::limiting;
 use crate::reply;
 
@@ -79,9 +79,6 @@ pub(crate) static COUNTERS: PerCpuArray<CounterPage> = PerCpuArray::with_max_ent
 
 #[map]
 pub(crate) static DROPS: PerCpuArray<DropPage> = PerCpuArray::with_max_entries(drops::PAGES, 0);
-
-#[map]
-pub(crate) static HOST: Array<u64> = Array::with_max_entries(host::LEN, 0);
 
 #[map]
 pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
@@ -371,10 +368,7 @@ impl<D: Device> Tables for KernelTables<D> {
             Setting::FragmentToleranceLow,
             Setting::FragmentToleranceHigh,
         );
-        match HOST.get_ptr_mut(host::FRAGMENTS) {
-            Some(bucket) => bucket::take_token(bucket, now_ns(), interval_ns, tolerance_ns),
-            None => false,
-        }
+        host::take_token(abi::host::FRAGMENTS, interval_ns, tolerance_ns)
     }
 
     #[inline(always)]
