@@ -10,8 +10,9 @@ use crate::output;
 use super::client::{Client, unexpected};
 use super::targets::{Targets, add_notes};
 
-/// Entries of one request, so that it stays below [`crate::control::MAX_REQUEST_BYTES`]: each has 90 bytes at most.
-const CHUNK: usize = 500;
+/// Entries of one request: few enough that others who ask meanwhile do not wait long, and many, since sessions that could be cut are
+/// looked up for each request.
+const CHUNK: usize = 5_000;
 
 /// Bans sources, in several requests if there are many.
 ///
