@@ -18,6 +18,8 @@ pub struct Service {
     pub ports: Vec<(Transport, u16)>,
     /// Other names of it.
     pub aliases: Vec<&'static str>,
+    /// What it is for.
+    pub purpose: &'static str,
 }
 
 impl Service {
@@ -95,14 +97,15 @@ pub(crate) fn suggestions(name: &str, transports: &[Transport]) -> Vec<&'static 
     suggestions
 }
 
-/// One line of the data: `name port/protocol[,protocol]... alias...`.
+/// One line of the data: `name port/protocol[,protocol]... alias... # purpose`.
 fn parse(line: &'static str) -> Option<Service> {
+    let (line, purpose) = line.split_once(" # ")?;
     let mut words = line.split_whitespace();
-    let name = words.next().filter(|name| !name.starts_with('#'))?;
     let mut service = Service {
-        name,
+        name: words.next().filter(|name| !name.starts_with('#'))?,
         ports: Vec::new(),
         aliases: Vec::new(),
+        purpose,
     };
     for word in words {
         match word.split_once('/') {
@@ -129,6 +132,7 @@ mod tests {
             let service = parse(line).unwrap_or_else(|| panic!("unreadable: {line}"));
             assert!(!service.ports.is_empty(), "{line}");
             assert!(service.ports.iter().all(|(_, port)| *port > 0), "{line}");
+            assert!(!service.purpose.is_empty(), "{line}");
             lines += 1;
         }
         assert_eq!(CATALOGUE.services.len(), lines, "a name stands twice");
