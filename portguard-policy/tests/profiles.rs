@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use portguard_policy::{RuleAction, ServiceMatch, Transport, find_profile, profile_names};
+use portguard_policy::{
+    PortRange, RuleAction, ServiceMatch, Transport, find_profile, profile_names,
+};
 
 /// The ports that the rules of a profile drop, by protocol, sorted.
 fn dropped(name: &str) -> (Vec<u16>, Vec<u16>) {
@@ -41,8 +43,106 @@ fn the_profiles_hold_their_ports() {
         dropped("trojans"),
         (vec![79, 99, 1024, 5554, 7306, 7626, 8011], vec![])
     );
-    assert_eq!(profile_names().collect::<Vec<_>>(), ["trojans", "worms"]);
+    assert_eq!(
+        dropped("windows-services"),
+        (
+            vec![135, 137, 139, 445, 593, 3389, 3702, 5355, 5985, 5986],
+            vec![135, 137, 138, 445, 3389, 3702, 5355]
+        )
+    );
+    assert_eq!(
+        dropped("databases"),
+        (
+            vec![
+                1433, 1521, 3050, 3306, 5432, 5984, 6379, 8086, 8123, 8983, 9000, 9042, 9160, 9200,
+                9300, 11211, 27017, 27018, 27019
+            ],
+            vec![1434, 11211]
+        )
+    );
+    assert_eq!(
+        dropped("amplifiers"),
+        (
+            vec![],
+            vec![
+                7, 17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 520, 1434, 1900, 3283, 3389, 3478,
+                3702, 5093, 5353, 5683, 10001, 10074, 11211, 26000, 27015, 27960, 32414, 33848,
+                37810
+            ]
+        )
+    );
+    assert_eq!(
+        dropped("cluster-apis"),
+        (
+            vec![
+                2181, 2375, 2376, 2377, 2379, 2380, 4194, 4243, 4505, 4506, 4646, 6443, 8088, 8265,
+                8500, 9092, 9870, 10250, 10255, 50070
+            ],
+            vec![]
+        )
+    );
+    assert_eq!(
+        dropped("clear-text"),
+        (
+            vec![
+                21, 23, 109, 110, 119, 143, 389, 512, 513, 514, 540, 873, 1883, 5900, 6000, 6667
+            ],
+            vec![69, 161]
+        )
+    );
+    assert_eq!(
+        dropped("iot"),
+        (
+            vec![
+                23, 81, 2323, 5431, 5555, 7547, 8291, 9530, 20005, 32764, 34567, 37215, 37777,
+                48101, 49152, 52869
+            ],
+            vec![5351, 17185, 37810, 53413]
+        )
+    );
+    assert_eq!(
+        profile_names().collect::<Vec<_>>(),
+        [
+            "amplifiers",
+            "clear-text",
+            "cluster-apis",
+            "databases",
+            "iot",
+            "trojans",
+            "windows-services",
+            "worms"
+        ]
+    );
     assert!(find_profile("nothing").is_none());
+}
+
+/// No profile cuts off SSH, the web or DHCP, alone or with the others.
+#[test]
+fn all_profiles_together_leave_what_a_host_needs() {
+    let rules: Vec<String> = profile_names()
+        .map(|name| format!("profile: {name}"))
+        .collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let policy = accepted(&with_rules(&rules)).policy;
+    for (transport, port) in [
+        (Transport::Tcp, 22),
+        (Transport::Tcp, 80),
+        (Transport::Tcp, 443),
+        (Transport::Udp, 443),
+        (Transport::Udp, 68),
+        (Transport::Udp, 546),
+    ] {
+        let range = PortRange {
+            low: port,
+            high: port,
+        };
+        let service = ServiceMatch::Ports(transport, range);
+        let dropped = policy
+            .rules
+            .iter()
+            .find(|rule| rule.services.contains(&service));
+        assert_eq!(dropped, None, "{port}/{transport}");
+    }
 }
 
 #[test]
@@ -88,13 +188,13 @@ fn wrong_profiles_are_told_with_what_is_right() {
         (
             "profile: everything",
             "no profile is called `everything`",
-            "`trojans` and `worms`",
+            "`trojans`, `windows-services` and `worms`",
             "everything",
         ),
         (
             "profile: [worms]",
             "no profile is called a list",
-            "`trojans` and `worms`",
+            "`trojans`, `windows-services` and `worms`",
             "[worms]",
         ),
         (
