@@ -14,6 +14,7 @@
 mod addresses;
 mod assertions;
 mod ban;
+pub mod catalogue;
 mod compile;
 mod conditions;
 mod dead;

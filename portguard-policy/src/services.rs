@@ -28,6 +28,18 @@ impl Service {
         let has = |transport: &Transport| self.ports.iter().any(|(own, _)| own == transport);
         Transport::ALL.into_iter().filter(has).collect()
     }
+
+    /// Its ports, each once, with the protocols that it has there.
+    pub(crate) fn by_port(&self) -> BTreeMap<u16, Vec<Transport>> {
+        let mut by_port: BTreeMap<u16, Vec<Transport>> = BTreeMap::new();
+        for (transport, port) in &self.ports {
+            by_port.entry(*port).or_default().push(*transport);
+        }
+        for transports in by_port.values_mut() {
+            transports.sort_unstable();
+        }
+        by_port
+    }
 }
 
 #[derive(Default)]
@@ -65,6 +77,11 @@ pub fn find(name: &str) -> Option<&'static Service> {
         let owner = catalogue.aliases.get(name)?.first()?;
         catalogue.services.get(owner)
     })
+}
+
+/// All services, by name.
+pub(crate) fn all() -> impl Iterator<Item = &'static Service> {
+    CATALOGUE.services.values()
 }
 
 /// The name of a port.
