@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use portguard_common::limits;
+use portguard_policy::catalogue::{Class, Query};
 
 use crate::control::MAX_REASON_BYTES;
 
@@ -78,6 +80,22 @@ Exit codes:
   2  the command line is wrong, or a line of standard input
   3  the system refuses: permission, no daemon";
 
+const PORTS_HELP: &str = "\
+QUERY is a port, a range, or words, in upper or lower case:
+  445, 445/udp, 6000-6010   ports
+  smb, ssh/tcp              a service, by any of its names
+  mirai, 'remote desktop'   what services are for, and what threatens them
+
+Without it all ports are listed. Up to eight that a QUERY finds are told in full, more as a list.
+Advice is about the Internet: `close`, `keep`, or `by-role`, which is to open it only on a host
+that has this role. `portguard explain` says what a policy does with a port.
+
+Exit codes:
+  0  something is found
+  1  nothing is found
+  2  the command line is wrong
+  3  the system refuses";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
@@ -138,6 +156,9 @@ pub enum Command {
     /// Look whether portguard can work on this host, and how well; each finding comes with the command that cures it.
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
+    /// Say what a port is for, what abuses it and whether to close it; or list such ports. Needs no root.
+    #[command(after_help = PORTS_HELP)]
+    Ports(Ports),
     /// Print the JSON schema of policies, for editors: completion, descriptions, and the mistakes of shape.
     #[command(after_help = EXIT_CODES)]
     Schema,
@@ -393,6 +414,44 @@ pub struct Doctor {
     /// Where the daemon listens.
     #[command(flatten)]
     pub connection: Connection,
+}
+
+/// `portguard ports`
+#[derive(Args, Debug)]
+pub struct Ports {
+    /// What to look for.
+    #[arg(value_name = "QUERY", value_parser = Query::parse)]
+    pub query: Option<Query>,
+    /// Only ports that this profile drops.
+    #[arg(long, value_name = "PROFILE", value_parser = PossibleValuesParser::new(portguard_policy::profile_names()))]
+    pub profile: Option<String>,
+    /// Only ports of this class (RFC 6335).
+    #[arg(long, value_enum, value_name = "CLASS")]
+    pub class: Option<PortClass>,
+    /// How to print them.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The parts of the port numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PortClass {
+    /// 0 to 1023.
+    WellKnown,
+    /// 1024 to 49151.
+    Registered,
+    /// 49152 to 65535.
+    Dynamic,
+}
+
+impl From<PortClass> for Class {
+    fn from(class: PortClass) -> Self {
+        match class {
+            PortClass::WellKnown => Self::WellKnown,
+            PortClass::Registered => Self::Registered,
+            PortClass::Dynamic => Self::Dynamic,
+        }
+    }
 }
 
 /// How to print.

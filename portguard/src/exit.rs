@@ -6,7 +6,8 @@ use std::process::ExitCode;
 /// Exit codes. They are an interface: `--help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The policy or the request is refused; of `diff`, the policies differ; of `doctor`, there is a problem.
+    /// The policy or the request is refused; of `diff`, the policies differ; of `doctor`, there is a problem; of
+    /// `ports`, nothing is found.
     Refused = 1,
     /// The command line is wrong; of `diff`, a policy is refused, too.
     Usage = 2,

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => commands::explain::explain(&arguments).map(done),
         Command::Diff(arguments) => commands::diff::diff(&arguments),
         Command::Doctor(arguments) => commands::doctor::doctor(&arguments),
+        Command::Ports(arguments) => commands::ports::ports(&arguments).map(done),
         Command::Schema => commands::schema::schema().map(done),
     };
     match result {

@@ -10,6 +10,7 @@ pub mod detach;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
+pub mod ports;
 pub mod reload;
 pub mod replay;
 pub mod run;

@@ -6,6 +6,7 @@ mod decided;
 mod diff;
 mod doctor;
 mod explain;
+mod ports;
 pub mod problems;
 mod replay;
 mod status;
@@ -22,6 +23,7 @@ pub use counters::counters;
 pub use diff::difference;
 pub use doctor::doctor;
 pub use explain::explanation;
+pub use ports::{nothing_found, ports};
 pub use replay::Replay;
 pub use status::{detached, reloaded, status};
 

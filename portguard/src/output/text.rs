@@ -1,7 +1,7 @@
 //! Text for a terminal of 80 columns.
 
 /// Columns.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// Where the text of an entry begins.
 const INDENT: usize = 10;

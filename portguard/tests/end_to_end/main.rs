@@ -18,6 +18,7 @@ mod feeds;
 mod interfaces;
 mod lifecycle;
 mod lockout;
+mod ports;
 mod reject;
 mod reload;
 mod replay;
