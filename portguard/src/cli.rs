@@ -290,13 +290,17 @@ pub struct Status {
 /// `portguard counters`
 #[derive(Args, Debug)]
 pub struct Counters {
-    /// Go on, once an interval, until interrupted.
+    /// Go on, once an interval, until interrupted; with rates.
     #[arg(long)]
     pub follow: bool,
-    /// Time between two reports when following: "500ms", "1s", "1m".
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
-    pub interval: Duration,
-    /// How to print them; JSON is one object a line when following.
+    /// Time over which rates are taken: "500ms", "2s", "1m" [default when following: 1s]. Without `--follow`, one report
+    /// comes after this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    pub interval: Option<Duration>,
+    /// List all destinations of dropped packets, and not only those with the most.
+    #[arg(long)]
+    pub all: bool,
+    /// How to print them: JSON is one object a line, with all destinations.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where the daemon listens.

@@ -291,11 +291,13 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// What the daemon has counted since it started.
+/// What the daemon has counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counters {
     /// Seconds since 1970.
     pub unix_time: f64,
+    /// Seconds since the daemon started, by a clock that nobody sets: for the time between two reports.
+    pub uptime_s: f64,
     /// Number of the policy in force.
     pub generation: u64,
     /// All frames seen: the sum of the outcomes and the rules.
@@ -341,6 +343,8 @@ pub struct DropCount {
     pub protocol: String,
     /// Destination port; `null` for later fragments and protocols without ports.
     pub port: Option<u16>,
+    /// Its name, by the policy in force or the catalogue.
+    pub service: Option<String>,
     /// How many.
     pub packets: u64,
 }

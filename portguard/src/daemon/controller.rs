@@ -6,14 +6,16 @@ use tracing::{error, info, warn};
 
 use crate::control::{Answer, Change, Reloaded, Request};
 use crate::exit::{Failure, Outcome};
+use crate::observe::sample::Sample;
 use crate::policy_file::PolicyFile;
 
 use super::Options;
 use super::bans::Now;
+use super::calls::{Call, failed};
 use super::diagnosis::Diagnosis;
 use super::guard::{Guard, How};
+use super::latest::Latest;
 use super::notify::{Message, Notifier};
-use super::server::Call;
 use super::watch::Watch;
 
 /// Everything that events change.
@@ -22,6 +24,7 @@ pub(super) struct Controller {
     pub(super) watch: Option<Watch>,
     diagnosis: Diagnosis,
     notifier: Notifier,
+    samples: Latest<Sample>,
 }
 
 impl Controller {
@@ -37,6 +40,7 @@ impl Controller {
             watch,
             diagnosis,
             notifier: Notifier::start(),
+            samples: Latest::default(),
         })
     }
 
@@ -54,10 +58,24 @@ impl Controller {
         self.notifier.tell(Message::Stopping);
     }
 
-    /// Answers a request.
+    /// Answers a question.
     pub(super) fn answer(&mut self, call: Call) {
-        let changes = call.request.changes();
-        let answer = match call.request {
+        // Whoever asked may have gone away meanwhile.
+        match call {
+            Call::Request(request, reply) => {
+                let _gone = reply.send(self.carry_out(request));
+            }
+            Call::Sample(since, reply) => {
+                let read = || self.guard.counters().map(Sample::new);
+                let sample = self.samples.get(since, read);
+                let _gone = reply.send(sample.map_err(Failure::system));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, request: Request) -> Answer {
+        let changes = request.changes();
+        let answer = match request {
             Request::Status {} => Answer::Status(self.guard.status()),
             Request::Counters { .. } => {
                 let counters = self.guard.counters().map_err(Failure::system);
@@ -115,8 +133,7 @@ impl Controller {
         if changes {
             self.say_what_is();
         }
-        // Whoever asked may have gone away meanwhile.
-        let _gone = call.reply.send(answer);
+        answer
     }
 
     /// SIGHUP.
@@ -211,6 +228,7 @@ impl Controller {
 
     /// After every event that may have changed something.
     fn say_what_is(&mut self) {
+        self.samples.forget();
         self.diagnosis.follow(&self.guard);
         self.notifier.tell(Message::Status(self.guard.summary()));
     }
@@ -218,11 +236,4 @@ impl Controller {
 
 fn answered<T>(result: Outcome<T>, answer: impl FnOnce(T) -> Answer) -> Answer {
     result.map_or_else(|failure| failed(&failure), answer)
-}
-
-fn failed(failure: &Failure) -> Answer {
-    Answer::Failed {
-        exit: failure.exit as u8,
-        error: failure.to_string(),
-    }
 }

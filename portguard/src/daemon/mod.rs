@@ -3,6 +3,7 @@
 mod accounts;
 mod bans;
 mod blocked;
+mod calls;
 mod controller;
 mod diagnosis;
 mod events;
@@ -10,6 +11,7 @@ mod found;
 mod guard;
 mod keeping;
 mod last_good;
+mod latest;
 mod lock;
 mod lockout;
 mod matching;
@@ -27,11 +29,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use portguard_policy::InterfacePattern;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::exit::{Failure, Outcome};
 
+use self::calls::Calls;
 use self::controller::Controller;
 pub(crate) use self::found::{SINGLE_BUFFER_MTU, names};
 use self::notify::Heartbeat;
@@ -83,7 +85,7 @@ async fn serve(options: Options) -> Outcome {
     // Before anything is attached, so that no interface that appears meanwhile is missed.
     let mut events = events::Events::subscribe().map_err(Failure::system)?;
     // Before as well: what cannot be asked for anything must not filter.
-    let (calls, mut called) = mpsc::channel(16);
+    let (calls, mut called) = Calls::new();
     let server = Server::bind(&options.socket, options.group, calls).map_err(Failure::system)?;
     let mut controller = match Controller::start(&options) {
         Ok(controller) => controller,

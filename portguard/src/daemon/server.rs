@@ -1,6 +1,7 @@
 //! The control socket: accepts connections, reads one request from each, writes the answers.
 
 mod peers;
+mod subscription;
 
 use std::fs;
 use std::io;
@@ -11,16 +12,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::fs::Mode;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::control::{Answer, Request};
 use crate::exit::Exit;
 
 use self::peers::{Peer, Places};
+use super::calls::Calls;
 
 /// How long a client may take to send its request, or to take an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,32 +31,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to accept no connection after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Shortest time between two answers of a subscription.
-const MIN_INTERVAL: Duration = Duration::from_millis(100);
-
-/// A request on its way to the guard.
-pub(super) struct Call {
-    /// What is asked.
-    pub(super) request: Request,
-    /// Where the answer goes.
-    pub(super) reply: oneshot::Sender<Answer>,
-}
-
 /// The listening socket.
 pub(super) struct Server {
     listener: UnixListener,
-    calls: mpsc::Sender<Call>,
+    calls: Calls,
     places: Places,
 }
 
 impl Server {
     /// Listens at `path`, for root, and for the members of `group` where there is one. The caller holds the lock, so
     /// a socket that is there already is left over.
-    pub(super) fn bind(
-        path: &Path,
-        group: Option<u32>,
-        calls: mpsc::Sender<Call>,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn bind(path: &Path, group: Option<u32>, calls: Calls) -> anyhow::Result<Self> {
         refuse_what_is_no_socket(path)?;
         remove(path);
         // For root alone from its first moment on.
@@ -176,7 +164,7 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-async fn converse(stream: UnixStream, peer: Peer, calls: mpsc::Sender<Call>) -> io::Result<()> {
+async fn converse(stream: UnixStream, peer: Peer, calls: Calls) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut reader = BufReader::new(read.take(peer.most()));
     let mut line = Vec::new();
@@ -193,28 +181,12 @@ async fn converse(stream: UnixStream, peer: Peer, calls: mpsc::Sender<Call>) -> 
         return send(&mut write, &for_root_alone()).await;
     }
     drop(line);
-    let interval = match request {
-        Request::Counters {
-            interval_ms: Some(interval_ms),
-        } => Duration::from_millis(interval_ms).max(MIN_INTERVAL),
-        _ => return send(&mut write, &ask(&calls, request).await).await,
-    };
-    let mut due = Instant::now();
-    loop {
-        send(&mut write, &ask(&calls, request.clone()).await).await?;
-        due += interval;
-        // A client that is gone gives its place back at once; one that goes on talking is ignored.
-        let mut rest = [0; 256];
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep_until(due) => break,
-                read = reader.read(&mut rest) => {
-                    if read? == 0 {
-                        return Ok(());
-                    }
-                }
-            }
+    match request {
+        Request::Counters { interval_ms } => {
+            let interval = interval_ms.map(Duration::from_millis);
+            subscription::serve(interval, reader, write, &calls).await
         }
+        _ => send(&mut write, &calls.ask(request).await).await,
     }
 }
 
@@ -247,22 +219,14 @@ fn refused(error: String) -> Answer {
     }
 }
 
-async fn ask(calls: &mpsc::Sender<Call>, request: Request) -> Answer {
-    let (reply, answer) = oneshot::channel();
-    let stopping = || Answer::Failed {
-        exit: Exit::System as u8,
-        error: "the daemon is stopping".into(),
-    };
-    if calls.send(Call { request, reply }).await.is_err() {
-        return stopping();
-    }
-    answer.await.unwrap_or_else(|_stopped| stopping())
-}
-
-async fn send(write: &mut (impl tokio::io::AsyncWrite + Unpin), answer: &Answer) -> io::Result<()> {
+async fn send(write: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
-    timeout(PATIENCE, write.write_all(&line)).await?
+    send_line(write, &line).await
+}
+
+async fn send_line(write: &mut (impl AsyncWrite + Unpin), line: &[u8]) -> io::Result<()> {
+    timeout(PATIENCE, write.write_all(line)).await?
 }
 
 #[cfg(test)]

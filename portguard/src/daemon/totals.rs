@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portguard_common::abi::{Builtin, Counter};
 use portguard_common::packet::Malformed;
-use portguard_policy::Policy;
+use portguard_policy::{Policy, Transport};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Count, Counters, DropCount, OutcomeCount, RuleCount};
@@ -17,6 +17,15 @@ pub(super) struct Totals {
     builtin: BTreeMap<Builtin, Counter>,
     malformed: BTreeMap<Malformed, Counter>,
     drops: BTreeMap<DropKey, u64>,
+}
+
+/// When a report is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ReportTime {
+    /// Seconds since 1970.
+    pub(super) unix_time: f64,
+    /// Seconds since the daemon started.
+    pub(super) uptime_s: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +53,7 @@ impl Totals {
     }
 
     /// These totals for the policy in force.
-    pub(super) fn report(&self, policy: &Policy, generation: u64, unix_time: f64) -> Counters {
+    pub(super) fn report(&self, policy: &Policy, generation: u64, time: ReportTime) -> Counters {
         let outcomes = self.outcomes();
         let rules = self.rules(policy);
         let frames = outcomes
@@ -56,12 +65,13 @@ impl Totals {
                 bytes: sum.bytes + next.bytes,
             });
         Counters {
-            unix_time,
+            unix_time: time.unix_time,
+            uptime_s: time.uptime_s,
             generation,
             frames,
             outcomes,
             rules,
-            drops: self.drops(),
+            drops: self.drops(policy),
         }
     }
 
@@ -111,12 +121,13 @@ impl Totals {
             .collect()
     }
 
-    fn drops(&self) -> Vec<DropCount> {
+    fn drops(&self, policy: &Policy) -> Vec<DropCount> {
         self.drops
             .iter()
             .map(|(key, packets)| DropCount {
                 protocol: protocol_name(key.protocol),
                 port: key.port,
+                service: service_name(policy, *key),
                 packets: *packets,
             })
             .collect()
@@ -135,6 +146,12 @@ fn count(counter: Counter) -> Count {
         packets: counter.packets,
         bytes: counter.bytes,
     }
+}
+
+/// The name of a destination port.
+fn service_name(policy: &Policy, key: DropKey) -> Option<String> {
+    let transport = Transport::from_number(key.protocol)?;
+    policy.service_name(transport, key.port?).map(str::to_owned)
 }
 
 /// The name that a policy uses, or the number.

@@ -7,6 +7,7 @@ mod bad_input;
 mod bans;
 mod capabilities;
 mod control;
+mod counters;
 mod default_drop;
 mod diff;
 mod doctor;

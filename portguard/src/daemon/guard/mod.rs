@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use portguard_policy::{AttachMode, InterfacePattern, OnStop, Policy, Prefix};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::control::{self, BanEntry, Change, LastReload};
@@ -32,6 +33,7 @@ pub(super) use self::change::How;
 #[derive(Debug)]
 pub(super) struct Guard {
     path: PathBuf,
+    started: Instant,
     /// From the command line; empty to follow the policy.
     interfaces: Vec<InterfacePattern>,
     in_force: InForce,
@@ -109,6 +111,7 @@ impl Guard {
         replies::take_over(&mut generation, &loaded.policy);
         let mut guard = Self {
             path: options.policy.clone(),
+            started: Instant::now(),
             interfaces: options.interfaces.clone(),
             in_force: InForce {
                 loaded,

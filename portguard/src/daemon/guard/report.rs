@@ -3,6 +3,7 @@
 use crate::control::{Counters, InterfaceState, InterfaceStatus, Status};
 
 use super::super::found;
+use super::super::totals::ReportTime;
 use super::super::unix_time;
 use super::Guard;
 use super::trial::Trial;
@@ -108,6 +109,10 @@ impl Guard {
             totals.add(&policy.rules(), &policy.generation.counts()?);
         }
         let policy = &self.in_force.loaded.policy;
-        Ok(totals.report(policy, self.in_force.number, unix_time()))
+        let time = ReportTime {
+            unix_time: unix_time(),
+            uptime_s: self.started.elapsed().as_secs_f64(),
+        };
+        Ok(totals.report(policy, self.in_force.number, time))
     }
 }
