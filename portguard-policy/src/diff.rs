@@ -126,6 +126,7 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
             ("non_ip", fate(policy.non_ip)),
             ("malformed", fate(policy.malformed)),
             ("enforce", policy.enforce.to_string()),
+            ("metrics", metrics(policy)),
             ("on_stop", on_stop(policy.on_stop).to_owned()),
         ]
     };
@@ -134,6 +135,16 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
         .filter(|((_, before), (_, after))| before != after)
         .map(|((key, before), (_, after))| SettingChange { key, before, after })
         .collect()
+}
+
+/// Where metrics can be scraped, in an order of their own.
+fn metrics(policy: &Policy) -> String {
+    let mut addresses: Vec<String> = policy.metrics.iter().map(ToString::to_string).collect();
+    addresses.sort_unstable();
+    if addresses.is_empty() {
+        return "nowhere".to_owned();
+    }
+    addresses.join(", ")
 }
 
 fn on_stop(on_stop: OnStop) -> &'static str {

@@ -36,9 +36,10 @@ pub(crate) const POLICY: Keys = Keys {
         "sets",
         "rules",
         "assert",
+        "metrics",
         "on_stop",
     ],
-    later: &["events", "metrics"],
+    later: &["events"],
 };
 
 /// The keys of a rule.
@@ -98,6 +99,13 @@ pub(crate) const ASSERTION: Keys = Keys {
 pub(crate) const FRAGMENTS: Keys = Keys {
     place: "`fragments`",
     known: &["rate", "burst"],
+    later: &[],
+};
+
+/// The keys of `metrics: { listen: 127.0.0.1:9477 }`.
+pub(crate) const METRICS: Keys = Keys {
+    place: "`metrics`",
+    known: &["listen"],
     later: &[],
 };
 

@@ -28,6 +28,7 @@ mod interface;
 mod keys;
 mod limit;
 mod matching;
+mod metrics;
 mod packet;
 mod policy;
 mod ports;

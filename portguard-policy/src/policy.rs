@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::addresses::Addresses;
@@ -40,6 +41,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// What the policy promises to do. Whether it does is not a matter of its text.
     pub assertions: Vec<Assertion>,
+    /// Where metrics can be scraped; nowhere if it is empty.
+    pub metrics: Vec<SocketAddr>,
     /// What an orderly stop of the daemon leaves behind.
     pub on_stop: OnStop,
 }

@@ -14,7 +14,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use values::{
-    Address, Burst, FewOrMany, IcmpType, Name, Port, Protocol, RateText, ServicePort, Text, Vlan,
+    Address, Burst, FewOrMany, IcmpType, Listen, Name, Port, Protocol, RateText, ServicePort, Text,
+    Vlan,
 };
 
 /// The JSON schema of a policy, draft 2020-12.
@@ -91,6 +92,8 @@ struct Policy {
     /// What the policy must do before it may take effect.
     #[schemars(rename = "assert")]
     assertions: Option<FewOrMany<Assertion>>,
+    /// Where metrics can be scraped. Nowhere if not given.
+    metrics: Option<Metrics>,
     /// What an orderly stop of the daemon leaves behind. `detach` if not given. A crash always keeps filtering.
     on_stop: Option<OnStop>,
 }
@@ -152,6 +155,15 @@ struct FragmentRate {
     rate: RateText,
     /// Packets that may come at once.
     burst: Option<Burst>,
+}
+
+/// Metrics for Prometheus, at `/metrics` over HTTP.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "its shape is all that matters")]
+struct Metrics {
+    /// An address with a port, `127.0.0.1:9477` or `[::1]:9477`, or some. There is no password.
+    listen: FewOrMany<Listen>,
 }
 
 #[derive(JsonSchema)]

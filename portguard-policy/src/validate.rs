@@ -168,6 +168,10 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                 Some(field) => self.assertions(field),
                 None => Vec::new(),
             },
+            metrics: match fields.get("metrics") {
+                Some(field) => self.metrics(field),
+                None => Vec::new(),
+            },
             on_stop: self.word(&fields, "on_stop", &ON_STOP, OnStop::Detach),
         };
         // What is wrong may be the very use of a set.

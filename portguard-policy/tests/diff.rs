@@ -177,6 +177,12 @@ fn settings_that_no_packet_shows() {
         ("non_ip", "pass", "drop", "non_ip: drop\n"),
         ("malformed", "drop", "pass", "malformed: pass\n"),
         ("enforce", "true", "false", "enforce: false\n"),
+        (
+            "metrics",
+            "nowhere",
+            "127.0.0.1:9477, [::1]:9477",
+            "metrics: { listen: [\"[::1]:9477\", 127.0.0.1:9477] }\n",
+        ),
     ] {
         let head = if key == "interfaces" { "" } else { base };
         let found = differ(

@@ -83,6 +83,7 @@ rules:
 assert:
   - pass: tcp 10.1.2.3 -> :22
   - drop: -> :80
+metrics: { listen: [127.0.0.1:9477, \"[::1]:9477\"] }
 ";
     accepted(text);
     let file = "version: 1\nsets: { s: { file: x, allow_empty: false } }\nrules: []\n";
@@ -155,6 +156,15 @@ fn wrong_shapes_of_a_policy_are_refused() {
         "rules: drop",
         "rules: [drop]",
         "events: { rate: 100/s }",
+        "metrics: 127.0.0.1:9477",
+        "metrics: {}",
+        "metrics: { listen: [] }",
+        "metrics: { listen: 9477 }",
+        "metrics: { listen: 127.0.0.1 }",
+        "metrics: { listen: localhost:9477 }",
+        "metrics: { listen: 127.0.0.1:0 }",
+        "metrics: { listen: \"::1:9477\" }",
+        "metrics: { listen: 127.0.0.1:9477, path: /m }",
     ] {
         let rest = if line.starts_with("rules:") {
             ""

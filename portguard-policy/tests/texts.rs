@@ -136,10 +136,7 @@ fn y04_ports_under_the_wrong_parent_are_refused() {
 
 #[test]
 fn keys_of_later_versions_are_refused_not_ignored() {
-    let top = [
-        "events: { rate: 100/s }",
-        "metrics: { listen: 127.0.0.1:9477 }",
-    ];
+    let top = ["events: { rate: 100/s }"];
     for line in top {
         let key = line.split(':').next().unwrap();
         let text = format!("version: 1\nrules: []\n{line}\n");
@@ -685,6 +682,105 @@ fn a_rule_that_cuts_the_replies_of_this_host_gets_a_warning() {
     assert!(!warned(
         "{ name: r, action: drop, ports: [33434-33534, 50000] }"
     ));
+}
+
+#[test]
+fn metrics_are_listened_for_at_addresses_with_ports() {
+    let listen = |value: &str| {
+        let checked = accepted(&format!(
+            "version: 1\nrules: []\nmetrics: {{ listen: {value} }}\n"
+        ));
+        let metrics = checked.policy.metrics.iter().map(ToString::to_string);
+        let warnings = checked.warnings.into_iter().map(|warning| warning.message);
+        (metrics.collect::<Vec<_>>(), warnings.collect::<Vec<_>>())
+    };
+    let none: [String; 0] = [];
+    assert!(
+        accepted("version: 1\nrules: []\n")
+            .policy
+            .metrics
+            .is_empty()
+    );
+    for local in ["127.0.0.1:9477", "127.8.9.1:1", "\"[::1]:65535\""] {
+        let (metrics, warnings) = listen(local);
+        assert_eq!(metrics, [local.trim_matches('"')]);
+        assert_eq!(warnings, none);
+    }
+    let (metrics, warnings) = listen("[127.0.0.1:9477, \"[::1]:9477\", 127.0.0.1:9477]");
+    assert_eq!(metrics, ["127.0.0.1:9477", "[::1]:9477"]);
+    assert_eq!(warnings, ["`127.0.0.1:9477` stands twice"]);
+    for exposed in ["0.0.0.0:9477", "192.0.2.1:9477", "\"[::]:9477\""] {
+        let (metrics, warnings) = listen(exposed);
+        let address = exposed.trim_matches('"');
+        assert_eq!(metrics, [address]);
+        assert_eq!(
+            warnings,
+            [format!("whoever reaches {address} can read the metrics")]
+        );
+    }
+}
+
+#[test]
+fn what_is_no_address_with_a_port_is_told_what_is_missing() {
+    for (value, hint) in [
+        ("9477", "write the address, too: `127.0.0.1:9477`"),
+        ("127.0.0.1", "write its port, too: `\"127.0.0.1:9477\"`"),
+        ("\"::1\"", "write its port, too: `\"[::1]:9477\"`"),
+        (
+            "\"::1:9477\"",
+            "in brackets before its port: `\"[::1]:9477\"`",
+        ),
+        ("localhost:9477", "names are not looked up"),
+        ("127.0.0.1:0", "a port is a plain number from 1 to 65535"),
+        (
+            "127.0.0.1:09477",
+            "a port is a plain number from 1 to 65535",
+        ),
+        (
+            "127.0.0.1:70000",
+            "a port is a plain number from 1 to 65535",
+        ),
+        (
+            "127.0.0.1:metrics",
+            "a port is a plain number from 1 to 65535",
+        ),
+        ("{ port: 9477 }", "write `127.0.0.1:9477`"),
+        ("unix", "write `127.0.0.1:9477`"),
+    ] {
+        let text = format!("version: 1\nrules: []\nmetrics: {{ listen: {value} }}\n");
+        let problem = only_problem(&text);
+        assert!(
+            problem
+                .message
+                .starts_with("`listen` is an address with a port, found "),
+            "{value}: {}",
+            problem.message
+        );
+        let given = problem.hint.unwrap_or_default();
+        assert!(given.contains(hint), "{value}: {given}");
+    }
+    let many: Vec<String> = (1..=9).map(|port| format!("127.0.0.1:{port}")).collect();
+    for (metrics, message) in [
+        (
+            "127.0.0.1:9477".to_owned(),
+            "`metrics` is a mapping of keys",
+        ),
+        ("{}".to_owned(), "`metrics` has no `listen`"),
+        ("{ listen: }".to_owned(), "`listen` has no value"),
+        ("{ listen: [] }".to_owned(), "`listen` is an empty list"),
+        ("{ port: 9477 }".to_owned(), "`metrics` has no key `port`"),
+        (
+            format!("{{ listen: [{}] }}", many.join(", ")),
+            "`listen` has more than 8 addresses",
+        ),
+    ] {
+        let problem = only_problem(&format!("version: 1\nrules: []\nmetrics: {metrics}\n"));
+        assert!(
+            problem.message.starts_with(message),
+            "{metrics}: {}",
+            problem.message
+        );
+    }
 }
 
 #[test]

@@ -297,6 +297,7 @@ fn policy_of(rules: Vec<Rule>) -> Policy {
         default: Fate::Pass,
         replies: false,
         essential: true,
+        metrics: Vec::new(),
         on_stop: OnStop::Detach,
         non_ip: Fate::Pass,
         malformed: Fate::Drop,

@@ -91,6 +91,11 @@ values! {
         { "type": "integer", "minimum": 1, "maximum": 4094 },
         { "type": "string", "pattern": "^(none|[1-9][0-9]{0,3})$" }
     ] });
+    /// An address with a port; an IPv6 address stands in brackets.
+    Listen = json!({
+        "type": "string",
+        "pattern": "^(([0-9]{1,3}\\.){3}[0-9]{1,3}|\\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[0-9]+)?\\]):[1-9][0-9]{0,4}$"
+    });
     /// Packets a second or a minute.
     RateText = json!({ "type": "string", "pattern": "^[1-9][0-9]*/[sm]$" });
     /// A number of packets.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::control::{Answer, Request};
 use crate::exit::{Failure, Outcome};
+use crate::observe::metrics::Snapshot;
 use crate::observe::sample::Sample;
 
 /// Questions that may wait.
@@ -20,6 +21,8 @@ pub(super) enum Call {
     Request(Request, oneshot::Sender<Answer>),
     /// What is counted, as it was at this moment or later.
     Sample(Instant, oneshot::Sender<Outcome<Arc<Sample>>>),
+    /// All that metrics tell, in the same way.
+    Scrape(Instant, oneshot::Sender<Outcome<Arc<Snapshot>>>),
 }
 
 /// Where questions are asked.
@@ -50,8 +53,17 @@ impl Calls {
 
     /// What is counted, as it was at a moment or later.
     pub(super) async fn sample(&self, since: Instant) -> Outcome<Arc<Sample>> {
+        self.get(|reply| Call::Sample(since, reply)).await
+    }
+
+    /// All that metrics tell, as it was at a moment or later.
+    pub(super) async fn scrape(&self, since: Instant) -> Outcome<Arc<Snapshot>> {
+        self.get(|reply| Call::Scrape(since, reply)).await
+    }
+
+    async fn get<T>(&self, call: impl FnOnce(oneshot::Sender<Outcome<T>>) -> Call) -> Outcome<T> {
         let (reply, answer) = oneshot::channel();
-        if self.sender.send(Call::Sample(since, reply)).await.is_err() {
+        if self.sender.send(call(reply)).await.is_err() {
             return Err(stopping());
         }
         answer.await.unwrap_or_else(|_stopped| Err(stopping()))

@@ -1,18 +1,22 @@
 //! What the daemon does on each event: requests, signals, files and interfaces that change, time that is over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::control::{Answer, Change, Reloaded, Request};
 use crate::exit::{Failure, Outcome};
+use crate::observe::metrics::{Reloads, Snapshot};
 use crate::observe::sample::Sample;
 use crate::policy_file::PolicyFile;
 
 use super::Options;
 use super::bans::Now;
-use super::calls::{Call, failed};
+use super::calls::{Call, Calls, failed};
 use super::diagnosis::Diagnosis;
+use super::exporter::Exporter;
 use super::guard::{Guard, How};
 use super::latest::Latest;
 use super::notify::{Message, Notifier};
@@ -25,23 +29,30 @@ pub(super) struct Controller {
     diagnosis: Diagnosis,
     notifier: Notifier,
     samples: Latest<Sample>,
+    snapshots: Latest<Snapshot>,
+    reloads: Reloads,
+    pub(super) exporter: Exporter,
 }
 
 impl Controller {
     /// Puts the first policy in force.
-    pub(super) fn start(options: &Options) -> Outcome<Self> {
+    pub(super) fn start(options: &Options, calls: Calls) -> Outcome<Self> {
         // Before the policy is read, so that no change is missed.
         let watch = options.watch.then(|| Watch::start(&options.policy));
-        let mut diagnosis = Diagnosis::new(options);
+        let diagnosis = Diagnosis::new(options);
         let guard = Guard::start(options).map_err(|failure| diagnosis.explain(failure))?;
-        diagnosis.follow(&guard);
-        Ok(Self {
+        let mut controller = Self {
             guard,
             watch,
             diagnosis,
             notifier: Notifier::start(),
             samples: Latest::default(),
-        })
+            snapshots: Latest::default(),
+            reloads: Reloads::default(),
+            exporter: Exporter::new(calls),
+        };
+        controller.follow_guard();
+        Ok(controller)
     }
 
     pub(super) fn say_ready(&self) {
@@ -70,7 +81,21 @@ impl Controller {
                 let sample = self.samples.get(since, read);
                 let _gone = reply.send(sample.map_err(Failure::system));
             }
+            Call::Scrape(since, reply) => {
+                let snapshot = self.snapshot(since);
+                let _gone = reply.send(snapshot.map_err(Failure::system));
+            }
         }
+    }
+
+    /// All that metrics tell.
+    fn snapshot(&mut self, since: Instant) -> anyhow::Result<Arc<Snapshot>> {
+        let (guard, reloads) = (&self.guard, &self.reloads);
+        let samples = &mut self.samples;
+        self.snapshots.get(since, || {
+            let sample = samples.get(since, || guard.counters().map(Sample::new))?;
+            Ok(guard.snapshot(sample, reloads.clone()))
+        })
     }
 
     fn carry_out(&mut self, request: Request) -> Answer {
@@ -97,16 +122,19 @@ impl Controller {
                     },
                 };
                 let file = PolicyFile { path: name, text };
+                let begun = Instant::now();
                 let result = self.guard.apply(file, how);
-                self.changed("apply", result)
+                self.changed("apply", begun, result)
             }
             Request::Confirm {} => {
+                let begun = Instant::now();
                 let result = self.guard.confirm();
-                self.changed("confirm", result)
+                self.changed("confirm", begun, result)
             }
             Request::Revert {} => {
+                let begun = Instant::now();
                 let result = self.guard.revert();
-                self.changed("revert", result)
+                self.changed("revert", begun, result)
             }
             Request::Ban {
                 entries,
@@ -147,16 +175,19 @@ impl Controller {
         // What was tried and not confirmed takes effect when somebody asks for it, and not by itself.
         let result = match self.guard.holds_unconfirmed() {
             true => None,
-            false => Some(self.guard.reload(Change::default())),
+            false => {
+                let begun = Instant::now();
+                Some((self.guard.reload(Change::default()), begun))
+            }
         };
         if let Some(watch) = &mut self.watch {
             watch.let_go();
         }
         match result {
             None => {}
-            Some(Ok(reloaded)) if !reloaded.changed => {}
-            Some(result) => {
-                self.changed("reload", result);
+            Some((Ok(reloaded), _)) if !reloaded.changed => {}
+            Some((result, begun)) => {
+                self.changed("reload", begun, result);
             }
         }
         self.say_what_is();
@@ -198,12 +229,14 @@ impl Controller {
         {
             watch.note();
         }
+        let begun = Instant::now();
         let result = self.guard.reload(change);
-        self.changed("reload", result)
+        self.changed("reload", begun, result)
     }
 
-    /// Says how a change went, and answers.
-    fn changed(&self, verb: &str, result: Outcome<Reloaded>) -> Answer {
+    /// Counts how a change went, says so, and answers.
+    fn changed(&mut self, verb: &str, begun: Instant, result: Outcome<Reloaded>) -> Answer {
+        self.reloads.add(result.as_ref().ok(), begun.elapsed());
         match result.map_err(|failure| self.diagnosis.explain(failure)) {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
@@ -228,9 +261,23 @@ impl Controller {
 
     /// After every event that may have changed something.
     fn say_what_is(&mut self) {
-        self.samples.forget();
-        self.diagnosis.follow(&self.guard);
+        self.follow_guard();
         self.notifier.tell(Message::Status(self.guard.summary()));
+    }
+
+    /// Tries to listen where it failed before.
+    pub(super) fn retry_exporter(&mut self) {
+        self.exporter.retry();
+        self.say_what_is();
+    }
+
+    /// Brings all else in line with the policy in force.
+    fn follow_guard(&mut self) {
+        self.samples.forget();
+        self.snapshots.forget();
+        self.exporter.follow(&self.guard.policy().metrics);
+        self.guard.troubles = self.exporter.troubles();
+        self.diagnosis.follow(&self.guard);
     }
 }
 

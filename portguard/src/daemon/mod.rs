@@ -7,6 +7,7 @@ mod calls;
 mod controller;
 mod diagnosis;
 mod events;
+mod exporter;
 mod found;
 mod guard;
 mod keeping;
@@ -86,8 +87,9 @@ async fn serve(options: Options) -> Outcome {
     let mut events = events::Events::subscribe().map_err(Failure::system)?;
     // Before as well: what cannot be asked for anything must not filter.
     let (calls, mut called) = Calls::new();
-    let server = Server::bind(&options.socket, options.group, calls).map_err(Failure::system)?;
-    let mut controller = match Controller::start(&options) {
+    let server =
+        Server::bind(&options.socket, options.group, calls.clone()).map_err(Failure::system)?;
+    let mut controller = match Controller::start(&options, calls) {
         Ok(controller) => controller,
         Err(failure) => {
             server::remove(&options.socket);
@@ -106,6 +108,7 @@ async fn serve(options: Options) -> Outcome {
             _ = hangup.recv() => controller.hang_up(),
             () = controller.guard.trial_is_over() => controller.end_trial(),
             () = controller.bans_are_due() => controller.step_bans(),
+            () = controller.exporter.is_due() => controller.retry_exporter(),
             Some(call) = called.recv() => controller.answer(call),
             // A trial refuses every other change; what changes meanwhile is looked at after it.
             () = watch::changed(&mut controller.watch), if !controller.guard.is_on_trial() => controller.follow_files(),

@@ -1,4 +1,5 @@
-//! What is counted, over time and for others: samples, rates.
+//! What is counted, over time and for others: samples, rates, metrics.
 
+pub mod metrics;
 pub mod rates;
 pub mod sample;

@@ -20,6 +20,7 @@ mod interfaces;
 mod lifecycle;
 mod lockout;
 mod ports;
+mod metrics;
 mod reject;
 mod reload;
 mod replay;

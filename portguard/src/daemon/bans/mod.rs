@@ -186,6 +186,16 @@ impl Bans {
         Ok(())
     }
 
+    /// How many there are, some of which may be over already.
+    pub(super) fn len(&self) -> usize {
+        self.bans.len()
+    }
+
+    /// Room for so many.
+    pub(super) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// What is banned.
     pub(super) fn prefixes(&self) -> Vec<Prefix> {
         self.bans.keys().map(|target| target.prefix()).collect()

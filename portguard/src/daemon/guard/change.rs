@@ -231,6 +231,7 @@ impl Guard {
         warnings.extend(blocked::note(&self.in_force.loaded, &new.loaded));
         self.last_number = new.number;
         let old = std::mem::replace(&mut self.in_force, new);
+        self.changed_unix_s = unix_time();
         if let Some(duration) = how.trial {
             self.trial = Some(Trial::begin(old, duration));
         } else {

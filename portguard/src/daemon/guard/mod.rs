@@ -25,7 +25,7 @@ use super::accounts::Accounts;
 use super::bans::{self, Bans, Now};
 use super::found::{self, Attached, Found};
 use super::keeping::Keeping;
-use super::{Options, StateFolder, last_good, lockout, replies, tags};
+use super::{Options, StateFolder, last_good, lockout, replies, tags, unix_time};
 
 pub(super) use self::change::How;
 
@@ -34,6 +34,7 @@ pub(super) use self::change::How;
 pub(super) struct Guard {
     path: PathBuf,
     started: Instant,
+    started_unix_s: f64,
     /// From the command line; empty to follow the policy.
     interfaces: Vec<InterfacePattern>,
     in_force: InForce,
@@ -53,6 +54,10 @@ pub(super) struct Guard {
     accounts: Accounts,
     last_reload: Option<LastReload>,
     pub(super) bans: Bans,
+    /// What is not as it should be around it, for its status.
+    pub(super) troubles: Vec<String>,
+    /// When the policy in force took effect, in seconds since 1970.
+    changed_unix_s: f64,
     /// Why the policy file is not what is in force.
     fallback: Option<String>,
     /// Why the policy in force will not be that of the next boot.
@@ -112,6 +117,7 @@ impl Guard {
         let mut guard = Self {
             path: options.policy.clone(),
             started: Instant::now(),
+            started_unix_s: unix_time(),
             interfaces: options.interfaces.clone(),
             in_force: InForce {
                 loaded,
@@ -131,6 +137,8 @@ impl Guard {
             accounts,
             last_reload: None,
             bans,
+            troubles: Vec::new(),
+            changed_unix_s: unix_time(),
             fallback,
             unkept: None,
         };

@@ -1,6 +1,10 @@
 //! What the daemon does, told.
 
+use std::sync::Arc;
+
 use crate::control::{Counters, InterfaceState, InterfaceStatus, Status};
+use crate::observe::metrics::{PolicyFacts, Reloads, Snapshot, Texts};
+use crate::observe::sample::Sample;
 
 use super::super::found;
 use super::super::totals::ReportTime;
@@ -99,7 +103,24 @@ impl Guard {
             not_kept,
             self.unkept.clone(),
         ];
-        reasons.into_iter().flatten().chain(failed).collect()
+        let around = self.troubles.iter().cloned();
+        let reasons = reasons.into_iter().flatten();
+        reasons.chain(failed).chain(around).collect()
+    }
+
+    /// All that metrics tell.
+    pub(in super::super) fn snapshot(&self, sample: Arc<Sample>, reloads: Reloads) -> Snapshot {
+        let policy = &self.in_force.loaded.policy;
+        Snapshot {
+            sample,
+            status: self.status(),
+            started_unix_s: self.started_unix_s,
+            policy: PolicyFacts::of(policy, self.changed_unix_s),
+            bans: self.bans.len() as u64,
+            bans_capacity: self.bans.capacity() as u64,
+            reloads,
+            texts: Texts::default(),
+        }
     }
 
     pub(in super::super) fn counters(&self) -> anyhow::Result<Counters> {

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::control::Reloaded;
 use crate::exit::{Failure, Outcome};
 
-use super::super::last_good;
+use super::super::{last_good, unix_time};
 use super::change::switch;
 use super::{Guard, InForce};
 
@@ -118,6 +118,7 @@ impl Guard {
             return Err(no_trial("revert"));
         };
         let tried = std::mem::replace(&mut self.in_force, trial.before);
+        self.changed_unix_s = unix_time();
         let mut warnings = Vec::new();
         self.guard_what_is_meant(&mut warnings);
         if let Err(error) = self.leave_trial() {
