@@ -1,6 +1,7 @@
 //! Metrics: what is scraped is what was counted, and whoever scrapes holds up nobody.
 
 mod http;
+mod prometheus;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

@@ -64,21 +64,26 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
     install_missing(&NAMESPACE_TOOLS)
 }
 
-/// Programs that only the tests need: to look at the systemd unit and boot it, and for a real SSH session.
-const TEST_TOOLS: [(&str, &str); 5] = [
+/// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, and to scrape metrics.
+const TEST_TOOLS: [(&str, &str); 7] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
 ];
 
 /// Makes sure of [`NAMESPACE_TOOLS`] and of [`TEST_TOOLS`].
 pub(crate) fn ensure_for_tests() -> Result<()> {
     ensure_for_namespaces()?;
+    // These packages would start a server, and again with every boot.
     if step::find_program("sshd").is_none() {
-        // The package would start a server, and again with every boot.
         debian::mask(&["ssh.service", "ssh.socket"])?;
+    }
+    if step::find_program("prometheus").is_none() {
+        debian::mask(&["prometheus.service"])?;
     }
     install_missing(&TEST_TOOLS)
 }

@@ -450,3 +450,59 @@ fn ports_are_those_that_rules_name_by_themselves() {
     assert_eq!(facts.enforced, [true, true, true, false]);
     assert_eq!(facts.changed_unix_s, 5.0);
 }
+
+/// Every metric that an expression names.
+fn named(expression: &str) -> impl Iterator<Item = &str> {
+    expression
+        .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+        .filter(|word| word.starts_with("portguard_"))
+}
+
+#[test]
+fn the_alerts_and_the_dashboard_name_metrics_that_there_are() {
+    let documented = documented();
+    let exists = |name: &str| {
+        let of_histogram = ["_bucket", "_sum", "_count"]
+            .into_iter()
+            .find_map(|suffix| {
+                let family = documented.get(name.strip_suffix(suffix)?)?;
+                (family.0 == "histogram").then_some(())
+            });
+        documented.contains_key(name) || of_histogram.is_some()
+    };
+    let alerts = include_str!("../../../../config/prometheus/portguard.rules.yml");
+    let alerts = alerts
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let dashboard = include_str!("../../../../config/grafana/portguard.json");
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).expect("JSON");
+    let mut expressions = Vec::new();
+    collect(&dashboard, &mut expressions);
+    assert!(expressions.len() > 15, "{}", expressions.len());
+    let mut seen = BTreeSet::new();
+    for text in alerts.chain(expressions) {
+        for name in named(text) {
+            assert!(exists(name), "{name} of `{text}` is no metric");
+            seen.insert(name);
+        }
+    }
+    assert!(seen.len() > 15, "{seen:?}");
+}
+
+/// The expressions and queries of a dashboard.
+fn collect<'a>(value: &'a serde_json::Value, expressions: &mut Vec<&'a str>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, field) in fields {
+                match field {
+                    serde_json::Value::String(text) if key == "expr" || key == "query" => {
+                        expressions.push(text);
+                    }
+                    field => collect(field, expressions),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, expressions)),
+        _ => {}
+    }
+}
