@@ -230,6 +230,13 @@ pub struct Run {
     /// Group whose members may ask for status and counters, by name or number; without it, only root may.
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
+    /// Where the log goes: `auto` is the journal where the service manager has connected standard error to it, and else
+    /// standard error. In the journal messages have fields, such as PORTGUARD_INTERFACE and PORTGUARD_GENERATION.
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
+    pub log: Log,
+    /// The least important messages that are logged.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
+    pub log_level: LogLevel,
     /// Room for so many bans. The kernel takes 16 bytes for each at once, and some 100 for each that is made.
     #[arg(long, value_name = "NUMBER", default_value_t = limits::BANS, value_parser = clap::value_parser!(u32).range(1..=MOST_BANS))]
     pub max_bans: u32,
@@ -466,6 +473,46 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
+}
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Log {
+    /// To the journal where standard error is connected to it, else to standard error.
+    #[default]
+    Auto,
+    /// To the journal, with fields.
+    Journal,
+    /// To standard error.
+    Stderr,
+}
+
+/// How important a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// Something changed.
+    #[default]
+    Info,
+    /// What helps to find out why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
 }
 
 /// Where everything is pinned unless told otherwise.

@@ -28,7 +28,7 @@ pub fn run(arguments: Run) -> Outcome {
         .map(|group| group::number_of(&group))
         .transpose()
         .map_err(|error| Failure::usage(anyhow!("`--group`: {error}")))?;
-    output::start_log();
+    output::start_log(arguments.log, arguments.log_level)?;
     daemon::run(Options {
         policy: arguments.policy,
         interfaces,

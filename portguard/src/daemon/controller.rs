@@ -57,7 +57,7 @@ impl Controller {
 
     pub(super) fn say_ready(&self) {
         self.notifier.tell(Message::Ready(self.guard.summary()));
-        info!("{}", self.guard.summary());
+        info!(generation = self.guard.number(), "{}", self.guard.summary());
     }
 
     pub(super) fn say_alive(&self) {
@@ -65,7 +65,8 @@ impl Controller {
     }
 
     pub(super) fn say_stopping(&self) {
-        info!("stopping: {}", self.guard.summary());
+        let generation = self.guard.number();
+        info!(generation, "stopping: {}", self.guard.summary());
         self.notifier.tell(Message::Stopping);
     }
 
@@ -239,21 +240,26 @@ impl Controller {
         self.reloads.add(result.as_ref().ok(), begun.elapsed());
         match result.map_err(|failure| self.diagnosis.explain(failure)) {
             Ok(reloaded) => {
+                let generation = reloaded.generation;
                 for warning in &reloaded.warnings {
-                    warn!("{warning}");
+                    warn!(generation, "{warning}");
                 }
-                let number = reloaded.generation;
                 match (reloaded.changed, reloaded.trial_s) {
-                    (false, _) => info!("{verb}: the policy is unchanged"),
-                    (true, None) => info!("{verb}: policy {number} is in force"),
+                    (false, _) => info!(generation, "{verb}: the policy is unchanged"),
+                    (true, None) => info!(generation, "{verb}: policy {generation} is in force"),
                     (true, Some(seconds)) => {
-                        info!("{verb}: policy {number} is on trial for {seconds} s");
+                        info!(
+                            generation,
+                            "{verb}: policy {generation} is on trial for {seconds} s"
+                        );
                     }
                 }
                 Answer::Reloaded(reloaded)
             }
             Err(failure) => {
-                error!("{verb}: refused\n{failure}");
+                // That which stays in force.
+                let generation = self.guard.number();
+                error!(generation, "{verb}: refused\n{failure}");
                 failed(&failure)
             }
         }

@@ -49,7 +49,10 @@ impl Attached {
 pub(super) fn detach(attachment: Attachment, state: Option<&State>) {
     let name = attachment.interface.clone();
     if let Err(error) = attachment.detach(state) {
-        error!("interface `{name}` is still filtered: {error}");
+        error!(
+            interface = name,
+            "interface `{name}` is still filtered: {error}"
+        );
     }
 }
 

@@ -17,12 +17,15 @@ pub(super) fn warn_of_offload(attachment: &Attachment, policy: &Policy) {
     let offload = match tag_offload(name) {
         Ok(offload) => offload,
         Err(error) => {
-            return debug!("cannot tell whether `{name}` takes VLAN tags out: {error}");
+            return debug!(
+                interface = name,
+                "cannot tell whether `{name}` takes VLAN tags out: {error}"
+            );
         }
     };
     for finding in preflight::vlan_tags(name, offload, wanted, attachment.mode) {
         if finding.severity >= Severity::Warning {
-            warn!("{}", finding.line());
+            warn!(interface = name, "{}", finding.line());
         }
     }
 }

@@ -189,6 +189,7 @@ impl Filter {
                 ) =>
             {
                 tracing::warn!(
+                    ifindex = self.ifindex,
                     "the filter that watches what leaves interface {} stays: {error}",
                     self.ifindex
                 );

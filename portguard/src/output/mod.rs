@@ -6,13 +6,14 @@ mod decided;
 mod diff;
 mod doctor;
 mod explain;
+mod log;
 mod ports;
 pub mod problems;
 mod replay;
 mod status;
 mod text;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
@@ -23,6 +24,7 @@ pub use counters::counters;
 pub use diff::difference;
 pub use doctor::doctor;
 pub use explain::explanation;
+pub use log::start_log;
 pub use ports::{nothing_found, ports};
 pub use replay::Replay;
 pub use status::{detached, reloaded, status};
@@ -51,24 +53,6 @@ pub fn print_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Outcome {
             .into_iter()
             .try_for_each(|line| writeln!(out, "{line}"))
     })
-}
-
-/// Logs to standard error: with times, unless the journal adds its own.
-pub fn start_log() {
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal());
-    let result = if journal {
-        builder.without_time().try_init()
-    } else {
-        builder.try_init()
-    };
-    if let Err(error) = result {
-        // Only a second call could lead here; the first log goes on.
-        tracing::warn!("the log was started twice: {error}");
-    }
 }
 
 fn print(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Outcome {

@@ -304,7 +304,8 @@ impl Guard {
     pub(super) fn forget(&mut self, gone: &[u32]) {
         for index in gone {
             if let Some(attachment) = self.attachments.remove(index) {
-                warn!("interface `{}` is gone", attachment.interface);
+                let name = &attachment.interface;
+                warn!(interface = name, "interface `{name}` is gone");
                 found::detach(attachment, self.keeping.state().as_ref());
             }
         }

@@ -89,11 +89,12 @@ impl Guard {
             .collect();
         self.detach_if(|index, name| {
             let Some(interface) = present.get(&index) else {
-                info!("interface `{name}` is gone");
+                info!(interface = name, "interface `{name}` is gone");
                 return true;
             };
             if interface.xdp.is_none() {
                 warn!(
+                    interface = name,
                     "the program on interface `{name}` is gone: the interface was made anew, or somebody detached it"
                 );
                 return true;
@@ -101,6 +102,7 @@ impl Guard {
             let meant = found.matched.guarded.contains(&index) || interface.name == name;
             if !meant {
                 warn!(
+                    interface = name,
                     "detached from `{name}`: its name is `{}` now, which the policy does not mean",
                     interface.name
                 );
@@ -113,7 +115,10 @@ impl Guard {
         self.detach_if(|index, name| {
             let stays = guarded.contains(&index);
             if !stays {
-                info!("detached from `{name}`: the policy does not name it");
+                info!(
+                    interface = name,
+                    "detached from `{name}`: the policy does not name it"
+                );
             }
             !stays
         });

@@ -158,18 +158,24 @@ impl Guard {
         }
         for attachment in adopted.values() {
             info!(
+                interface = attachment.interface,
                 "took over `{}` in {} mode from a daemon before",
-                attachment.interface, attachment.mode
+                attachment.interface,
+                attachment.mode
             );
             if let Some(warning) = other_mode(attachment, attach) {
-                warn!("{warning}");
+                warn!(interface = attachment.interface, "{warning}");
             }
         }
         guard.attachments = adopted;
         guard.accept(new, &found);
         guard.failed.extend(refused);
         for pattern in &guard.waiting {
-            warn!("waiting for {}", found::waiting_for(pattern));
+            warn!(
+                interface = pattern,
+                "waiting for {}",
+                found::waiting_for(pattern)
+            );
         }
         // What began between the first look and the attachment.
         let InForce {
@@ -185,6 +191,11 @@ impl Guard {
         guard.keep_last_good();
         guard.count_all_buffers_if_needed(&found.interfaces);
         Ok(guard)
+    }
+
+    /// The number of the policy in force.
+    pub(super) const fn number(&self) -> u64 {
+        self.in_force.number
     }
 
     /// The policy in force.
@@ -258,7 +269,7 @@ impl Guard {
         }
         for (name, reason) in &new.failed {
             if self.failed.get(name) != Some(reason) {
-                error!("{reason}");
+                error!(interface = name, "{reason}");
             }
         }
         self.attachments.extend(new.attachments);
@@ -380,7 +391,7 @@ fn take_over(
             let name = attachment.interface.clone();
             let reason =
                 format!("interface `{name}` keeps the policy of the daemon before: {error}");
-            error!("{reason}");
+            error!(interface = name, "{reason}");
             refused.insert(name, reason);
         }
     }
@@ -424,10 +435,14 @@ fn load(loaded: &mut Loaded, options: &LoadOptions) -> Outcome<Generation> {
 fn announce(attachment: &Attachment) {
     match &attachment.fallback {
         None => info!(
+            interface = attachment.interface,
+            mode = %attachment.mode,
             "attached to `{}` in {} mode",
             attachment.interface, attachment.mode
         ),
         Some(reason) => warn!(
+            interface = attachment.interface,
+            mode = %attachment.mode,
             "attached to `{}` in generic mode, which is slower than native: {reason}",
             attachment.interface
         ),

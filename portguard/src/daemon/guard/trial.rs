@@ -55,6 +55,7 @@ impl Guard {
     /// The time of the trial is over: the policy before it comes back.
     pub(in super::super) fn end_trial(&mut self) {
         warn!(
+            generation = self.in_force.number,
             "policy {} was not confirmed in time: the policy before it is in force again",
             self.in_force.number
         );
@@ -104,7 +105,8 @@ impl Guard {
         self.follow_interfaces();
         self.pin_attachments();
         self.keep_applied()?;
-        info!("policy {} is confirmed", self.in_force.number);
+        let generation = self.in_force.number;
+        info!(generation, "policy {generation} is confirmed");
         Ok(self.changed(warnings))
     }
 

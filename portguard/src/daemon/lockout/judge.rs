@@ -48,6 +48,20 @@ pub(super) struct Cut {
     pub(super) new_connection: Option<Decider>,
 }
 
+impl Cut {
+    /// The rule that cuts it, if a rule does.
+    pub(super) fn rule(&self) -> Option<&str> {
+        let deciders = [&self.data, &self.new_connection];
+        deciders
+            .into_iter()
+            .flatten()
+            .find_map(|decider| match decider {
+                Decider::Rule { name, .. } => Some(name.as_str()),
+                Decider::Default | Decider::Ban(_) => None,
+            })
+    }
+}
+
 /// The sessions that `next` cuts and `in_force` does not, the caller's own first. Only what the one passes that the other
 /// drops counts: a session that is dead already is no reason to refuse anything.
 pub(super) fn cuts(

@@ -87,6 +87,8 @@ pub(super) fn warn_at_start(next: &Loaded, found: &Found) {
     match look(None, filter, &found.interfaces, None) {
         Ok(cuts) if cuts.is_empty() => {}
         Ok(cuts) => warn!(
+            rule = cuts.iter().find_map(Cut::rule),
+            interface = cuts.first().map(|cut| cut.arrival.name.as_str()),
             "{}\nit takes effect all the same, since no policy is in force that could stay",
             text::cuts(Cause::Policy, &next.file.path, &cuts)
         ),
@@ -117,7 +119,11 @@ fn decide(
     };
     let told = text::cuts(cause, &next.loaded.file.path, &cuts);
     if change.force {
-        warn!("{told}\nforced: it takes effect all the same");
+        warn!(
+            rule = cuts.iter().find_map(Cut::rule),
+            interface = cuts.first().map(|cut| cut.arrival.name.as_str()),
+            "{told}\nforced: it takes effect all the same"
+        );
         return Ok(());
     }
     Err(Failure::refused(anyhow!("{told}\n{}", cause.ways_on())))
