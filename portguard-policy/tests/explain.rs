@@ -62,7 +62,7 @@ fn refusal(text: &str) -> TrafficError {
 
 #[test]
 fn the_rule_that_decides_and_those_before_it() {
-    let own = of("tcp 203.0.113.7:5555 -> 192.0.2.1:22 via eth0 vlan 10");
+    let own = of("tcp 203.0.113.7:50555 -> 192.0.2.1:22 via eth0 vlan 10");
     assert_eq!(own.evaluation.outcome, Outcome::Rule(2));
     assert!(matches!(own.effect, Effect::Limit { .. }));
     assert_eq!(own.counted, [1]);

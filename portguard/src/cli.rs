@@ -22,7 +22,7 @@ The packet, in the language of `assert`:
   [PROTOCOL] [SOURCE][:PORT] -> [DESTINATION][:PORT]
   [via INTERFACE] [vlan N] [fragment] [ttl N]
 
-  tcp 203.0.113.7:5555 -> 192.0.2.1:22 via eth0 vlan 10
+  tcp 203.0.113.7:50555 -> 192.0.2.1:22 via eth0 vlan 10
   udp [2001:db8::7]:5555 -> [2001:db8::1]:domain
   icmp/echo-request 203.0.113.7 -> 192.0.2.1
   tcp -> :https

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use portguard_common::abi::Builtin;
 use portguard_policy::{
-    Effect, Explanation, Outcome as Decider, Policy, Replies, RuleAction, Transport,
+    Effect, Explanation, Outcome as Decider, Payload, Policy, Replies, RuleAction, Transport,
 };
 use serde::Serialize;
 
@@ -85,6 +85,10 @@ pub fn explanation(policy: &Policy, explanation: &Explanation, format: Format) -
     })
 }
 
+/// Whoever publishes the port of a container looks for the inner one, too.
+const BEFORE_NAT: &str =
+    "as it arrives, before NAT: a published container port by its outer number";
+
 fn for_programs<'e>(policy: &'e Policy, own: &'e Explanation) -> Explained<'e> {
     let rule = |index: &usize| policy.rules.get(*index).map(RuleName::new);
     let near = own.near.iter().filter_map(|near| {
@@ -142,6 +146,9 @@ fn for_people(policy: &Policy, own: &Explanation) -> Vec<String> {
         let assumed = own.assumed.iter();
         let assumed = assumed.map(|own| format!("{} {}", own.what, own.value));
         lines.push(entry("assumed", &list(assumed)));
+    }
+    if matches!(own.packet.payload, Payload::Ports { .. }) {
+        lines.push(entry("seen", BEFORE_NAT));
     }
     lines.push(String::new());
     lines.push(entry("verdict", &verdict_in_full(policy, own)));

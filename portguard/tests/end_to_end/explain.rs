@@ -34,15 +34,17 @@ fn explain(policy: &str, packet: &str, more: &[&str]) -> Output {
 
 #[test]
 fn a_packet_is_explained() {
-    let packet = "tcp 203.0.113.7:5555 -> 192.0.2.1:22 via eth0 vlan 10";
+    let packet = "tcp 203.0.113.7:50555 -> 192.0.2.1:22 via eth0 vlan 10";
     let output = explain(POLICY, packet, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(
         stdout(&output),
         "\
-packet    tcp 203.0.113.7:5555 -> 192.0.2.1:22 via eth0 vlan 10
+packet    tcp 203.0.113.7:50555 -> 192.0.2.1:22 via eth0 vlan 10
 names     destination port 22/tcp is ssh
 assumed   TCP flags SYN (a new connection)
+seen      as it arrives, before NAT: a published container port by its outer
+          number
 
 verdict   drop
 by        rule `ssh` (line 9)

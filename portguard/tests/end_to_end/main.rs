@@ -21,6 +21,7 @@ mod lifecycle;
 mod lockout;
 mod log;
 mod metrics;
+mod nat;
 mod ports;
 mod reject;
 mod reload;

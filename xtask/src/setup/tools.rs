@@ -64,13 +64,15 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
     install_missing(&NAMESPACE_TOOLS)
 }
 
-/// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, and to scrape metrics.
-const TEST_TOOLS: [(&str, &str); 7] = [
+/// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, and to
+/// scrape metrics.
+const TEST_TOOLS: [(&str, &str); 8] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
+    ("nft", "nftables"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
 ];
