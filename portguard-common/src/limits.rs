@@ -70,5 +70,21 @@ pub const QUOTE_BYTES: u32 = 256;
 /// Sets of [`crate::abi::SOURCE_BUCKET_WAYS`] buckets of sources: 4 MiB.
 pub const SOURCE_BUCKET_SETS: usize = 1 << 15;
 
+/// Least bytes of a frame that an event keeps: Ethernet, two VLAN tags, IPv4 and TCP without options.
+pub const SNAP_MIN: u32 = 64;
+
+/// Bytes of a frame that an event keeps unless the policy says otherwise: the headers of nearly all packets.
+pub const SNAP_DEFAULT: u32 = 128;
+
+/// Most bytes of a frame that a policy may ask for by number.
+pub const SNAP_LARGEST: u32 = 4096;
+
+/// Most bytes of a frame that an event keeps where the policy asks for all of it: a jumbo frame of 9,000 bytes with its
+/// headers. A multiple of 8.
+pub const SNAP_MAX: u32 = 9216;
+
+/// Bytes of the ring through which events come from the kernel: a power of two, and whole pages.
+pub const EVENT_RING_BYTES: u32 = 1 << 20;
+
 /// Bans, of both families together. The kernel takes some 100 bytes for each, and 4 MiB for the table itself.
 pub const BANS: u32 = 1 << 18;

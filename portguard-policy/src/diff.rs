@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::compile::{CompileError, Tables, compile};
 use crate::interface::{InterfacePattern, kinds};
-use crate::policy::{AttachMode, Fate, OnStop, Policy};
+use crate::policy::{AttachMode, Events, Fate, OnStop, Policy};
 use crate::survey::{Change, TooComplex, changes};
 
 /// What two policies do differently.
@@ -127,6 +127,7 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
             ("malformed", fate(policy.malformed)),
             ("enforce", policy.enforce.to_string()),
             ("metrics", metrics(policy)),
+            ("events", events(policy.events)),
             ("on_stop", on_stop(policy.on_stop).to_owned()),
         ]
     };
@@ -145,6 +146,13 @@ fn metrics(policy: &Policy) -> String {
         return "nowhere".to_owned();
     }
     addresses.join(", ")
+}
+
+fn events(events: Option<Events>) -> String {
+    let Some(Events { rate, snap_bytes }) = events else {
+        return "none".to_owned();
+    };
+    format!("{}, {snap_bytes} bytes of each frame", rate.text())
 }
 
 fn on_stop(on_stop: OnStop) -> &'static str {

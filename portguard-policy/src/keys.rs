@@ -37,9 +37,10 @@ pub(crate) const POLICY: Keys = Keys {
         "rules",
         "assert",
         "metrics",
+        "events",
         "on_stop",
     ],
-    later: &["events"],
+    later: &[],
 };
 
 /// The keys of a rule.
@@ -60,11 +61,12 @@ pub(crate) const RULE: Keys = Keys {
         "burst",
         "per",
         "enforce",
+        "events",
         "comment",
         // An entry that has it is no rule, but what is nearly it is told so.
         "profile",
     ],
-    later: &["events"],
+    later: &[],
 };
 
 /// The keys of an entry of `rules` that stands for the rules of a profile.
@@ -106,6 +108,13 @@ pub(crate) const FRAGMENTS: Keys = Keys {
 pub(crate) const METRICS: Keys = Keys {
     place: "`metrics`",
     known: &["listen"],
+    later: &[],
+};
+
+/// The keys of `events: { rate: 100/s, snap: 128 }`.
+pub(crate) const EVENTS: Keys = Keys {
+    place: "`events`",
+    known: &["rate", "snap"],
     later: &[],
 };
 

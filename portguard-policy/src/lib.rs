@@ -21,6 +21,7 @@ mod dead;
 mod diff;
 mod document;
 mod evaluate;
+mod events;
 mod explain;
 mod files;
 mod host_services;
@@ -65,7 +66,7 @@ pub use host_services::HostServices;
 pub use interface::{Glob, InterfacePattern};
 pub use packet::{Packet, Payload};
 pub use policy::{
-    Assertion, AttachMode, Fate, Fragments, Limit, OnStop, Per, Policy, PortRange, Rate,
+    Assertion, AttachMode, Events, Fate, Fragments, Limit, OnStop, Per, Policy, PortRange, Rate,
     RatePeriod, Rule, RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
 };
 pub use prefix::Prefix;

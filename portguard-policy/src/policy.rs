@@ -43,8 +43,19 @@ pub struct Policy {
     pub assertions: Vec<Assertion>,
     /// Where metrics can be scraped; nowhere if it is empty.
     pub metrics: Vec<SocketAddr>,
+    /// What is told of dropped packets; `None` for nothing.
+    pub events: Option<Events>,
     /// What an orderly stop of the daemon leaves behind.
     pub on_stop: OnStop,
+}
+
+/// What is told of dropped packets one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// How many at most, over all outcomes and interfaces together. Its burst is not used.
+    pub rate: Rate,
+    /// Bytes of each frame that are kept, from its Ethernet header on: `SNAP_MIN` to `SNAP_MAX` of `portguard_common::limits`.
+    pub snap_bytes: u32,
 }
 
 /// What an orderly stop leaves behind. A crash always keeps filtering.
@@ -202,6 +213,16 @@ impl Rate {
         .max(1)
     }
 
+    /// The rate as it is written, without its burst.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let period = match self.period {
+            RatePeriod::Second => 's',
+            RatePeriod::Minute => 'm',
+        };
+        format!("{}/{period}", self.count)
+    }
+
     /// Nanoseconds for one packet, rounded to the nearest.
     pub fn interval_ns(&self) -> u64 {
         let period_ns: u64 = match self.period {
@@ -243,6 +264,8 @@ pub struct Rule {
     pub vlans: Option<Vec<u16>>,
     /// `false`: it only counts what it would drop.
     pub enforce: bool,
+    /// `false`: nothing is told of the packets that it drops.
+    pub events: bool,
     /// Free text.
     pub comment: Option<String>,
     /// The line of its name in the text, from 1.

@@ -114,6 +114,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             interfaces: None,
             vlans: None,
             enforce,
+            events: true,
             comment: Some(rule.comment.to_owned()),
             line: self.lines.line(span.start),
             span,
@@ -146,6 +147,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         let name = self.name(fields, names);
         let action = self.action(fields);
         let enforce = self.boolean(fields, "enforce", true);
+        let events = self.boolean(fields, "events", true);
         let comment = fields.get("comment").and_then(|field| self.comment(field));
         let conditions = self.conditions(fields);
         let matching = self.matching(fields, settings.essential);
@@ -179,6 +181,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             interfaces: conditions.interfaces,
             vlans: conditions.vlans,
             enforce,
+            events,
             comment,
             line: self.lines.line(span.start),
             span,

@@ -14,8 +14,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use values::{
-    Address, Burst, FewOrMany, IcmpType, Listen, Name, Port, Protocol, RateText, ServicePort, Text,
-    Vlan,
+    Address, Burst, FewOrMany, IcmpType, Listen, Name, Port, Protocol, RateText, ServicePort, Snap,
+    Text, Vlan,
 };
 
 /// The JSON schema of a policy, draft 2020-12.
@@ -94,8 +94,21 @@ struct Policy {
     assertions: Option<FewOrMany<Assertion>>,
     /// Where metrics can be scraped. Nowhere if not given.
     metrics: Option<Metrics>,
+    /// Whether single drops are told, and how many at most. There are no events if not given.
+    events: Option<Events>,
     /// What an orderly stop of the daemon leaves behind. `detach` if not given. A crash always keeps filtering.
     on_stop: Option<OnStop>,
+}
+
+/// Drop events, for `portguard events`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "its shape is all that matters")]
+struct Events {
+    /// Events of the whole host: `100/s` or `60/m`.
+    rate: RateText,
+    /// Bytes that are kept of each frame, or `full`. 128 if not given.
+    snap: Option<Snap>,
 }
 
 /// The only version so far.
@@ -273,6 +286,8 @@ struct Rule {
     per: Option<Per>,
     /// `false`: it only counts what it would drop, and the next rule is tried.
     enforce: Option<bool>,
+    /// `false`: there are no events of what it drops.
+    events: Option<bool>,
     /// Free text.
     comment: Option<Text>,
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use portguard_common::limits;
 
 use crate::document::{Document, Kind, Node, NodeId};
+use crate::events;
 use crate::files::Files;
 use crate::host_services::{self, HostServices};
 use crate::interface::InterfacePattern;
@@ -172,6 +173,9 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                 Some(field) => self.metrics(field),
                 None => Vec::new(),
             },
+            events: fields
+                .get("events")
+                .and_then(|field| events::read(self.document, field, self.problems)),
             on_stop: self.word(&fields, "on_stop", &ON_STOP, OnStop::Detach),
         };
         // What is wrong may be the very use of a set.

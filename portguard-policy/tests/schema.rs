@@ -76,6 +76,7 @@ rules:
     burst: 3
     per: rule
     enforce: true
+    events: false
     comment: all of it
   - { name: ping, action: reject, protocol: icmp, types: [echo-request, 8, redirect/1] }
   - { name: spare, action: drop, from: $spare }
@@ -84,6 +85,7 @@ assert:
   - pass: tcp 10.1.2.3 -> :22
   - drop: -> :80
 metrics: { listen: [127.0.0.1:9477, \"[::1]:9477\"] }
+events: { rate: 60/m, snap: full }
 ";
     accepted(text);
     let file = "version: 1\nsets: { s: { file: x, allow_empty: false } }\nrules: []\n";
@@ -155,7 +157,6 @@ fn wrong_shapes_of_a_policy_are_refused() {
         "rules: {}",
         "rules: drop",
         "rules: [drop]",
-        "events: { rate: 100/s }",
         "metrics: 127.0.0.1:9477",
         "metrics: {}",
         "metrics: { listen: [] }",
@@ -165,6 +166,14 @@ fn wrong_shapes_of_a_policy_are_refused() {
         "metrics: { listen: 127.0.0.1:0 }",
         "metrics: { listen: \"::1:9477\" }",
         "metrics: { listen: 127.0.0.1:9477, path: /m }",
+        "events: true",
+        "events: {}",
+        "events: { snap: 128 }",
+        "events: { rate: 100 }",
+        "events: { rate: 100/s, snap: 63 }",
+        "events: { rate: 100/s, snap: 4097 }",
+        "events: { rate: 100/s, snap: all }",
+        "events: { rate: 100/s, burst: 5 }",
     ] {
         let rest = if line.starts_with("rules:") {
             ""
@@ -229,7 +238,9 @@ fn wrong_shapes_of_a_rule_are_refused() {
         "{ name: r, action: drop, ports: 22, enforce: \"no\" }",
         "{ name: r, action: drop, ports: 22, enforce: ~ }",
         "{ name: r, action: drop, ports: 22, comment: [a] }",
-        "{ name: r, action: drop, ports: 22, events: false }",
+        "{ name: r, action: drop, ports: 22, events: none }",
+        "{ name: r, action: drop, ports: 22, events: { rate: 1/s } }",
+        "{ profile: worms, events: false }",
         "{ profile: worm }",
         "{ profile: worms, name: r }",
         "{ profile: [worms] }",

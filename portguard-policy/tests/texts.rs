@@ -135,24 +135,6 @@ fn y04_ports_under_the_wrong_parent_are_refused() {
 }
 
 #[test]
-fn keys_of_later_versions_are_refused_not_ignored() {
-    let top = ["events: { rate: 100/s }"];
-    for line in top {
-        let key = line.split(':').next().unwrap();
-        let text = format!("version: 1\nrules: []\n{line}\n");
-        let message = format!("`{key}` is not supported yet by this version");
-        assert_refused(&text, &message, "never ignored", key);
-    }
-    let rule = ["events: false"];
-    for field in rule {
-        let key = field.split(':').next().unwrap();
-        let text = with_rules(&[&format!("{{ name: r, action: drop, {field} }}")]);
-        let message = format!("`{key}` is not supported yet by this version");
-        assert_refused(&text, &message, "never ignored", key);
-    }
-}
-
-#[test]
 fn duplicates_show_both_places() {
     let text = "version: 1\nrules: []\nversion: 1\n";
     let problem = only_problem(text);

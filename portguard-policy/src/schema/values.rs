@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use portguard_common::limits::{SNAP_LARGEST, SNAP_MIN};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
@@ -102,6 +103,11 @@ values! {
     Burst = json!({ "anyOf": [
         { "type": "integer", "minimum": 1, "maximum": 1_000_000_000 },
         { "type": "string", "pattern": "^[1-9][0-9]*$" }
+    ] });
+    /// Bytes of a frame, or `full`.
+    Snap = json!({ "anyOf": [
+        { "type": "integer", "minimum": SNAP_MIN, "maximum": SNAP_LARGEST },
+        { "type": "string", "pattern": "^(full|[1-9][0-9]{1,3})$" }
     ] });
     /// `[PROTOCOL] [SOURCE][:PORT] -> [DESTINATION][:PORT] [via INTERFACE] [vlan N]`
     Traffic = json!({ "type": "string", "pattern": "->" });
