@@ -39,6 +39,7 @@ fn build() -> Result<(), String> {
         .build(&workspace, &kernel_target_dir(&out_dir))
         .map_err(|error| error.to_string())?;
     copy(&objects.portguard, &out_dir.join("portguard.o"))?;
+    copy(&objects.silent, &out_dir.join("portguard-silent.o"))?;
     copy(&objects.bench, &out_dir.join("portguard-bench.o"))
 }
 

@@ -13,6 +13,7 @@ use crate::Toolchain;
 /// The package, its binaries, and the profile of the root `Cargo.toml` they are compiled with.
 const PACKAGE: &str = "portguard-ebpf";
 const FILTER: &str = "portguard";
+const SILENT: &str = "portguard-silent";
 const BENCH: &str = "portguard-bench";
 const PROFILE: &str = "kernel";
 
@@ -21,6 +22,8 @@ const PROFILE: &str = "kernel";
 pub struct Objects {
     /// The packet filter.
     pub portguard: PathBuf,
+    /// The same without drop events, for policies that have none.
+    pub silent: PathBuf,
     /// The programs that benchmarks compare it with.
     pub bench: PathBuf,
 }
@@ -67,6 +70,7 @@ impl Toolchain {
         let folder = target_dir.join(machine.target()).join(PROFILE);
         Ok(Objects {
             portguard: existing(folder.join(FILTER))?,
+            silent: existing(folder.join(SILENT))?,
             bench: existing(folder.join(BENCH))?,
         })
     }

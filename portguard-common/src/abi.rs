@@ -2,6 +2,8 @@
 //!
 //! Every type here has a size assertion, since both sides are compiled separately.
 
+use crate::limits::SNAP_MAX;
+
 /// Version of this layout: one more whenever what is pinned changes its meaning, though not its size. What another version
 /// pinned is not read, but replaced.
 pub const LAYOUT: u32 = 1;
@@ -624,8 +626,9 @@ pub enum Setting {
     MultiBuffer,
     /// 1: the length of a frame is asked of the kernel, since it may have several buffers.
     CountAllBuffers,
-    /// 1: each run leaves its outcome in the trace map, for `replay` and tests, and takes the time from it.
-    Trace,
+    /// What is told of each frame, bit by bit: [`TELL_TRACE`], [`TELL_EVENTS`]. One word, so that a program that tells
+    /// nothing asks once.
+    Tell,
     /// 1: replies to what this side started pass.
     Replies,
     /// Most limits that one packet has to ask; 0: no rule has one.
@@ -642,13 +645,22 @@ pub enum Setting {
     FragmentToleranceLow,
     /// The upper half.
     FragmentToleranceHigh,
+    /// Bytes of a frame that an event keeps, at most [`crate::limits::SNAP_MAX`].
+    SnapBytes,
+    /// The number by which events name this generation.
+    Generation,
 }
 
 /// Number of [`Setting`]s.
-pub const SETTINGS: usize = 17;
+pub const SETTINGS: usize = 19;
 
 /// All settings of a generation, indexed by [`Setting`].
 pub type Settings = [u32; SETTINGS];
+
+/// [`Setting::Tell`]: each run leaves its outcome in the trace map, for `replay` and tests, and takes the time from it.
+pub const TELL_TRACE: u32 = 1;
+/// [`Setting::Tell`]: single frames that are dropped are told to the daemon.
+pub const TELL_EVENTS: u32 = 2;
 
 /// [`Setting::Fragments`]: later fragments that no rule decides pass.
 pub const FRAGMENTS_PASS: u32 = 0;
@@ -657,7 +669,7 @@ pub const FRAGMENTS_DROP: u32 = 1;
 /// [`Setting::Fragments`]: they pass up to a rate.
 pub const FRAGMENTS_RATE: u32 = 2;
 
-/// What the last run decided, left for `replay` and tests when [`Setting::Trace`] is 1.
+/// What the last run decided, left for `replay` and tests with [`TELL_TRACE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Trace {
@@ -678,6 +690,125 @@ pub struct Trace {
 }
 
 const _: () = assert!(size_of::<Trace>() == 32);
+
+/// What is told of one frame that was dropped, or would have been: a record of the ring of events, with as many of the
+/// frame's bytes behind it as it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventHeader {
+    /// When, in nanoseconds of the boot-time clock.
+    pub time_ns: u64,
+    /// The generation that decided, as [`Setting::Generation`] numbers it.
+    pub generation: u32,
+    /// The index of the interface on which the frame arrived.
+    pub ifindex: u32,
+    /// Bytes of the frame.
+    pub frame_len: u32,
+    /// Bytes of it in the record, from its Ethernet header on.
+    pub captured_len: u32,
+    /// The counter of the outcome.
+    pub counter: u32,
+    /// [`EventHeader::NOT_ENFORCED`], [`EventHeader::REJECTED`].
+    pub flags: u32,
+}
+
+const _: () = assert!(size_of::<EventHeader>() == 32);
+
+impl EventHeader {
+    /// The frame passed, since the policy is not enforced.
+    pub const NOT_ENFORCED: u32 = 1;
+    /// The frame was rejected.
+    pub const REJECTED: u32 = 2;
+
+    /// Reads a record; `None` if it is none. The second part is what it has of the frame.
+    #[must_use]
+    pub fn read(record: &[u8]) -> Option<(Self, &[u8])> {
+        let (time, rest) = record.split_first_chunk()?;
+        let (words, bytes) = rest.split_first_chunk::<24>()?;
+        let word = |place: usize| {
+            let at = place * 4;
+            u32::from_ne_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]])
+        };
+        let header = Self {
+            time_ns: u64::from_ne_bytes(*time),
+            generation: word(0),
+            ifindex: word(1),
+            frame_len: word(2),
+            captured_len: word(3),
+            counter: word(4),
+            flags: word(5),
+        };
+        let bytes = bytes.get(..header.captured_len as usize)?;
+        Some((header, bytes))
+    }
+
+    /// Whether a flag is set.
+    #[must_use]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// The largest record.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EventRecord {
+    /// What is known of the frame.
+    pub header: EventHeader,
+    /// What is kept of it.
+    pub bytes: [u8; SNAP_MAX as usize],
+}
+
+const _: () = assert!(size_of::<EventRecord>() == 32 + SNAP_MAX as usize);
+
+/// What became of the events of a group, on one CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventCount {
+    /// They are in the ring, or were.
+    pub emitted: u64,
+    /// There was no credit left.
+    pub suppressed: u64,
+    /// The ring had no room.
+    pub lost: u64,
+}
+
+const _: () = assert!(size_of::<EventCount>() == 24);
+
+/// Groups that share one map element of counts.
+pub const EVENT_COUNTS_PER_PAGE: usize = 64;
+
+/// One map element of the counts of events.
+pub type EventCountPage = [EventCount; EVENT_COUNTS_PER_PAGE];
+
+/// The groups of outcomes among which events are shared. What is no rule has the number of its counter.
+pub mod event_group {
+    /// The group of the first rule; the others follow in their order.
+    pub const RULE: u32 = super::counter::CELL;
+    /// In the table of groups by counter: an entry is one more than a group, and 0 where nothing is told.
+    pub const FIRST_ENTRY: u32 = 1;
+
+    /// The group of the rule with this index.
+    #[must_use]
+    pub const fn of_rule(rule: usize) -> usize {
+        RULE as usize + rule
+    }
+}
+
+/// How many events may be told: words that the daemon writes, and the kernel counts down.
+pub mod credit {
+    /// What is there for groups that have no credit of their own.
+    pub const POOL: u32 = 0;
+    /// Of the pool, what each of them may take one of; beyond it they take as many as come.
+    pub const RESERVE: u32 = 1;
+    /// The words of the groups, in their order.
+    pub const GROUPS: u32 = 2;
+
+    /// A group that has asked for nothing yet: it takes of the pool.
+    pub const NEWCOMER: u64 = 0;
+    /// A group that may tell no more for now. A higher word says how many more it may, beyond this.
+    pub const USED_UP: u64 = 1;
+}
 
 /// Names of the maps and globals in the object file.
 pub mod symbol {
@@ -709,6 +840,14 @@ pub mod symbol {
     pub const LIMITS: &str = "LIMITS";
     /// Counters: [`super::CounterPage`] by page, per CPU.
     pub const COUNTERS: &str = "COUNTERS";
+    /// The ring of events: an [`super::EventHeader`] with what follows it.
+    pub const EVENTS: &str = "EVENTS";
+    /// The groups of events: [`super::HALVES`] an element, by counter.
+    pub const EVENT_GROUPS: &str = "EVENT_GROUPS";
+    /// How many events may be told: a `u64` by [`super::credit`].
+    pub const EVENT_CREDITS: &str = "EVENT_CREDITS";
+    /// What became of events: [`super::EventCountPage`] by page of groups, per CPU.
+    pub const EVENT_COUNTS: &str = "EVENT_COUNTS";
     /// Drops by protocol and port: [`super::DropPage`] by page, per CPU.
     pub const DROPS: &str = "DROPS";
     /// What there is one of for the whole host: a `u64` by [`super::host`].
@@ -768,6 +907,8 @@ mod pod {
     unsafe impl aya::Pod for super::Cell {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Counter {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::EventCount {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Limit {}
     // SAFETY: as above.

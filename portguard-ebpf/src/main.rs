@@ -10,6 +10,7 @@ mod bans;
 mod bucket;
 mod count;
 mod egress;
+mod events;
 mod extension;
 mod flows;
 mod frame;
@@ -22,15 +23,16 @@ mod trace;
 mod trial;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use portguard_common::abi::{Setting, counter};
+use portguard_common::abi::{Setting, TELL_EVENTS, TELL_TRACE, counter};
 use portguard_common::classify::{self, Judgement, Verdict};
 use portguard_common::packet::parse_plain;
 
 use crate::count::{count, count_drop};
 use crate::frame::{Received, first_buffer_len, frame_len};
-use crate::tables::{Device, KernelTables, setting};
+use crate::tables::{Device, KernelTables, opaque, setting};
 
 /// Entry point where the kernel knows frames of several buffers (5.18 and later). The flag is part of
 /// the program's identity: a link refuses a replacement that differs in it.
@@ -45,6 +47,9 @@ fn portguard_linear(ctx: XdpContext) -> u32 {
     run(&ctx)
 }
 
+/// Whether this object tells drop events. Policies without them get one that knows nothing of them.
+const KNOWS_EVENTS: bool = matches!(env!("CARGO_BIN_NAME").as_bytes(), b"portguard");
+
 /// Stands for an XDP action where the frame is rejected.
 const REJECT: u32 = u32::MAX;
 
@@ -57,7 +62,11 @@ fn run(ctx: &XdpContext) -> u32 {
     let action = match parse_plain(&frame) {
         Some(headers) => {
             let tables = tables(ctx, ctx.ctx);
-            enforce(&tables, &classify::classify(&frame, &headers, &tables))
+            enforce(
+                ctx.ctx,
+                &tables,
+                &classify::classify(&frame, &headers, &tables),
+            )
         }
         None => other::judge(ctx.ctx),
     };
@@ -82,7 +91,7 @@ fn tables<D: Device>(ctx: &XdpContext, device: D) -> KernelTables<D> {
 
 /// Counts what was decided, and says what the kernel shall do.
 #[inline(always)]
-fn enforce<D: Device>(tables: &KernelTables<D>, judgement: &Judgement) -> u32 {
+fn enforce<D: Device>(ctx: *mut xdp_md, tables: &KernelTables<D>, judgement: &Judgement) -> u32 {
     if judgement.shadow != counter::NONE {
         count(judgement.shadow, tables.bytes);
     }
@@ -90,8 +99,18 @@ fn enforce<D: Device>(tables: &KernelTables<D>, judgement: &Judgement) -> u32 {
     if judgement.drop != counter::NONE {
         count_drop(judgement.drop);
     }
-    if setting(Setting::Trace) != 0 {
-        trace::leave(judgement);
+    let told = setting(Setting::Tell);
+    if told != 0 {
+        // What follows the one question leaves nothing behind where the answer is no: the compiler must not ask again
+        // before it.
+        let told = opaque(told.into()) as u32;
+        if told & TELL_TRACE != 0 {
+            trace::leave(judgement);
+        }
+        if KNOWS_EVENTS && told & TELL_EVENTS != 0 && judgement.verdict != Verdict::Pass {
+            let is_rejected = judgement.verdict == Verdict::Reject;
+            events::tell(ctx, judgement.counter, is_rejected);
+        }
     }
     match judgement.verdict {
         Verdict::Drop if setting(Setting::Enforce) != 0 => XDP_DROP,

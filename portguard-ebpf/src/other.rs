@@ -73,5 +73,5 @@ fn judge_word<D: Device, F: Frame>(ctx: &XdpContext, device: D, frame: &F, word:
         // The frame has not changed since it was read.
         classify::not_ip(false, &tables)
     };
-    enforce(&tables, &judgement)
+    enforce(ctx.ctx, &tables, &judgement)
 }

@@ -178,10 +178,10 @@ pub(crate) fn now_ns() -> u64 {
     time_of(|| unsafe { bpf_ktime_get_ns() })
 }
 
-/// The time of a clock, or the one that a test sets.
+/// The time of a clock, or the one that a test sets. Nothing is set where only events are told.
 #[inline(always)]
 pub(crate) fn time_of(clock: impl FnOnce() -> u64) -> u64 {
-    if setting(Setting::Trace) != 0
+    if setting(Setting::Tell) != 0
         && let Some(trace) = TRACE.get(0)
         && trace.now_ns != 0
     {
@@ -192,8 +192,8 @@ pub(crate) fn time_of(clock: impl FnOnce() -> u64) -> u64 {
 
 /// The interface of a frame, or the one that a test sets.
 #[inline(always)]
-fn ifindex<D: Device>(device: &D) -> u32 {
-    if setting(Setting::Trace) != 0
+pub(crate) fn ifindex<D: Device>(device: &D) -> u32 {
+    if setting(Setting::Tell) != 0
         && let Some(trace) = TRACE.get(0)
         && trace.ifindex != 0
     {
@@ -205,7 +205,7 @@ fn ifindex<D: Device>(device: &D) -> u32 {
 /// The same number, which the compiler knows nothing of: it would leave out a comparison that its own
 /// knowledge makes needless, but which the verifier needs.
 #[inline(always)]
-fn opaque(number: u64) -> u64 {
+pub(crate) fn opaque(number: u64) -> u64 {
     let mut number = number;
     // SAFETY: the instruction moves a register onto itself.
     unsafe { asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack)) };

@@ -53,6 +53,11 @@ impl<'c, 'p> Cells<'c, 'p> {
             meaning: Meaning {
                 cells: vec![Cell::NO_RULE],
                 attributions: vec![Attribution::default()],
+                silent: (0..)
+                    .zip(&policy.rules)
+                    .filter(|(_, rule)| !rule.events)
+                    .map(|(index, _)| index)
+                    .collect(),
                 ..Meaning::default()
             },
             needed_cells: 1,

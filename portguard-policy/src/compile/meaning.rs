@@ -1,6 +1,6 @@
 //! What the kernel side counts, told in rules.
 
-use portguard_common::abi::{self, Cell, counter};
+use portguard_common::abi::{self, Cell, counter, event_group};
 use portguard_common::limits::LIMITS_OF_A_PACKET;
 use portguard_common::packet::Malformed;
 
@@ -44,6 +44,8 @@ pub struct Meaning {
     pub limits: Vec<abi::Limit>,
     /// What each cell counts for.
     pub attributions: Vec<Attribution>,
+    /// The rules that keep silent (`events: false`), in order.
+    pub silent: Vec<usize>,
     /// The rules with a limit. The counters of what is beyond lie behind those of the cells, in this order.
     pub limited: Vec<Limited>,
 }
@@ -76,6 +78,26 @@ impl Meaning {
             .get(index as usize)
             .copied()
             .map(Outcome::Builtin)
+    }
+
+    /// By counter, the entries of the table of [`event_group`]s: which events are told, and what shares a credit.
+    #[must_use]
+    pub fn event_groups(&self) -> Vec<u16> {
+        let entry = |index: usize| {
+            let group = match self.outcome(u32::try_from(index).ok()?)? {
+                Outcome::Rule(rule) | Outcome::Limited(rule) => {
+                    if self.silent.binary_search(&rule).is_ok() {
+                        return None;
+                    }
+                    event_group::of_rule(rule)
+                }
+                Outcome::Builtin(_) | Outcome::Malformed(_) => index,
+            };
+            u16::try_from(group + event_group::FIRST_ENTRY as usize).ok()
+        };
+        (0..counter::CELL as usize + self.counters())
+            .map(|index| entry(index).unwrap_or(0))
+            .collect()
     }
 
     /// The rules that only counted a frame, in order: `decided` and `shadow` are its counters, `beyond` the limits of

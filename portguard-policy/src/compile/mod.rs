@@ -15,7 +15,8 @@ mod trie;
 use std::sync::Arc;
 
 use portguard_common::abi::{
-    self, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, PackedNode, Row, Setting, Stage, field,
+    self, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, PackedNode, Row, Setting, Stage,
+    TELL_EVENTS, field,
 };
 use portguard_common::limits;
 
@@ -35,8 +36,8 @@ use crate::policy::{Fate, Fragments, Policy, Rule, RuleAction};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
     /// The settings. What depends on the kernel and on the use ([`Setting::MultiBuffer`],
-    /// [`Setting::CountAllBuffers`], [`Setting::Trace`], [`Setting::InterfaceMultiplier`]) is 0, for the loader to
-    /// set.
+    /// [`Setting::CountAllBuffers`], [`Setting::InterfaceMultiplier`], [`Setting::Generation`]) is 0, for the loader to
+    /// set, as it does with [`abi::TELL_TRACE`].
     pub settings: abi::Settings,
     /// How each field's class is combined with those before it, by [`field`].
     pub stages: [Stage; field::COUNT],
@@ -322,6 +323,10 @@ fn settings(policy: &Policy) -> abi::Settings {
         set(Setting::FragmentIntervalHigh, (interval >> 32) as u32);
         set(Setting::FragmentToleranceLow, tolerance as u32);
         set(Setting::FragmentToleranceHigh, (tolerance >> 32) as u32);
+    }
+    if let Some(events) = policy.events {
+        set(Setting::Tell, TELL_EVENTS);
+        set(Setting::SnapBytes, events.snap_bytes);
     }
     set(Setting::Essential, policy.essential.into());
     set(Setting::Enforce, policy.enforce.into());

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use aya::maps::{MapData, MapError, PerCpuArray};
 use portguard_common::abi::{
-    Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, counter, drops, service, symbol,
+    Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, EventCount, counter, drops, service,
+    symbol,
 };
 use portguard_common::packet::{Malformed, protocol};
 use portguard_policy::Meaning;
@@ -40,6 +41,8 @@ pub struct Counts {
     pub malformed: BTreeMap<Malformed, Counter>,
     /// Dropped packets by destination; only those that are not 0.
     pub drops: BTreeMap<DropKey, u64>,
+    /// What became of drop events.
+    pub events: EventCount,
 }
 
 impl Counts {

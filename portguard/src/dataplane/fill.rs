@@ -5,8 +5,9 @@ use std::io;
 use aya::maps::{Array, Map, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use portguard_common::abi::{
-    self, Cell, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting, Settings, TIMES, WORDS,
-    counter, host, interface_entry, local_port, symbol,
+    self, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting,
+    Settings, TELL_EVENTS, TIMES, WORDS, counter, credit, host, interface_entry, local_port,
+    symbol,
 };
 use portguard_common::limits;
 use portguard_policy::Tables;
@@ -17,8 +18,22 @@ use super::state;
 /// The programs, compiled for the kernel.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
 
+/// The same without drop events: where they are off, a program has not one instruction of them.
+pub(super) static SILENT_OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard-silent.o"));
+
+/// The object for these settings.
+pub(super) fn object(settings: &Settings) -> &'static [u8] {
+    if settings[Setting::Tell as usize] & TELL_EVENTS == 0 {
+        SILENT_OBJECT
+    } else {
+        OBJECT
+    }
+}
+
 /// Makes the maps and fills them; no program is loaded yet.
 pub(super) fn load(
+    object: &[u8],
     tables: &Tables,
     settings: &Settings,
     options: &LoadOptions,
@@ -46,6 +61,18 @@ pub(super) fn load(
     } else {
         (1, 1, 1)
     };
+    let tells_events = settings[Setting::Tell as usize] & TELL_EVENTS != 0;
+    let event_groups = match tells_events {
+        true => meaning.event_groups(),
+        false => Vec::new(),
+    };
+    // An entry is one more than its group.
+    let groups = event_groups.iter().copied().max().unwrap_or(0).into();
+    // The kernel wants whole pages; one is the least.
+    let event_ring = match tells_events {
+        true => limits::EVENT_RING_BYTES,
+        false => 1,
+    };
     let seed = state::seed(options.state.as_ref())?;
 
     let elements = |length: usize, per_element: usize| {
@@ -63,6 +90,7 @@ pub(super) fn load(
         (symbol::DATAGRAM_FLOWS, flows, has_replies),
         (symbol::LAST_SENT, last_sent, has_replies),
         (symbol::CLOSED_PORTS, closed_ports, has_replies),
+        (symbol::EVENTS, event_ring, tells_events),
         (symbol::BANS, options.bans.max(1), options.bans > 0),
         (symbol::BAN_LENGTHS, 1, options.bans > 0),
     ];
@@ -93,15 +121,25 @@ pub(super) fn load(
         .map_max_entries(symbol::WORDS, elements(tables.words.len(), WORDS))
         .map_max_entries(symbol::ROWS, elements(tables.rows.len(), 1))
         .map_max_entries(symbol::NODES, elements(tables.nodes.len(), PACKED_NODES))
+        .map_max_entries(symbol::EVENT_GROUPS, elements(event_groups.len(), HALVES))
+        .map_max_entries(
+            symbol::EVENT_CREDITS,
+            elements(credit::GROUPS as usize + groups, 1),
+        )
+        .map_max_entries(
+            symbol::EVENT_COUNTS,
+            elements(groups, EVENT_COUNTS_PER_PAGE),
+        )
         .map_max_entries(symbol::LIMITS, elements(meaning.limits.len(), 1))
         .map_max_entries(
             symbol::COUNTERS,
             elements(counter::pages(meaning.counters()), 1),
         )
-        .load(OBJECT)
+        .load(object)
         .map_err(maps_error)?;
 
     fill::<u16, HALVES>(&mut ebpf, symbol::HALVES, &tables.halves)?;
+    fill::<u16, HALVES>(&mut ebpf, symbol::EVENT_GROUPS, &event_groups)?;
     fill::<u32, WORDS>(&mut ebpf, symbol::WORDS, &tables.words)?;
     fill::<PackedNode, PACKED_NODES>(&mut ebpf, symbol::NODES, &tables.nodes)?;
     fill_each(&mut ebpf, symbol::ROWS, &tables.rows)?;

@@ -12,13 +12,15 @@ use aya::programs::{
     Xdp,
 };
 use aya::{Ebpf, EbpfError};
-use portguard_common::abi::{self, Setting, Settings, Trace, local_port, symbol};
+use portguard_common::abi::{
+    self, Setting, Settings, TELL_EVENTS, TELL_TRACE, Trace, local_port, symbol,
+};
 use portguard_policy::{Meaning, Outcome, Tables, Transport};
 
 use super::bans::BanTable;
 use super::counters::{self, Counts};
 use super::state::{self, State};
-use super::{fill, kernel};
+use super::{events, fill, kernel};
 
 /// `XDP_DROP`, `XDP_PASS` and `XDP_TX`, what a program returns.
 pub(super) const XDP_DROP: u32 = 1;
@@ -46,6 +48,8 @@ pub struct LoadOptions {
     pub bans: u32,
     /// Frames may have several buffers (a large MTU, generic mode), so their length must be asked for.
     pub count_all_buffers: bool,
+    /// Dropped frames are told if the policy asks for it, under this number; without it, none are.
+    pub events: Option<u32>,
     /// Each run leaves its outcome behind, for `replay` and tests.
     pub trace: bool,
 }
@@ -128,6 +132,7 @@ pub struct Generation {
     ebpf: Ebpf,
     program: &'static str,
     has_egress: bool,
+    tells_events: bool,
     meaning: Meaning,
     trace: RefCell<Array<MapData, Trace>>,
 }
@@ -169,9 +174,19 @@ impl Generation {
     ///
     /// [`LoadError`]; nothing is left in the kernel then.
     pub fn load(tables: &Tables, options: &LoadOptions) -> Result<Self, LoadError> {
-        let multi_buffer = kernel::has_multi_buffer();
-        let settings = settings(tables, options, multi_buffer);
-        let mut ebpf = fill::load(tables, &settings, options)?;
+        let settings = settings(tables, options, kernel::has_multi_buffer());
+        Self::load_object(fill::object(&settings), &settings, tables, options)
+    }
+
+    /// Loads the programs of an object, which need not be the one for these settings.
+    pub(super) fn load_object(
+        object: &[u8],
+        settings: &Settings,
+        tables: &Tables,
+        options: &LoadOptions,
+    ) -> Result<Self, LoadError> {
+        let multi_buffer = settings[Setting::MultiBuffer as usize] != 0;
+        let mut ebpf = fill::load(object, tables, settings, options)?;
         let program = if multi_buffer {
             symbol::PROGRAM
         } else {
@@ -188,6 +203,7 @@ impl Generation {
             ebpf,
             program,
             has_egress,
+            tells_events: settings[Setting::Tell as usize] & TELL_EVENTS != 0,
             meaning: tables.meaning.clone(),
             trace: RefCell::new(trace),
         })
@@ -215,6 +231,12 @@ impl Generation {
         self.has_egress
     }
 
+    /// Whether dropped frames are told.
+    #[must_use]
+    pub const fn tells_events(&self) -> bool {
+        self.tells_events
+    }
+
     pub(super) fn map(&self, name: &'static str) -> Result<&Map, LoadError> {
         self.ebpf.map(name).ok_or(LoadError::Missing(name))
     }
@@ -225,6 +247,12 @@ impl Generation {
 
     pub(super) const fn ebpf(&self) -> &Ebpf {
         &self.ebpf
+    }
+
+    /// What decided a frame that was counted there; `None` if that counts nothing that decides.
+    #[must_use]
+    pub fn outcome(&self, counter: u32) -> Option<Outcome> {
+        self.meaning.outcome(counter)
     }
 
     pub(super) const fn meaning(&self) -> &Meaning {
@@ -313,8 +341,10 @@ impl Generation {
     pub fn counts(&self) -> Result<Counts, LoadError> {
         let pages = self.per_cpu::<abi::CounterPage>(symbol::COUNTERS)?;
         let drops = self.per_cpu::<abi::DropPage>(symbol::DROPS)?;
-        counters::read(&pages, &drops, &self.meaning)
-            .map_err(|(name, source)| LoadError::Map { name, source })
+        let mut counts = counters::read(&pages, &drops, &self.meaning)
+            .map_err(|(name, source)| LoadError::Map { name, source })?;
+        counts.events = events::sum(&self.event_counts()?);
+        Ok(counts)
     }
 
     /// Runs the program on one frame, which must have at least 14 bytes. Needs [`LoadOptions::trace`].
@@ -408,6 +438,19 @@ impl Generation {
         Ok(xdp.zip(egress).map(|(xdp, egress)| xdp + egress))
     }
 
+    /// How many instructions the program for what arrives has, once the verifier has removed what is switched off: of eight
+    /// bytes each. `None` where the kernel does not tell.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the kernel refuses to tell.
+    pub fn translated_instructions(&self) -> Result<Option<u32>, LoadError> {
+        const INSTRUCTION_BYTES: u32 = 8;
+        let info = self.xdp()?.info().map_err(program_error)?;
+        let bytes = info.size_translated();
+        Ok(bytes.map(|bytes| bytes / INSTRUCTION_BYTES))
+    }
+
     pub(super) fn classifier(&self) -> Result<&SchedClassifier, LoadError> {
         self.ebpf
             .program(symbol::EGRESS)
@@ -422,7 +465,7 @@ impl Generation {
             .ok_or(LoadError::Missing(self.program))
     }
 
-    fn per_cpu<T: aya::Pod>(
+    pub(super) fn per_cpu<T: aya::Pod>(
         &self,
         name: &'static str,
     ) -> Result<PerCpuArray<&MapData, T>, LoadError> {
@@ -491,12 +534,19 @@ fn retry(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), LoadE
 }
 
 /// The policy's settings with what this kernel and these interfaces ask for.
-fn settings(tables: &Tables, options: &LoadOptions, multi_buffer: bool) -> Settings {
+pub(super) fn settings(tables: &Tables, options: &LoadOptions, multi_buffer: bool) -> Settings {
     let mut settings = tables.settings;
     settings[Setting::MultiBuffer as usize] = u32::from(multi_buffer);
     settings[Setting::CountAllBuffers as usize] =
         u32::from(multi_buffer && options.count_all_buffers);
-    settings[Setting::Trace as usize] = u32::from(options.trace);
+    let tell = &mut settings[Setting::Tell as usize];
+    if options.trace {
+        *tell |= TELL_TRACE;
+    }
+    match options.events {
+        Some(number) => settings[Setting::Generation as usize] = number,
+        None => *tell &= !TELL_EVENTS,
+    }
     settings
 }
 

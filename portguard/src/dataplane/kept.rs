@@ -10,14 +10,16 @@ use portguard_policy::{Attribution, Limited, Meaning};
 use serde::{Deserialize, Serialize};
 
 use super::counters::{self, Counts};
+use super::events;
 use super::generation::{Generation, LoadError};
 use super::pins::{read_note, write_note};
 use super::state::State;
 
 /// Maps that are pinned with a generation: those that count, and those without which a trial would not end.
-const MAPS: [&str; 6] = [
+const MAPS: [&str; 7] = [
     symbol::COUNTERS,
     symbol::DROPS,
+    symbol::EVENT_COUNTS,
     symbol::TRIAL,
     symbol::CHOICES,
     symbol::EGRESS_CHOICES,
@@ -110,8 +112,14 @@ pub fn counted(state: &State, id: u64) -> Result<(About, Counts), LoadError> {
     let drops = open(&folder, symbol::DROPS)?;
     let pages = typed(&pages, symbol::COUNTERS)?;
     let drops = typed(&drops, symbol::DROPS)?;
-    let counts = counters::read(&pages, &drops, &about.meaning())
+    let mut counts = counters::read(&pages, &drops, &about.meaning())
         .map_err(|(name, source)| LoadError::Map { name, source })?;
+    // A daemon that knew nothing of events pinned no counts of them.
+    if folder.join(symbol::EVENT_COUNTS).exists() {
+        let pages = open(&folder, symbol::EVENT_COUNTS)?;
+        let pages = typed(&pages, symbol::EVENT_COUNTS)?;
+        counts.events = events::sum(&events::read_counts(&pages)?);
+    }
     Ok((about, counts))
 }
 

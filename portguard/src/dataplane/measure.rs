@@ -8,10 +8,22 @@ use aya::maps::{MapError, ProgramArray};
 use aya::programs::{ProgramError, ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use portguard_common::draw::Draw;
+use portguard_policy::Tables;
 
-use super::generation::{Generation, LoadError, XDP_DROP, XDP_PASS};
+use super::generation::{Generation, LoadError, LoadOptions, XDP_DROP, XDP_PASS, settings};
+use super::{fill, kernel};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard-bench.o"));
+
+/// Loads a filter that knows nothing of drop events, to compare it with one that does not use them.
+///
+/// # Errors
+///
+/// As [`Generation::load`].
+pub fn without_events(tables: &Tables, options: &LoadOptions) -> Result<Generation, LoadError> {
+    let settings = settings(tables, options, kernel::has_multi_buffer());
+    Generation::load_object(fill::SILENT_OBJECT, &settings, tables, options)
+}
 
 /// Names of programs, maps and globals in the object file.
 const EMPTY_DROP: &str = "empty_drop";

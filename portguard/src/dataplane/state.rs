@@ -1,5 +1,5 @@
 //! The folder in the BPF file system for what outlives a generation, or the daemon, and what generations share: flows,
-//! closed ports, token buckets and bans.
+//! closed ports, token buckets, bans and the ring of events.
 
 use std::fs::{self, File};
 use std::io;
@@ -346,6 +346,8 @@ pub(super) fn shape(name: &str, entries: u32) -> Shape {
         symbol::TCP_FLOWS | symbol::DATAGRAM_FLOWS => (size_of::<FlowKey>(), size_of::<Flow>()),
         symbol::CLOSED_PORTS => (size_of::<u32>(), size_of::<TimePage>()),
         symbol::SOURCE_BUCKETS => (size_of::<u32>(), size_of::<abi::SourceBucketSet>()),
+        // A ring has neither.
+        symbol::EVENTS => (0, 0),
         symbol::BANS => (size_of::<abi::BanKey>(), size_of::<abi::BanEnd>()),
         symbol::BAN_LENGTHS => (size_of::<u32>(), size_of::<abi::BanLengths>()),
         _ => (size_of::<u32>(), size_of::<u64>()),

@@ -23,6 +23,7 @@ mod corpus;
 mod counters;
 mod enforcement;
 mod essential;
+mod events;
 mod everything;
 mod extensions;
 mod filter;
