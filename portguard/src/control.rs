@@ -1,5 +1,6 @@
 //! What is said over the control socket: one JSON object a line, a request and its answers.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use portguard_common::limits::POLICY_BYTES;
@@ -73,6 +74,22 @@ pub enum Request {
         /// What was banned, as [`BanEntry::target`].
         targets: Vec<String>,
     },
+    /// Drop events as they come; answered by an account at once, then by an event each, and by an account again at least once
+    /// a second if something changed.
+    Events {
+        /// Only what this rule drops.
+        #[serde(default)]
+        rule: Option<String>,
+        /// Only what goes to this port.
+        #[serde(default)]
+        port: Option<u16>,
+        /// Only what comes from this address or prefix.
+        #[serde(default)]
+        from: Option<String>,
+        /// With the bytes of the frames: for root alone, since they hold what was said.
+        #[serde(default)]
+        bytes: bool,
+    },
     /// The bans in force, a page of them.
     Bans {
         /// Only those behind this one in the order of the answers.
@@ -82,12 +99,24 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it changes what the daemon does; such a request is for root alone.
+    /// Whether it is for root alone, and why.
+    #[must_use]
+    pub const fn for_root_alone(&self) -> Option<&'static str> {
+        match self {
+            Self::Events { bytes: true, .. } => Some("it shows what packets carry"),
+            _ if self.changes() => Some("it changes what is filtered"),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes what the daemon does.
     #[must_use]
     pub const fn changes(&self) -> bool {
         // Every variant is named, so that a new one is thought about.
         match self {
-            Self::Status {} | Self::Counters { .. } | Self::Bans { .. } => false,
+            Self::Status {} | Self::Counters { .. } | Self::Events { .. } | Self::Bans { .. } => {
+                false
+            }
             Self::Reload(_)
             | Self::Apply { .. }
             | Self::Confirm {}
@@ -126,6 +155,10 @@ pub enum Answer {
     Unbanned(Unbans),
     /// To [`Request::Bans`].
     Bans(BanList),
+    /// To [`Request::Events`]: a frame that was dropped.
+    Event(Event),
+    /// To [`Request::Events`]: what became of events up to now.
+    Account(Account),
     /// The request is refused or failed.
     Failed {
         /// Exit code for the program that asked.
@@ -156,8 +189,107 @@ pub struct Status {
     pub last_reload: Option<LastReload>,
     /// Seconds that are left to confirm the policy in force; `null` if it is not on trial.
     pub trial_s: Option<u64>,
+    /// What is told of dropped packets; `null` if nothing is.
+    #[serde(default)]
+    pub events: Option<EventSettings>,
+    /// What became of drop events.
+    #[serde(default)]
+    pub event_account: EventAccount,
     /// What is not as it should be, for people; empty if all is well.
     pub degraded: Vec<String>,
+}
+
+/// What the policy in force says of drop events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventSettings {
+    /// How many at most, as the policy says it.
+    pub rate: String,
+    /// Bytes that are kept of each frame.
+    pub snap_bytes: u32,
+}
+
+/// What became of drop events, of the whole host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventAccount {
+    /// Packets that were dropped, or would have been: the sum of the rest.
+    pub would_be: u64,
+    /// Those that the kernel told the daemon.
+    pub delivered: u64,
+    /// Those beyond the budget.
+    pub suppressed: u64,
+    /// Those for which the kernel had no room.
+    pub lost: u64,
+}
+
+/// What became of drop events, of one reader and of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Events that this reader was sent. What its filters leave out is in neither.
+    pub delivered: u64,
+    /// Events that it was too slow for.
+    pub lost: u64,
+    /// Whether the policy in force asks for events.
+    pub enabled: bool,
+    /// All readers and filters aside.
+    pub host: EventAccount,
+}
+
+/// A frame that was dropped, or would have been.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Seconds since 1970.
+    pub unix_time: f64,
+    /// The interface on which it arrived.
+    pub interface: String,
+    /// What happened to it.
+    pub action: EventAction,
+    /// `false`: it passed, since the policy is not enforced.
+    pub enforced: bool,
+    /// What decided: `rule`, `limited` (beyond the limit of a rule), or the name of an outcome as in [`Counters`].
+    pub outcome: String,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// The line of the policy on which the rule is called so.
+    pub line: Option<usize>,
+    /// The policy file.
+    pub policy: PathBuf,
+    /// The number of the policy.
+    pub generation: u64,
+    /// Bytes of the frame.
+    pub length: u32,
+    /// The first VLAN ID that is not 0.
+    pub vlan: Option<u16>,
+    /// What the frame carries, by its number.
+    pub ether_type: Option<u16>,
+    /// The IP protocol, by name or number.
+    pub protocol: Option<String>,
+    /// Source address.
+    pub source: Option<IpAddr>,
+    /// Source port.
+    pub source_port: Option<u16>,
+    /// Destination address.
+    pub destination: Option<IpAddr>,
+    /// Destination port.
+    pub destination_port: Option<u16>,
+    /// Type of ICMP or ICMPv6.
+    pub icmp_type: Option<u8>,
+    /// Its code.
+    pub icmp_code: Option<u8>,
+    /// A fragment other than the first, which has neither ports nor type.
+    pub later_fragment: bool,
+    /// The first bytes of the frame in hexadecimal, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
+}
+
+/// What happens to a frame of which an [`Event`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventAction {
+    /// It is dropped.
+    Drop,
+    /// It is dropped, and its sender answered.
+    Reject,
 }
 
 /// One interface.
@@ -308,6 +440,9 @@ pub struct Counters {
     pub rules: Vec<RuleCount>,
     /// Dropped packets by destination.
     pub drops: Vec<DropCount>,
+    /// What became of drop events.
+    #[serde(default)]
+    pub events: EventAccount,
 }
 
 /// One outcome.

@@ -12,6 +12,8 @@ use crate::exit::{Failure, Outcome};
 use crate::observe::metrics::Snapshot;
 use crate::observe::sample::Sample;
 
+use super::tell::Feed;
+
 /// Questions that may wait.
 const BACKLOG: usize = 16;
 
@@ -19,6 +21,8 @@ const BACKLOG: usize = 16;
 pub(super) enum Call {
     /// A request, which is carried out for whoever asked alone.
     Request(Request, oneshot::Sender<Answer>),
+    /// Events, which go to this place from now on.
+    Subscribe(Feed, oneshot::Sender<Outcome>),
     /// What is counted, as it was at this moment or later.
     Sample(Instant, oneshot::Sender<Outcome<Arc<Sample>>>),
     /// All that metrics tell, in the same way.
@@ -49,6 +53,11 @@ impl Calls {
             return failed(&stopping());
         }
         answer.await.unwrap_or_else(|_stopped| failed(&stopping()))
+    }
+
+    /// Has events sent to a place from now on.
+    pub(super) async fn subscribe(&self, feed: Feed) -> Outcome {
+        self.get(|reply| Call::Subscribe(feed, reply)).await
     }
 
     /// What is counted, as it was at a moment or later.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -77,6 +78,9 @@ impl Controller {
             Call::Request(request, reply) => {
                 let _gone = reply.send(self.carry_out(request));
             }
+            Call::Subscribe(feed, reply) => {
+                let _gone = reply.send(self.guard.subscribe(feed));
+            }
             Call::Sample(since, reply) => {
                 let read = || self.guard.counters().map(Sample::new);
                 let sample = self.samples.get(since, read);
@@ -102,7 +106,11 @@ impl Controller {
     fn carry_out(&mut self, request: Request) -> Answer {
         let changes = request.changes();
         let answer = match request {
-            Request::Status {} => Answer::Status(self.guard.status()),
+            Request::Status {} => {
+                // So that what counts as delivered is on its way to readers.
+                self.guard.step_events();
+                Answer::Status(self.guard.status())
+            }
             Request::Counters { .. } => {
                 let counters = self.guard.counters().map_err(Failure::system);
                 answered(counters, Answer::Counters)
@@ -154,6 +162,8 @@ impl Controller {
                 let unbanned = self.guard.bans.unban(&targets, Now::read());
                 answered(unbanned, Answer::Unbanned)
             }
+            // Whoever wants events has a place where they go: see `Call::Subscribe`.
+            Request::Events { .. } => failed(&Failure::system(anyhow!("nobody reads the events"))),
             Request::Bans { after } => {
                 let bans = self.guard.bans.list(after.as_deref(), Now::read());
                 answered(bans, Answer::Bans)

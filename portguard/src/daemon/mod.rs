@@ -21,6 +21,7 @@ mod replies;
 mod server;
 mod state_folder;
 mod tags;
+mod tell;
 mod totals;
 mod watch;
 
@@ -109,6 +110,7 @@ async fn serve(options: Options) -> Outcome {
             () = controller.guard.trial_is_over() => controller.end_trial(),
             () = controller.bans_are_due() => controller.step_bans(),
             () = controller.exporter.is_due() => controller.retry_exporter(),
+            () = controller.guard.teller.due() => controller.guard.step_events(),
             Some(call) = called.recv() => controller.answer(call),
             // A trial refuses every other change; what changes meanwhile is looked at after it.
             () = watch::changed(&mut controller.watch), if !controller.guard.is_on_trial() => controller.follow_files(),

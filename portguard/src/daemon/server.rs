@@ -1,6 +1,7 @@
 //! The control socket: accepts connections, reads one request from each, writes the answers.
 
 mod peers;
+mod stream;
 mod subscription;
 
 use std::fs;
@@ -177,11 +178,14 @@ async fn converse(stream: UnixStream, peer: Peer, calls: Calls) -> io::Result<()
         Ok(request) => request,
         Err(error) => return send(&mut write, &refused(error)).await,
     };
-    if request.changes() && peer != Peer::Root {
-        return send(&mut write, &for_root_alone()).await;
+    if let Some(reason) = request.for_root_alone()
+        && peer != Peer::Root
+    {
+        return send(&mut write, &for_root_alone(reason)).await;
     }
     drop(line);
     match request {
+        Request::Events { .. } => stream::events(request, reader, write, &calls).await,
         Request::Counters { interval_ms } => {
             let interval = interval_ms.map(Duration::from_millis);
             subscription::serve(interval, reader, write, &calls).await
@@ -198,10 +202,10 @@ fn parse(line: &[u8], peer: Peer) -> Result<Request, String> {
     serde_json::from_slice(line).map_err(|error| format!("not a request: {error}"))
 }
 
-fn for_root_alone() -> Answer {
+fn for_root_alone(reason: &str) -> Answer {
     Answer::Failed {
         exit: Exit::System as u8,
-        error: "only root may ask for this: it changes what is filtered".into(),
+        error: format!("only root may ask for this: {reason}"),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portguard_common::abi::{Builtin, Counter};
+use portguard_common::abi::{Builtin, Counter, EventCount};
 use portguard_common::packet::Malformed;
 use portguard_policy::{Policy, Transport};
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Count, Counters, DropCount, OutcomeCount, RuleCount};
+use crate::control::{Count, Counters, DropCount, EventAccount, OutcomeCount, RuleCount};
 use crate::dataplane::counters::{Counts, DropKey, add};
+use crate::dataplane::events;
 
 /// What generations counted that are no longer at work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,7 @@ pub(super) struct Totals {
     builtin: BTreeMap<Builtin, Counter>,
     malformed: BTreeMap<Malformed, Counter>,
     drops: BTreeMap<DropKey, u64>,
+    pub(super) events: EventCount,
 }
 
 /// When a report is made.
@@ -47,6 +49,7 @@ impl Totals {
         }
         add_all(&mut self.builtin, &counts.builtin);
         add_all(&mut self.malformed, &counts.malformed);
+        self.events = events::add(self.events, counts.events);
         for (key, packets) in &counts.drops {
             *self.drops.entry(*key).or_default() += packets;
         }
@@ -72,6 +75,7 @@ impl Totals {
             outcomes,
             rules,
             drops: self.drops(policy),
+            events: account(self.events),
         }
     }
 
@@ -154,6 +158,16 @@ fn service_name(policy: &Policy, key: DropKey) -> Option<String> {
     policy.service_name(transport, key.port?).map(str::to_owned)
 }
 
+/// What became of events, as it is told.
+pub(super) fn account(count: EventCount) -> EventAccount {
+    EventAccount {
+        would_be: count.emitted + count.suppressed + count.lost,
+        delivered: count.emitted,
+        suppressed: count.suppressed,
+        lost: count.lost,
+    }
+}
+
 /// The name that a policy uses, or the number.
 fn protocol_name(number: u8) -> String {
     portguard_policy::protocol_name(number).map_or_else(|| number.to_string(), str::to_owned)
@@ -168,6 +182,9 @@ pub(super) struct Saved {
     malformed: BTreeMap<String, [u64; 2]>,
     /// Protocol, port and packets.
     drops: Vec<(u8, Option<u16>, u64)>,
+    /// Emitted, suppressed, lost.
+    #[serde(default)]
+    events: [u64; 3],
 }
 
 impl From<&Totals> for Saved {
@@ -195,6 +212,11 @@ impl From<&Totals> for Saved {
                 .iter()
                 .map(|(key, packets)| (key.protocol, key.port, *packets))
                 .collect(),
+            events: [
+                totals.events.emitted,
+                totals.events.suppressed,
+                totals.events.lost,
+            ],
         }
     }
 }
@@ -227,6 +249,11 @@ impl From<Saved> for Totals {
                 .map(|(protocol, port, packets)| (DropKey { protocol, port }, packets))
                 .collect(),
             rules: saved.rules.into_iter().map(rule).collect(),
+            events: EventCount {
+                emitted: saved.events[0],
+                suppressed: saved.events[1],
+                lost: saved.events[2],
+            },
         }
     }
 }
@@ -264,6 +291,11 @@ mod tests {
                 },
                 6,
             )]),
+            events: EventCount {
+                emitted: 7,
+                suppressed: 8,
+                lost: 9,
+            },
         };
         let text = serde_json::to_string(&Saved::from(&totals)).unwrap();
         let back = Totals::from(serde_json::from_str::<Saved>(&text).unwrap());

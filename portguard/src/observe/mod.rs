@@ -1,5 +1,10 @@
-//! What is counted, over time and for others: samples, rates, metrics.
+//! What is seen, over time and for others: counters, as samples, rates and metrics; drop events, as far as the budget lets
+//! them. Values in, values out: nothing here talks to the kernel or to a client.
 
+pub mod budget;
+pub mod filter;
+pub mod frame;
 pub mod metrics;
 pub mod rates;
 pub mod sample;
+pub mod share;

@@ -16,7 +16,7 @@ use crate::policy_file::{self, Loaded, PolicyFile};
 use super::super::found::{self, Found};
 use super::super::{blocked, last_good, lockout, replies, state_folder, unix_time};
 use super::trial::Trial;
-use super::{Guard, InForce, load, other_mode};
+use super::{Guard, InForce, load, other_mode, tell};
 
 /// How a policy is to take effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,6 +160,8 @@ impl Guard {
         options.count_all_buffers |= self.in_force.options.count_all_buffers;
         options.state = self.keeping.state();
         options.bans = self.in_force.options.bans;
+        let id = self.next_id();
+        options.events = Some(tell::number(id));
         let mut generation = load(&mut loaded, &options)?;
         if how.trial.is_none() {
             let (old, guarded) = (&self.in_force.loaded, self.attachments.keys());
@@ -178,8 +180,9 @@ impl Guard {
             generation,
             options,
             number: self.last_number + 1,
-            id: self.next_id(),
+            id,
         };
+        self.teller.prepare(&mut new.generation, &new.loaded.policy);
         if let Some(duration) = how.trial {
             let guarded = self.attachments.keys().copied();
             new.generation
@@ -278,12 +281,14 @@ impl Guard {
                 present.options = options;
                 self.accounts
                     .retire(&old, old_id, &names, &mut self.keeping);
+                self.retire_events_of_same_policy(&old, old_id);
                 self.pin_attachments();
                 Ok(())
             }
             Err(error) => {
                 self.accounts
                     .retire(&generation, id, &names, &mut self.keeping);
+                self.retire_events_of_same_policy(&generation, id);
                 Err(error)
             }
         }
@@ -298,6 +303,7 @@ impl Guard {
     pub(super) fn retire(&mut self, old: &InForce) {
         self.accounts
             .retire(&old.generation, old.id, &old.rules(), &mut self.keeping);
+        self.retire_events(old);
     }
 
     /// Drops the attachments to interfaces that are gone.

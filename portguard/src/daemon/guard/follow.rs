@@ -8,7 +8,7 @@ use crate::dataplane::interfaces::Interface;
 use crate::dataplane::{LoadOptions, Mode};
 
 use super::super::found::{Found, SINGLE_BUFFER_MTU, detach};
-use super::{Guard, load};
+use super::{Guard, load, tell};
 
 impl Guard {
     /// Attaches to interfaces that appeared and forgets those that are gone.
@@ -164,11 +164,14 @@ impl Guard {
     }
 
     /// Loads the policy in force with other options, and publishes it.
-    fn load_anew(&mut self, options: LoadOptions) -> anyhow::Result<()> {
-        let generation =
+    fn load_anew(&mut self, mut options: LoadOptions) -> anyhow::Result<()> {
+        let id = self.next_id();
+        options.events = Some(tell::number(id));
+        let mut generation =
             load(&mut self.in_force.loaded, &options).map_err(|failure| failure.error)?;
         self.bans.carry_over(&generation)?;
-        let id = self.next_id();
+        self.teller
+            .prepare(&mut generation, &self.in_force.loaded.policy);
         self.publish_anew(generation, options, id)
     }
 }

@@ -3,6 +3,7 @@
 mod change;
 mod follow;
 mod report;
+mod tell;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use super::accounts::Accounts;
 use super::bans::{self, Bans, Now};
 use super::found::{self, Attached, Found};
 use super::keeping::Keeping;
+use super::tell::Teller;
 use super::{Options, StateFolder, last_good, lockout, replies, tags, unix_time};
 
 pub(super) use self::change::How;
@@ -58,6 +60,7 @@ pub(super) struct Guard {
     pub(super) troubles: Vec<String>,
     /// When the policy in force took effect, in seconds since 1970.
     changed_unix_s: f64,
+    pub(super) teller: Teller,
     /// Why the policy file is not what is in force.
     fallback: Option<String>,
     /// Why the policy in force will not be that of the next boot.
@@ -108,12 +111,15 @@ impl Guard {
         let mut load_options = found.load_options(loaded.policy.attach);
         load_options.state = state;
         load_options.bans = options.max_bans;
+        load_options.events = Some(tell::number(last.id + 1));
         let mut generation = load(&mut loaded, &load_options)?;
         lockout::warn_at_start(&loaded, &found);
         // Before anything is attached: no packet comes in between.
         let bans = Bans::start(&generation, &options.state, options.max_bans, Now::read())
             .map_err(Failure::system)?;
         replies::take_over(&mut generation, &loaded.policy);
+        let mut teller = Teller::default();
+        teller.prepare(&mut generation, &loaded.policy);
         let mut guard = Self {
             path: options.policy.clone(),
             started: Instant::now(),
@@ -139,6 +145,7 @@ impl Guard {
             bans,
             troubles: Vec::new(),
             changed_unix_s: unix_time(),
+            teller,
             fallback,
             unkept: None,
         };
@@ -187,6 +194,7 @@ impl Guard {
         }
         let id = guard.in_force.id;
         guard.accounts.retire_others(id, &mut guard.keeping);
+        guard.take_events();
         guard.forget_other_layouts();
         guard.keep_last_good();
         guard.count_all_buffers_if_needed(&found.interfaces);

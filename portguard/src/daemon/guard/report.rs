@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::control::{Counters, InterfaceState, InterfaceStatus, Status};
+use crate::control::{Counters, EventSettings, InterfaceState, InterfaceStatus, Status};
 use crate::observe::metrics::{PolicyFacts, Reloads, Snapshot, Texts};
 use crate::observe::sample::Sample;
 
@@ -82,6 +82,11 @@ impl Guard {
             interfaces: attached.chain(waiting).chain(failed).collect(),
             last_reload: self.last_reload.clone(),
             trial_s: self.trial.as_ref().map(Trial::left_s),
+            events: self.policy().events.map(|events| EventSettings {
+                rate: events.rate.text(),
+                snap_bytes: events.snap_bytes,
+            }),
+            event_account: self.event_account(),
             degraded: self.degraded(),
         }
     }
