@@ -6,9 +6,11 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use portguard_common::limits;
+use portguard_policy::Prefix;
 use portguard_policy::catalogue::{Class, Query};
 
 use crate::control::MAX_REASON_BYTES;
+use crate::observe::filter::parse_from;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -52,6 +54,20 @@ Exit codes:
   1  something is not: it says what, after DEGRADED
   2  the command line is wrong
   3  no daemon answers";
+
+const EVENTS_HELP: &str = "\
+All filters given must hold. It goes on until it is interrupted, and ends with an account on
+standard error: what was shown, what this reader was too slow for, and of all packets of the
+host that were to be told, those told, those suppressed beyond `rate`, and those lost.
+
+  portguard events --rule no-telnet --from 203.0.113.0/24
+  portguard events --format json --for 10s
+
+Exit codes:
+  0  the end, by --count, --for, SIGINT, SIGTERM, or because nobody reads any more
+  1  the policy has no events, or none of this rule
+  2  the command line is wrong
+  3  the system refuses: permission, no daemon, or the daemon stops";
 
 const DOCTOR_HELP: &str = "\
 Without INTERFACE it looks at those that the policy names, or else at those that carry
@@ -135,6 +151,9 @@ pub enum Command {
     /// Show what the running daemon has counted.
     #[command(after_help = EXIT_CODES)]
     Counters(Counters),
+    /// Show dropped packets one by one as they come, with what dropped each. The policy has to ask for it by `events`.
+    #[command(after_help = EVENTS_HELP)]
+    Events(Events),
     /// Drop everything that comes from some addresses, for a time or until further notice.
     #[command(after_help = BAN_HELP)]
     Ban(Ban),
@@ -308,6 +327,35 @@ pub struct Counters {
     #[arg(long)]
     pub all: bool,
     /// How to print them: JSON is one object a line, with all destinations.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard events`
+#[derive(Args, Debug)]
+pub struct Events {
+    /// Only what this rule drops.
+    #[arg(long, value_name = "RULE")]
+    pub rule: Option<String>,
+    /// Only what goes to this port.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Only what comes from this address, or from an address of this prefix.
+    #[arg(long, value_name = "ADDRESS|PREFIX", value_parser = parse_from)]
+    pub from: Option<Prefix>,
+    /// End after so many.
+    #[arg(long, value_name = "NUMBER")]
+    pub count: Option<u64>,
+    /// End after this time: "10s", "5m".
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_interval)]
+    pub time: Option<Duration>,
+    /// Show the first bytes of each frame, in hexadecimal; for root alone.
+    #[arg(long)]
+    pub bytes: bool,
+    /// How to print them; JSON is one object a line.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Where the daemon listens.

@@ -9,6 +9,7 @@ pub mod counters;
 pub mod detach;
 pub mod diff;
 pub mod doctor;
+pub mod events;
 pub mod explain;
 pub mod ports;
 pub mod reload;

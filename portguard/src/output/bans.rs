@@ -115,7 +115,7 @@ fn time_left(milliseconds: u64) -> String {
 
 /// A time since 1970 as ISO 8601 writes it, in UTC. By the days of the Gregorian calendar, which repeats every 400 years,
 /// counted from the first of March.
-fn utc(unix_ms: u64) -> String {
+pub(super) fn utc(unix_ms: u64) -> String {
     let seconds = unix_ms / 1_000;
     let days = seconds / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

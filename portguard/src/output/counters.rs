@@ -10,6 +10,7 @@ use crate::control::{Count, Counters, DropCount};
 use crate::exit::Outcome;
 use crate::observe::rates::{Rate, Rates, RuleRate};
 
+use super::events::of_host;
 use super::{print, print_json};
 
 /// Drops listed for people unless they ask for all; programs get all.
@@ -82,7 +83,16 @@ fn table(
     }
     let frames = rates.map(|rates| rates.frames);
     row(out, "all frames", counters.frames, frames)?;
-    drops(out, counters, rates, top)
+    drops(out, counters, rates, top)?;
+    if counters.events.would_be > 0 {
+        writeln!(
+            out,
+            "events: {}
+",
+            of_host(&counters.events)
+        )?;
+    }
+    Ok(())
 }
 
 fn heading(out: &mut impl Write, first: &str, has_rates: bool) -> io::Result<()> {

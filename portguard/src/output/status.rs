@@ -6,6 +6,7 @@ use crate::cli::Format;
 use crate::control::{InterfaceState, InterfaceStatus, Reloaded, Status};
 use crate::exit::Outcome;
 
+use super::events::of_host;
 use super::{print, print_json_pretty};
 
 /// Prints what the daemon does.
@@ -35,6 +36,16 @@ pub fn status(status: &Status, format: Format) -> Outcome {
         }
         for interface in &status.interfaces {
             writeln!(out, "interface {}", describe(interface))?;
+        }
+        match &status.events {
+            Some(events) => writeln!(
+                out,
+                "events: {} at most, {} bytes of each frame; {}",
+                events.rate,
+                events.snap_bytes,
+                of_host(&status.event_account)
+            )?,
+            None => writeln!(out, "events: none, the policy has no key `events`")?,
         }
         if let Some(seconds) = status.trial_s {
             writeln!(

@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod egress;
 mod endurance;
+mod events;
 mod explain;
 mod features;
 mod feeds;
