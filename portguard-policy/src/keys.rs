@@ -11,10 +11,8 @@ use crate::suggest::nearest;
 pub(crate) struct Keys {
     /// What the mapping is, for messages.
     pub(crate) place: &'static str,
-    /// Keys that this version understands.
+    /// Keys that are understood.
     pub(crate) known: &'static [&'static str],
-    /// Keys of the language that it does not understand yet.
-    pub(crate) later: &'static [&'static str],
 }
 
 /// The keys of a policy.
@@ -40,7 +38,6 @@ pub(crate) const POLICY: Keys = Keys {
         "events",
         "on_stop",
     ],
-    later: &[],
 };
 
 /// The keys of a rule.
@@ -66,56 +63,48 @@ pub(crate) const RULE: Keys = Keys {
         // An entry that has it is no rule, but what is nearly it is told so.
         "profile",
     ],
-    later: &[],
 };
 
 /// The keys of an entry of `rules` that stands for the rules of a profile.
 pub(crate) const PROFILE: Keys = Keys {
     place: "an entry with `profile`",
     known: &["profile", "enforce"],
-    later: &[],
 };
 
 /// The keys of a set that is no list.
 pub(crate) const SET: Keys = Keys {
     place: "a set",
     known: &["file", "allow_empty"],
-    later: &[],
 };
 
 /// The keys of an entry of `trusted` that is no address.
 pub(crate) const TRUSTED: Keys = Keys {
     place: "an entry of `trusted`",
     known: &["from", "interfaces"],
-    later: &[],
 };
 
 /// The keys of an assertion: it has one of them.
 pub(crate) const ASSERTION: Keys = Keys {
     place: "an assertion",
     known: &["pass", "drop"],
-    later: &[],
 };
 
 /// The keys of `fragments: { rate: 1000/s }`.
 pub(crate) const FRAGMENTS: Keys = Keys {
     place: "`fragments`",
     known: &["rate", "burst"],
-    later: &[],
 };
 
 /// The keys of `metrics: { listen: 127.0.0.1:9477 }`.
 pub(crate) const METRICS: Keys = Keys {
     place: "`metrics`",
     known: &["listen"],
-    later: &[],
 };
 
 /// The keys of `events: { rate: 100/s, snap: 128 }`.
 pub(crate) const EVENTS: Keys = Keys {
     place: "`events`",
     known: &["rate", "snap"],
-    later: &[],
 };
 
 /// A key with its value.
@@ -205,17 +194,8 @@ fn refuse(span: Span, found: &str, keys: &Keys) -> Problem {
         return Problem::error(span, "the merge key `<<` is not supported")
             .hint("write the keys out: each place then says all that it means");
     }
-    if keys.later.contains(&found) {
-        return Problem::error(
-            span,
-            format!("`{found}` is not supported yet by this version"),
-        )
-        .label("not supported yet")
-        .hint("remove it: a key is never ignored, since the policy would mean something else");
-    }
     let problem = Problem::error(span, format!("{} has no key {}", keys.place, quoted(found)));
-    let all = keys.known.iter().chain(keys.later).copied();
-    if let Some(near) = nearest(found, all).first() {
+    if let Some(near) = nearest(found, keys.known.iter().copied()).first() {
         return problem.hint(format!("did you mean `{near}`?"));
     }
     if keys.place == PROFILE.place && RULE.known.contains(&found) {
