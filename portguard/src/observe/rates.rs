@@ -159,7 +159,7 @@ fn per_second(before: u64, now: u64, seconds: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{DropCount, OutcomeCount};
+    use crate::control::{DropCount, EventAccount, OutcomeCount};
 
     fn count(packets: u64) -> Count {
         Count {
@@ -177,6 +177,7 @@ mod tests {
             outcomes: Vec::new(),
             rules: Vec::new(),
             drops: Vec::new(),
+            events: EventAccount::default(),
         }
     }
 

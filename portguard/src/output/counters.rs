@@ -183,7 +183,7 @@ fn destination(drop: &DropCount) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{OutcomeCount, RuleCount};
+    use crate::control::{EventAccount, OutcomeCount, RuleCount};
     use crate::observe::rates;
 
     fn count(packets: u64) -> Count {
@@ -220,6 +220,7 @@ mod tests {
                 shadow: count(0),
             }],
             drops,
+            events: EventAccount::default(),
         }
     }
 

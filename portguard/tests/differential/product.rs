@@ -67,6 +67,7 @@ impl Loaded {
             state,
             bans: BANS,
             count_all_buffers: true,
+            events: None,
             trace: true,
         };
         let generation = Generation::load(&tables, &options).map_err(|error| {

@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use crate::control::InterfaceState;
+use crate::control::{EventAccount, InterfaceState};
 use crate::dataplane::Mode;
 
 use super::encode::{Families, Unit};
@@ -32,6 +32,7 @@ impl Snapshot {
         rules.encode(families)?;
         let drops = drops::DropSeries::of(&counters.drops, &self.policy.ports);
         drops.encode(families)?;
+        self.events(families)?;
         let folded = [
             ([("what", "rule_packets")], rules.folded_packets()),
             ([("what", "rule_bytes")], rules.folded_bytes()),
@@ -167,6 +168,25 @@ impl Snapshot {
             Unit::None,
             "1 where the filter is at work, 0 where it waits for the interface or cannot be attached.",
             interfaces,
+        )
+    }
+
+    fn events(&self, families: &mut Families<'_>) -> fmt::Result {
+        let EventAccount {
+            delivered,
+            suppressed,
+            lost,
+            ..
+        } = self.sample.counters().events;
+        families.counters(
+            "portguard_events",
+            Unit::None,
+            "Drop events, by what became of them.",
+            [
+                ([("result", "delivered")], delivered),
+                ([("result", "suppressed")], suppressed),
+                ([("result", "lost")], lost),
+            ],
         )
     }
 

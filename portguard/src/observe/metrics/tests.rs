@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::control::{
-    Count, Counters, DropCount, InterfaceState, InterfaceStatus, LastReload, OutcomeCount,
-    RuleCount,
+    Count, Counters, DropCount, EventAccount, EventSettings, InterfaceState, InterfaceStatus,
+    LastReload, OutcomeCount, RuleCount,
 };
 use crate::dataplane::Mode;
 
@@ -59,6 +59,12 @@ fn snapshot(rules: Vec<RuleCount>, enforced: Vec<bool>) -> Snapshot {
             dropped("200", None, 10),
             dropped("201", None, 11),
         ],
+        events: EventAccount {
+            would_be: 1_006,
+            delivered: 900,
+            suppressed: 101,
+            lost: 5,
+        },
     };
     let interface = |name: &str, state, mode| InterfaceStatus {
         name: name.into(),
@@ -75,7 +81,7 @@ fn snapshot(rules: Vec<RuleCount>, enforced: Vec<bool>) -> Snapshot {
     reloads.durations.observe(0.03);
     reloads.durations.observe(3.0);
     Snapshot {
-        sample: Arc::new(Sample::new(counters)),
+        sample: Arc::new(Sample::new(counters.clone())),
         status: Status {
             version: "1.2.3".into(),
             pid: 1,
@@ -95,6 +101,11 @@ fn snapshot(rules: Vec<RuleCount>, enforced: Vec<bool>) -> Snapshot {
                 error: None,
             }),
             trial_s: Some(42),
+            events: Some(EventSettings {
+                rate: "90/m".into(),
+                snap_bytes: 128,
+            }),
+            event_account: counters.events,
             degraded: vec!["one".into(), "two".into()],
         },
         started_unix_s: 1_767_225_593.0,
@@ -232,6 +243,9 @@ fn every_value_is_in_the_text() {
             "portguard_dropped_packets_total{protocol=\"other\",port=\"other\"}",
             21.0,
         ),
+        ("portguard_events_total{result=\"delivered\"}", 900.0),
+        ("portguard_events_total{result=\"suppressed\"}", 101.0),
+        ("portguard_events_total{result=\"lost\"}", 5.0),
         ("portguard_exporter_folded{what=\"rule_packets\"}", 0.0),
         ("portguard_exporter_folded{what=\"rule_bytes\"}", 0.0),
         ("portguard_exporter_folded{what=\"ports\"}", 0.0),
