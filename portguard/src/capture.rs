@@ -1,12 +1,16 @@
 //! Reading the frames of a capture file.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _};
 use std::path::Path;
 
 use pcap_file::pcap::PcapReader;
+use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, PcapError};
+
+use crate::observe::pcapng::Note;
 
 /// Why a capture cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,24 @@ pub enum CaptureError {
         /// What is wrong.
         source: PcapError,
     },
+}
+
+/// A frame as it was captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// Its bytes, as many as were kept.
+    pub bytes: Vec<u8>,
+    /// What portguard decided about it then.
+    pub note: Option<Note>,
+}
+
+impl Captured {
+    fn of(bytes: Cow<'_, [u8]>) -> Self {
+        Self {
+            bytes: bytes.into_owned(),
+            note: None,
+        }
+    }
 }
 
 /// A capture that is being read.
@@ -109,17 +131,17 @@ impl Capture {
         })
     }
 
-    /// The next frame as it was captured; `None` at the end.
+    /// The next frame; `None` at the end.
     ///
     /// # Errors
     ///
     /// [`CaptureError`] when the file is cut short or damaged.
-    pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, CaptureError> {
+    pub fn next_frame(&mut self) -> Result<Option<Captured>, CaptureError> {
         let frame = match &mut self.reader {
             Reader::Pcap(pcap) => pcap
                 .next_raw_packet()
                 .transpose()
-                .map(|packet| packet.map(|packet| packet.data.into_owned())),
+                .map(|packet| packet.map(|packet| Captured::of(packet.data))),
             Reader::PcapNg(pcapng) => next_block_frame(&self.path, pcapng)?,
         };
         match frame {
@@ -150,14 +172,23 @@ impl Capture {
 fn next_block_frame(
     path: &str,
     pcapng: &mut PcapNgReader<BufReader<File>>,
-) -> Result<Result<Option<Vec<u8>>, PcapError>, CaptureError> {
+) -> Result<Result<Option<Captured>, PcapError>, CaptureError> {
     while let Some(block) = pcapng.next_block() {
         match block {
             Err(error) => return Ok(Err(error)),
             Ok(Block::InterfaceDescription(interface)) => check_link(path, interface.linktype)?,
-            Ok(Block::EnhancedPacket(packet)) => return Ok(Ok(Some(packet.data.into_owned()))),
-            Ok(Block::SimplePacket(packet)) => return Ok(Ok(Some(packet.data.into_owned()))),
-            Ok(Block::Packet(packet)) => return Ok(Ok(Some(packet.data.into_owned()))),
+            Ok(Block::EnhancedPacket(packet)) => {
+                let note = packet.options.iter().find_map(|option| match option {
+                    EnhancedPacketOption::Comment(comment) => Note::parse(comment),
+                    _ => None,
+                });
+                return Ok(Ok(Some(Captured {
+                    note,
+                    ..Captured::of(packet.data)
+                })));
+            }
+            Ok(Block::SimplePacket(packet)) => return Ok(Ok(Some(Captured::of(packet.data)))),
+            Ok(Block::Packet(packet)) => return Ok(Ok(Some(Captured::of(packet.data)))),
             Ok(_) => {}
         }
     }

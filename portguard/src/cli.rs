@@ -55,6 +55,19 @@ Exit codes:
   2  the command line is wrong
   3  no daemon answers";
 
+const CAPTURE_HELP: &str = "\
+Each frame has its interface, the verdict (frame.verdict.ebpf_xdp of tshark) and a comment with the outcome, the rule, its line and
+the number of the policy. `snap: full` in `events` of the policy keeps whole frames, which `portguard replay` judges anew.
+
+  portguard capture -w drops.pcapng --for 10s
+  portguard capture -w - --port 53 | tshark -r -
+
+Exit codes:
+  0  it was written
+  1  the policy has no events, or the daemon refuses
+  2  the command line is wrong
+  3  the system refuses";
+
 const EVENTS_HELP: &str = "\
 All filters given must hold. It goes on until it is interrupted, and ends with an account on
 standard error: what was shown, what this reader was too slow for, and of all packets of the
@@ -154,6 +167,10 @@ pub enum Command {
     /// Show dropped packets one by one as they come, with what dropped each. The policy has to ask for it by `events`.
     #[command(after_help = EVENTS_HELP)]
     Events(Events),
+    /// Write dropped packets to a capture as they come (pcapng), with what dropped each. The policy has to ask for it by `events`; for
+    /// root alone.
+    #[command(after_help = CAPTURE_HELP)]
+    Capture(Capture),
     /// Drop everything that comes from some addresses, for a time or until further notice.
     #[command(after_help = BAN_HELP)]
     Ban(Ban),
@@ -334,9 +351,9 @@ pub struct Counters {
     pub connection: Connection,
 }
 
-/// `portguard events`
+/// Which drop events, and how long.
 #[derive(Args, Debug)]
-pub struct Events {
+pub struct EventSelection {
     /// Only what this rule drops.
     #[arg(long, value_name = "RULE")]
     pub rule: Option<String>,
@@ -352,15 +369,34 @@ pub struct Events {
     /// End after this time: "10s", "5m".
     #[arg(long = "for", value_name = "TIME", value_parser = parse_interval)]
     pub time: Option<Duration>,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard events`
+#[derive(Args, Debug)]
+pub struct Events {
+    /// Which of them.
+    #[command(flatten)]
+    pub selection: EventSelection,
     /// Show the first bytes of each frame, in hexadecimal; for root alone.
     #[arg(long)]
     pub bytes: bool,
     /// How to print them; JSON is one object a line.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Where the daemon listens.
+}
+
+/// `portguard capture`
+#[derive(Args, Debug)]
+pub struct Capture {
+    /// Where to write to; "-" for standard output. A file that is there is replaced.
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which of them.
     #[command(flatten)]
-    pub connection: Connection,
+    pub selection: EventSelection,
 }
 
 /// `portguard ban`

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => commands::status::status(&arguments),
         Command::Counters(arguments) => commands::counters::counters(&arguments).map(done),
         Command::Events(arguments) => commands::events::events(&arguments).map(done),
+        Command::Capture(arguments) => commands::capture::capture(&arguments).map(done),
         Command::Ban(arguments) => commands::ban::ban(&arguments).map(done),
         Command::Unban(arguments) => commands::unban::unban(&arguments).map(done),
         Command::Bans(arguments) => commands::bans::bans(&arguments).map(done),

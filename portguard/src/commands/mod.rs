@@ -3,12 +3,14 @@
 pub mod apply;
 pub mod ban;
 pub mod bans;
+pub mod capture;
 pub mod check;
 mod client;
 pub mod counters;
 pub mod detach;
 pub mod diff;
 pub mod doctor;
+mod event_stream;
 pub mod events;
 pub mod explain;
 pub mod ports;

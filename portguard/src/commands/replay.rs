@@ -34,12 +34,12 @@ pub fn replay(arguments: &Replay) -> Outcome {
     let mut number = 0;
     while let Some(frame) = capture.next_frame().map_err(Failure::refused)? {
         number += 1;
-        let run = if frame.len() < ETHERNET_LEN {
+        let run = if frame.bytes.len() < ETHERNET_LEN {
             too_short(&loaded.policy)
         } else {
-            generation.run(&frame).map_err(Failure::system)?
+            generation.run(&frame.bytes).map_err(Failure::system)?
         };
-        printer.frame(number, frame.len(), &run)?;
+        printer.frame(number, &frame, &run)?;
     }
     printer.finish()
 }

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod filter;
 pub mod frame;
 pub mod metrics;
+pub mod pcapng;
 pub mod rates;
 pub mod sample;
 pub mod share;

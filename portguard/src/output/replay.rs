@@ -5,6 +5,7 @@ use std::io::Write as _;
 use portguard_policy::{Outcome as Decided, Policy};
 use serde::Serialize;
 
+use crate::capture::Captured;
 use crate::cli::Format;
 use crate::dataplane::generation::Run;
 use crate::exit::Outcome;
@@ -29,6 +30,17 @@ struct Line<'a> {
     /// Rules that only count (`enforce: false`) and match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     would_drop: Vec<&'a str>,
+    /// What the comment beside the frame says that portguard decided then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured: Option<Then<'a>>,
+}
+
+#[derive(Serialize)]
+struct Then<'a> {
+    outcome: &'a str,
+    rule: Option<&'a str>,
+    /// Rates or bans decided, which the frame alone does not tell.
+    state: bool,
 }
 
 impl<'a> Replay<'a> {
@@ -48,7 +60,13 @@ impl<'a> Replay<'a> {
     /// # Errors
     ///
     /// [`crate::exit::Failure`] when standard output is closed.
-    pub fn frame(&mut self, number: u64, bytes: usize, run: &Run) -> Outcome {
+    pub fn frame(&mut self, number: u64, frame: &Captured, run: &Run) -> Outcome {
+        let bytes = frame.bytes.len();
+        let then = frame.note.as_ref().map(|note| Then {
+            outcome: &note.outcome,
+            rule: note.rule.as_deref(),
+            state: note.is_of_state(),
+        });
         let line = Line {
             frame: number,
             verdict: if run.dropped { "drop" } else { "pass" },
@@ -62,6 +80,7 @@ impl<'a> Replay<'a> {
                 .iter()
                 .filter_map(|index| self.rule_name(*index))
                 .collect(),
+            captured: then,
         };
         if run.dropped {
             self.dropped += 1;
@@ -77,10 +96,11 @@ impl<'a> Replay<'a> {
         } else {
             format!(" (would be dropped by {})", line.would_drop.join(", "))
         };
+        let then = line.captured.as_ref().map(told).unwrap_or_default();
         print(|out| {
             writeln!(
                 out,
-                "{number:>7} {bytes:>6} bytes  {}  {}{by}{would}",
+                "{number:>7} {bytes:>6} bytes  {}  {}{by}{would}{then}",
                 line.verdict, line.outcome
             )
         })
@@ -109,6 +129,17 @@ impl<'a> Replay<'a> {
     fn rule_name(&self, index: usize) -> Option<&'a str> {
         self.policy.rules.get(index).map(|rule| rule.name.as_str())
     }
+}
+
+/// What was decided when the frame was captured.
+fn told(then: &Then<'_>) -> String {
+    let by = then.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
+    let why = if then.state {
+        ", which rates and bans decide"
+    } else {
+        ""
+    };
+    format!(" (captured as {}{by}{why})", then.outcome)
 }
 
 fn outcome_name(outcome: Decided) -> String {

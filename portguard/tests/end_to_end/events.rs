@@ -36,13 +36,13 @@ fn guarded(rate: &str) -> (Bed, Daemon) {
 }
 
 /// Sends packets to the guarded host.
-struct Sender {
+pub(crate) struct Sender {
     socket: RawSocket,
     ends: Ends,
 }
 
 impl Sender {
-    fn new(bed: &Bed) -> Self {
+    pub(crate) fn new(bed: &Bed) -> Self {
         Self {
             socket: RawSocket::open(&bed.client, "cli0").expect("a sender"),
             ends: Ends {
@@ -54,7 +54,7 @@ impl Sender {
         }
     }
 
-    fn send(&self, port: u16, packets: u64) {
+    pub(crate) fn send(&self, port: u16, packets: u64) {
         let frame = udp_frame(self.ends, &[], port, b"event").expect("a frame");
         for _ in 0..packets {
             self.socket.send(&frame).expect("sends");

@@ -6,6 +6,7 @@ mod adoption;
 mod bad_input;
 mod bans;
 mod capabilities;
+mod capture;
 mod control;
 mod counters;
 mod default_drop;

@@ -64,9 +64,9 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
     install_missing(&NAMESPACE_TOOLS)
 }
 
-/// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, and to
-/// scrape metrics.
-const TEST_TOOLS: [(&str, &str); 8] = [
+/// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, to
+/// scrape metrics and to read captures.
+const TEST_TOOLS: [(&str, &str); 9] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
@@ -75,6 +75,7 @@ const TEST_TOOLS: [(&str, &str); 8] = [
     ("nft", "nftables"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("tshark", "tshark"),
 ];
 
 /// Makes sure of [`NAMESPACE_TOOLS`] and of [`TEST_TOOLS`].
