@@ -1,5 +1,5 @@
-//! What is seen, over time and for others: counters, as samples, rates and metrics; drop events, as far as the budget lets
-//! them. Values in, values out: nothing here talks to the kernel or to a client.
+//! What is seen, over time and for others: counters, as samples, rates, metrics and the model of the live view; drop events, as
+//! far as the budget lets them. Values in, values out: nothing here talks to the kernel or to a client.
 
 pub mod budget;
 pub mod filter;
@@ -9,3 +9,4 @@ pub mod pcapng;
 pub mod rates;
 pub mod sample;
 pub mod share;
+pub mod top;
