@@ -13,6 +13,7 @@ pub mod problems;
 mod replay;
 mod status;
 mod text;
+pub mod top;
 
 use std::io::{self, Write as _};
 

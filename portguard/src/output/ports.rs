@@ -170,29 +170,33 @@ fn for_people(search: &Search, found: &Found) -> Vec<String> {
 }
 
 fn in_full(own: &Entry) -> Vec<String> {
+    let described = described(own).into_iter();
+    described.map(|(label, text)| entry(label, &text)).collect()
+}
+
+/// All that is known of a port: labels and their texts.
+pub(super) fn described(own: &Entry) -> Vec<(&'static str, String)> {
     let name = match (own.service, own.aliases.as_slice()) {
         (None, _) => String::new(),
         (Some(name), []) => format!(" {name}"),
         (Some(name), aliases) => format!(" {name} ({})", aliases.join(", ")),
     };
     let (low, high) = own.class().bounds();
-    let mut lines = vec![
-        entry("port", &format!("{}{name}", number(own))),
-        entry("class", &format!("{} ({low}-{high})", own.class().name())),
-        entry("purpose", own.purpose),
+    let mut entries = vec![
+        ("port", format!("{}{name}", number(own))),
+        ("class", format!("{} ({low}-{high})", own.class().name())),
+        ("purpose", own.purpose.to_owned()),
     ];
     for (index, abuse) in own.abuse.iter().enumerate() {
         let label = if index == 0 { "abuse" } else { "" };
-        lines.push(entry(label, &told(abuse)));
+        entries.push((label, told(abuse)));
     }
-    lines.push(entry(
-        "advice",
-        &format!("{}: {}", own.advice.name(), own.why),
-    ));
+    let advice = format!("{}: {}", own.advice.name(), own.why);
+    entries.push(("advice", advice));
     if !own.profiles.is_empty() {
-        lines.push(entry("profiles", &own.profiles.join(", ")));
+        entries.push(("profiles", own.profiles.join(", ")));
     }
-    lines
+    entries
 }
 
 fn told(abuse: &Abuse) -> String {

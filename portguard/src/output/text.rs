@@ -8,11 +8,16 @@ const INDENT: usize = 10;
 
 /// A label and its text, which continues under itself.
 pub(super) fn entry(label: &str, text: &str) -> String {
+    entry_within(WIDTH, label, text)
+}
+
+/// The same in so many columns.
+pub(super) fn entry_within(width: usize, label: &str, text: &str) -> String {
     let mut lines = vec![format!("{label:<INDENT$}")];
     let mut is_empty = true;
     for word in text.split(' ') {
         let line = lines.last().map_or(0, |line| line.chars().count());
-        if !is_empty && line + 1 + word.chars().count() > WIDTH {
+        if !is_empty && line + 1 + word.chars().count() > width {
             lines.push(" ".repeat(INDENT));
             is_empty = true;
         }
@@ -45,6 +50,12 @@ mod tests {
                 .all(|line| line.starts_with("          word"))
         );
         assert_eq!(entry.split_whitespace().count(), 31);
+    }
+
+    #[test]
+    fn an_entry_fits_fewer_columns() {
+        let narrow = entry_within(16, "label", "one two three");
+        assert_eq!(narrow, "label     one\n          two\n          three");
     }
 
     #[test]
