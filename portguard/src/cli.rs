@@ -92,6 +92,22 @@ Exit codes:
   2  the command line is wrong
   3  it cannot look";
 
+const TOP_HELP: &str = "\
+Keys:
+  up, down, PgUp, PgDn  select a row      s  sort by rate, total, name
+  Tab                   another pane      r  reverse the order
+  Enter, e              explain the row   /  list rows with a text only
+  ?                     help              p  pause, or go on
+  q, Esc, Ctrl-C        quit
+
+Graphs are drawn in ASCII unless LC_ALL, LC_CTYPE or LANG says UTF-8. While the daemon is gone it
+is looked for each second. Without a terminal, `portguard counters --follow` has the same numbers.
+
+Exit codes:
+  0  it was ended by a key or a signal
+  2  the command line is wrong, or there is no terminal
+  3  the system refuses: permission, no daemon";
+
 const BAN_HELP: &str = "\
 An address of IPv6 stands for its /64, the smallest network that a host is given; write /128 for
 one host. A ban applies to every guarded interface at once, before any rule and to replies too,
@@ -164,6 +180,9 @@ pub enum Command {
     /// Show what the running daemon has counted.
     #[command(after_help = EXIT_CODES)]
     Counters(Counters),
+    /// Watch the running daemon: rates and graphs of rules, outcomes and blocked ports, and what state it is in.
+    #[command(after_help = TOP_HELP)]
+    Top(Top),
     /// Show dropped packets one by one as they come, with what dropped each. The policy has to ask for it by `events`.
     #[command(after_help = EVENTS_HELP)]
     Events(Events),
@@ -346,6 +365,17 @@ pub struct Counters {
     /// How to print them: JSON is one object a line, with all destinations.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard top`
+#[derive(Args, Debug)]
+pub struct Top {
+    /// Draw without colours, as with the variable NO_COLOR.
+    #[arg(long, alias = "no-color")]
+    pub no_colour: bool,
     /// Where the daemon listens.
     #[command(flatten)]
     pub connection: Connection,

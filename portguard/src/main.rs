@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Reload(arguments) => commands::reload::reload(&arguments).map(done),
         Command::Status(arguments) => commands::status::status(&arguments),
         Command::Counters(arguments) => commands::counters::counters(&arguments).map(done),
+        Command::Top(arguments) => commands::top::top(&arguments).map(done),
         Command::Events(arguments) => commands::events::events(&arguments).map(done),
         Command::Capture(arguments) => commands::capture::capture(&arguments).map(done),
         Command::Ban(arguments) => commands::ban::ban(&arguments).map(done),

@@ -37,7 +37,12 @@ pub fn counters(arguments: &cli::Counters) -> Outcome {
     }
 }
 
-fn once(socket: &Path) -> Outcome<Counters> {
+/// One report.
+///
+/// # Errors
+///
+/// [`crate::exit::Failure`] when no daemon answers.
+pub(super) fn once(socket: &Path) -> Outcome<Counters> {
     counted(&mut Client::ask(
         socket,
         &Request::Counters { interval_ms: None },
@@ -59,7 +64,12 @@ fn follow(
     }
 }
 
-fn counted(client: &mut Client) -> Outcome<Counters> {
+/// The next report.
+///
+/// # Errors
+///
+/// [`crate::exit::Failure`] when the daemon is gone, or refuses.
+pub(super) fn counted(client: &mut Client) -> Outcome<Counters> {
     match client.answer()? {
         Answer::Counters(counters) => Ok(counters),
         _ => Err(unexpected()),

@@ -20,4 +20,5 @@ pub mod run;
 pub mod schema;
 pub mod status;
 mod targets;
+pub mod top;
 pub mod unban;

@@ -1,9 +1,10 @@
 //! `portguard status`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::Status;
-use crate::control::{Answer, Request};
+use crate::control::{self, Answer, Request};
 use crate::exit::{Exit, Outcome};
 use crate::output;
 
@@ -15,14 +16,23 @@ use super::client::{Client, unexpected};
 ///
 /// [`crate::exit::Failure`] when no daemon answers.
 pub fn status(arguments: &Status) -> Outcome<ExitCode> {
-    let mut client = Client::ask(&arguments.connection.socket, &Request::Status {})?;
-    let Answer::Status(status) = client.answer()? else {
-        return Err(unexpected());
-    };
+    let status = ask(&arguments.connection.socket)?;
     output::status(&status, arguments.format)?;
     Ok(if status.degraded.is_empty() {
         ExitCode::SUCCESS
     } else {
         Exit::Refused.into()
     })
+}
+
+/// What the daemon does.
+///
+/// # Errors
+///
+/// [`crate::exit::Failure`] when no daemon answers.
+pub(super) fn ask(socket: &Path) -> Outcome<control::Status> {
+    match Client::ask(socket, &Request::Status {})?.answer()? {
+        Answer::Status(status) => Ok(status),
+        _ => Err(unexpected()),
+    }
 }

@@ -34,6 +34,7 @@ mod set_files;
 mod state;
 mod stream;
 mod systemd;
+mod top;
 mod traffic;
 mod trial;
 mod trouble;

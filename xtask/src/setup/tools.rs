@@ -65,8 +65,8 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
 }
 
 /// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, to
-/// scrape metrics and to read captures.
-const TEST_TOOLS: [(&str, &str); 9] = [
+/// scrape metrics, to read captures, and a terminal.
+const TEST_TOOLS: [(&str, &str); 10] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
@@ -76,6 +76,7 @@ const TEST_TOOLS: [(&str, &str); 9] = [
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("tshark", "tshark"),
+    ("tmux", "tmux"),
 ];
 
 /// Makes sure of [`NAMESPACE_TOOLS`] and of [`TEST_TOOLS`].
