@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::control::{DropCount, OutcomeCount, RuleCount};
+use crate::control::{DropCount, EventAccount, OutcomeCount, RuleCount};
 
 fn count(packets: u64) -> Count {
     Count {
@@ -42,6 +42,8 @@ fn status() -> Status {
         interfaces: Vec::new(),
         last_reload: None,
         trial_s: None,
+        events: None,
+        event_account: EventAccount::default(),
         degraded: Vec::new(),
     }
 }
@@ -60,6 +62,7 @@ fn report(uptime_s: f64, rules: &[(&str, u64)]) -> Report {
                 .iter()
                 .map(|(name, packets)| rule(name, *packets))
                 .collect(),
+            events: EventAccount::default(),
             drops: Vec::new(),
         },
     }

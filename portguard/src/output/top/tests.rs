@@ -10,7 +10,8 @@ use ratatui::style::{Color, Modifier};
 
 use super::*;
 use crate::control::{
-    Count, Counters, DropCount, InterfaceState, InterfaceStatus, OutcomeCount, RuleCount, Status,
+    Count, Counters, DropCount, EventAccount, InterfaceState, InterfaceStatus, OutcomeCount,
+    RuleCount, Status,
 };
 use crate::dataplane::Mode;
 use crate::observe::top::{Key, Message, Report};
@@ -57,6 +58,8 @@ fn report(uptime_s: f64, ssh: u64) -> Report {
             ],
             last_reload: None,
             trial_s: None,
+            events: None,
+            event_account: EventAccount::default(),
             degraded: Vec::new(),
         },
         counters: Counters {
@@ -69,6 +72,7 @@ fn report(uptime_s: f64, ssh: u64) -> Report {
                 count: count(2000),
             }],
             rules: vec![rule("web", "pass", 1000), rule("no-ssh", "drop", ssh)],
+            events: EventAccount::default(),
             drops: vec![DropCount {
                 protocol: "tcp".into(),
                 port: Some(23),
