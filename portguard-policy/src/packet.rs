@@ -320,10 +320,10 @@ mod tests {
             destination: 22,
         };
         let mut one = packet("203.0.113.7", "192.0.2.1", ports);
-        assert_eq!(one.to_string(), "tcp 203.0.113.7:50555 -> 192.0.2.1:22");
+        assert_eq!(one.to_string(), "tcp 203.0.113.7:5555 -> 192.0.2.1:22");
         one.interface = Some("eth0".to_owned());
         one.vlan = 10;
-        let text = "tcp 203.0.113.7:50555 -> 192.0.2.1:22 via eth0 vlan 10";
+        let text = "tcp 203.0.113.7:5555 -> 192.0.2.1:22 via eth0 vlan 10";
         assert_eq!(one.to_string(), text);
         crate::Traffic::parse(text).expect("an assertion");
         let mut six = packet("::1", "::2", ports);

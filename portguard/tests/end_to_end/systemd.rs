@@ -177,7 +177,9 @@ fn l09_under_a_real_systemd_it_starts_reloads_is_watched_and_stops() {
     let status = system.property("StatusText");
     assert!(
         status.starts_with("policy 1 with 2 rules on srv0"),
-        "{status}"
+        "{status}\n{}\n{}",
+        stdout(&system.run("portguard status")),
+        system.log()
     );
     let pins = stdout(&system.run("ls /sys/fs/bpf/portguard/links"));
     assert!(

@@ -3,6 +3,7 @@
 //! There is no terminal, no socket and no clock here: [`Top::update`] takes what happens, `output::top` draws what is.
 
 mod history;
+mod message;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -13,70 +14,9 @@ use crate::control::{Count, Counters, Status};
 use crate::observe::rates::{self, Rate};
 
 pub use history::{History, SAMPLES};
+pub use message::{Key, Message, Next, Report};
 use rows::Rows;
 pub use rows::{Pane, Part, PartKind, Row, Sort, Subject};
-
-/// What happens.
-#[derive(Clone, Debug)]
-pub enum Message {
-    /// The daemon reports.
-    Report(Box<Report>),
-    /// The daemon is gone, or refuses, with the reason.
-    Lost(String),
-    /// No report has come for so many seconds.
-    Silent(u64),
-    /// A key is pressed.
-    Key(Key),
-}
-
-/// What the daemon does and has counted.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// What it does.
-    pub status: Status,
-    /// What it has counted.
-    pub counters: Counters,
-}
-
-/// A key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// A character.
-    Char(char),
-    /// Arrow up.
-    Up,
-    /// Arrow down.
-    Down,
-    /// A page up.
-    PageUp,
-    /// A page down.
-    PageDown,
-    /// To the first row.
-    Home,
-    /// To the last row.
-    End,
-    /// The next pane.
-    Tab,
-    /// The pane before.
-    BackTab,
-    /// Enter.
-    Enter,
-    /// Escape.
-    Escape,
-    /// Takes the last character back.
-    Backspace,
-    /// Ctrl-C.
-    Interrupt,
-}
-
-/// Whether to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Go on.
-    Stay,
-    /// The user has seen enough.
-    Quit,
-}
 
 /// How it is with the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -396,6 +336,15 @@ impl Top {
                 self.is_typing = false;
             }
             _ => {}
+        }
+        // What is looked for is selected, where the row that was is not among it.
+        let is_listed = |selection: &Selection| {
+            let mut rows = self.view().rows.into_iter();
+            rows.any(|row| row.subject == selection.subject)
+        };
+        let selection = self.selections.get(&self.pane);
+        if selection.is_some_and(|selection| !is_listed(selection)) {
+            self.selections.remove(&self.pane);
         }
     }
 

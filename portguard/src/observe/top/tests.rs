@@ -198,6 +198,23 @@ fn a_filter_is_typed_kept_and_taken_away() {
 }
 
 #[test]
+fn what_a_filter_finds_first_is_selected_unless_the_selected_row_is_found() {
+    let mut top = three();
+    press(&mut top, &[Key::End]);
+    assert_eq!(selected(&top), "Gamma");
+    typed(&mut top, "/m");
+    assert_eq!(selected(&top), "Gamma");
+    press(&mut top, &[Key::Backspace]);
+    typed(&mut top, "t");
+    assert_eq!(selected(&top), "beta");
+    press(&mut top, &[Key::Escape]);
+    assert_eq!(
+        (names(&top)[0].as_str(), selected(&top)),
+        ("beta", "beta".into())
+    );
+}
+
+#[test]
 fn a_filter_finds_actions_and_services_too() {
     let mut first = report(1.0, &[("alpha", 1)]);
     first.counters.drops = vec![dropped(23, "telnet", 4), dropped(445, "microsoft-ds", 9)];

@@ -46,14 +46,14 @@ pub(super) fn lines(top: &Top, look: &Look, width: u16) -> Vec<Line<'static>> {
         say(format!("DEGRADED: {reason}"), look.alarm());
     }
     let plural = if status.rules == 1 { "" } else { "s" };
+    let enforced = if status.enforce { ", enforced" } else { "" };
     say(
         format!(
-            "portguard {}, policy {}: generation {}, {} rule{plural}{}",
+            "portguard {}, generation {}, {} rule{plural}{enforced}, {}",
             status.version,
-            status.policy.display(),
             status.generation,
             status.rules,
-            if status.enforce { ", enforced" } else { "" }
+            status.policy.display()
         ),
         Style::new(),
     );

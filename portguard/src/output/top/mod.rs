@@ -25,7 +25,7 @@ pub use screen::Screen;
 const KEYS: [(&str, &str); 12] = [
     ("up, down", "select a row (also k and j)"),
     (
-        "PgUp, PgDn",
+        "PgUp/PgDn",
         "a page on or back; Home and End go to the ends",
     ),
     ("Tab", "rules, outcomes, blocked ports; Shift-Tab back"),
