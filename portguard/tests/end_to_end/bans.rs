@@ -30,9 +30,19 @@ fn is_answered(bed: &Bed, server: IpAddr, patience: Duration) -> bool {
 
 /// Whether the server answers both families.
 fn answers(bed: &Bed, patience: Duration) -> (bool, bool) {
+    let end = Instant::now() + patience;
+    // Asked again, since a neighbour that was banned is looked for anew only after a while.
+    let is_answered_in_time = |server| {
+        loop {
+            let is_answered = is_answered(bed, server, SILENCE);
+            if is_answered || Instant::now() >= end {
+                return is_answered;
+            }
+        }
+    };
     (
-        is_answered(bed, SERVER_V4.into(), patience),
-        is_answered(bed, SERVER_V6.into(), patience),
+        is_answered_in_time(SERVER_V4.into()),
+        is_answered_in_time(SERVER_V6.into()),
     )
 }
 

@@ -303,7 +303,7 @@ fn a_panic_gives_the_terminal_back() {
     let program = std::env::current_exe().expect("a path");
     let name = "top::a_panic_gives_the_terminal_back";
     terminal.run_between(&format!(
-        "env {PANIC}=1 {} --exact {name} --nocapture",
+        "env RUST_BACKTRACE=0 {PANIC}=1 {} --exact {name} --nocapture",
         program.display()
     ));
     // The code of a test that failed; and the message is on the screen of the shell.
