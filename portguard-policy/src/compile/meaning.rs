@@ -17,6 +17,28 @@ pub enum Outcome {
     Malformed(Malformed),
 }
 
+impl Outcome {
+    /// Its name in output: `rule`, `limited`, that of the [`abi::Builtin`], or `malformed:` and the reason.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Rule(_) => "rule".to_owned(),
+            Self::Limited(_) => "limited".to_owned(),
+            Self::Builtin(builtin) => builtin.name().to_owned(),
+            Self::Malformed(reason) => format!("malformed:{}", reason.name()),
+        }
+    }
+
+    /// The index of the rule that decided, if one did.
+    #[must_use]
+    pub const fn rule(self) -> Option<usize> {
+        match self {
+            Self::Rule(index) | Self::Limited(index) => Some(index),
+            Self::Builtin(_) | Self::Malformed(_) => None,
+        }
+    }
+}
+
 /// Which rules a cell counts for, as indices of [`crate::Policy::rules`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attribution {

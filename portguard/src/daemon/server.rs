@@ -185,7 +185,15 @@ async fn converse(stream: UnixStream, peer: Peer, calls: Calls) -> io::Result<()
     }
     drop(line);
     match request {
-        Request::Events { .. } => stream::events(request, reader, write, &calls).await,
+        Request::Events {
+            rule,
+            port,
+            from,
+            bytes,
+        } => {
+            let filter = stream::filter(rule, port, from.as_deref());
+            stream::events(filter, bytes, reader, write, &calls).await
+        }
         Request::Counters { interval_ms } => {
             let interval = interval_ms.map(Duration::from_millis);
             subscription::serve(interval, reader, write, &calls).await

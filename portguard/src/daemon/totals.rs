@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portguard_common::abi::{Builtin, Counter, EventCount};
 use portguard_common::packet::Malformed;
-use portguard_policy::{Policy, Transport};
+use portguard_policy::{Outcome, Policy, Transport};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Count, Counters, DropCount, EventAccount, OutcomeCount, RuleCount};
@@ -85,7 +85,7 @@ impl Totals {
             .map(|builtin| (builtin.name().to_owned(), self.builtin.get(builtin)));
         let malformed = Malformed::ALL.iter().map(|reason| {
             (
-                format!("malformed:{}", reason.name()),
+                Outcome::Malformed(*reason).name(),
                 self.malformed.get(reason),
             )
         });

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use portguard_policy::{Outcome as Decided, Policy};
+use portguard_policy::Policy;
 use serde::Serialize;
 
 use crate::capture::Captured;
@@ -70,11 +70,8 @@ impl<'a> Replay<'a> {
         let line = Line {
             frame: number,
             verdict: if run.dropped { "drop" } else { "pass" },
-            outcome: outcome_name(run.outcome),
-            rule: match run.outcome {
-                Decided::Rule(index) | Decided::Limited(index) => self.rule_name(index),
-                _ => None,
-            },
+            outcome: run.outcome.name(),
+            rule: run.outcome.rule().and_then(|index| self.rule_name(index)),
             would_drop: run
                 .shadows
                 .iter()
@@ -140,13 +137,4 @@ fn told(then: &Then<'_>) -> String {
         ""
     };
     format!(" (captured as {}{by}{why})", then.outcome)
-}
-
-fn outcome_name(outcome: Decided) -> String {
-    match outcome {
-        Decided::Rule(_) => "rule".into(),
-        Decided::Limited(_) => "limited".into(),
-        Decided::Builtin(builtin) => builtin.name().into(),
-        Decided::Malformed(reason) => format!("malformed:{}", reason.name()),
-    }
 }

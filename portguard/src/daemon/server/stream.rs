@@ -19,16 +19,17 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes that are written at once.
 const BATCH_BYTES: usize = 16 * 1024;
 
-/// Sends events until the client closes its side, or the daemon stops.
+/// Sends the events that a filter chooses until the client closes its side, or the daemon stops.
 pub(super) async fn events(
-    request: Request,
+    filter: Result<Filter, String>,
+    with_bytes: bool,
     mut read: impl AsyncRead + Unpin,
     mut write: impl AsyncWrite + Unpin,
     calls: &Calls,
 ) -> io::Result<()> {
     let write = &mut write;
-    let (filter, with_bytes) = match filter(&request) {
-        Ok(asked) => asked,
+    let filter = match filter {
+        Ok(filter) => filter,
         Err(error) => return send(write, &refused(error)).await,
     };
     let (feed, reader) = feed(filter, with_bytes);
@@ -61,24 +62,18 @@ pub(super) async fn events(
     }
 }
 
-/// What a request asks for.
-fn filter(request: &Request) -> Result<(Filter, bool), String> {
-    let Request::Events {
+/// The filter that a request asks for.
+pub(super) fn filter(
+    rule: Option<String>,
+    port: Option<u16>,
+    from: Option<&str>,
+) -> Result<Filter, String> {
+    let from = from.map(parse_from).transpose();
+    Ok(Filter {
         rule,
         port,
-        from,
-        bytes,
-    } = request
-    else {
-        return Ok((Filter::default(), false));
-    };
-    let from = from.as_deref().map(parse_from).transpose();
-    let filter = Filter {
-        rule: rule.clone(),
-        port: *port,
         from: from.map_err(|error| format!("`from`: {error}"))?,
-    };
-    Ok((filter, *bytes))
+    })
 }
 
 /// What was sent so far.

@@ -27,14 +27,14 @@ pub(super) struct About<'p> {
 
 /// An event, without the frame's bytes.
 pub(super) fn event(header: &EventHeader, bytes: &[u8], about: About<'_>) -> Event {
-    let (outcome, rule) = match about.outcome {
-        Some(Outcome::Rule(rule)) => ("rule".to_owned(), Some(rule)),
-        Some(Outcome::Limited(rule)) => ("limited".to_owned(), Some(rule)),
-        Some(Outcome::Builtin(builtin)) => (builtin.name().to_owned(), None),
-        Some(Outcome::Malformed(reason)) => (format!("malformed:{}", reason.name()), None),
-        None => (format!("counter:{}", header.counter), None),
+    let outcome = match about.outcome {
+        Some(outcome) => outcome.name(),
+        None => format!("counter:{}", header.counter),
     };
-    let rule = rule.and_then(|rule| about.policy.rules.get(rule));
+    let rule = about
+        .outcome
+        .and_then(Outcome::rule)
+        .and_then(|rule| about.policy.rules.get(rule));
     let contents = contents(bytes);
     Event {
         unix_time: about.unix_time,
