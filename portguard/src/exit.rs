@@ -70,9 +70,49 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
+        f.write_str(&in_full(&self.error))
     }
+}
+
+/// An error with its causes, each said once: some errors already end with what caused them, others leave it to whoever
+/// prints them.
+#[must_use]
+pub fn in_full(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Result of a command.
 pub type Outcome<T = ()> = Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Wrapped {
+        #[error("cannot write `a`: {0}")]
+        Said(#[source] std::io::Error),
+        #[error("cannot write `a`")]
+        Left(#[source] std::io::Error),
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let full = || std::io::Error::other("disk full");
+        for error in [Wrapped::Said(full()), Wrapped::Left(full())] {
+            let error = anyhow::Error::new(error).context("nothing was kept");
+            assert_eq!(
+                Failure::system(error).to_string(),
+                "nothing was kept: cannot write `a`: disk full"
+            );
+        }
+    }
+}

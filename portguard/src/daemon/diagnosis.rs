@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use crate::control::InterfaceState;
 use crate::dataplane::interfaces;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, in_full};
 use crate::host::preflight::{self, Finding, Question, Severity, Wanted};
 use crate::policy_file;
 
@@ -125,7 +125,7 @@ impl Diagnosis {
                 .collect(),
             // What failed is reported all the same.
             Err(error) => {
-                debug!("cannot look at the host: {error:#}");
+                debug!("cannot look at the host: {}", in_full(&error));
                 Vec::new()
             }
         }

@@ -154,7 +154,13 @@ impl Filter {
         };
         let request = RouteNetlinkMessage::NewQueueDiscipline(discipline);
         match netlink::change(request, NLM_F_CREATE | NLM_F_EXCL) {
-            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => return Err(error),
+            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => {
+                return Err(missing(
+                    error,
+                    "queueing discipline `clsact`",
+                    "sch_ingress",
+                ));
+            }
             // Somebody else's filters are there, or an earlier daemon's.
             _ => {}
         }
@@ -175,6 +181,7 @@ impl Filter {
             options.into_iter().map(TcOption::Bpf).collect(),
         ));
         netlink::change(RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE)
+            .map_err(|error| missing(error, "filter `bpf`", "cls_bpf"))
     }
 
     /// The queueing discipline stays: others may have their filters there, and without any it does nothing.
@@ -205,6 +212,18 @@ impl Filter {
         message.header.info = Self::PRIORITY << 16 | u32::from(any_protocol);
         message
     }
+}
+
+/// Says which module is meant where the kernel does not know the kind of what was to be made. It loads the module by
+/// itself if there is one.
+fn missing(error: io::Error, kind: &str, module: &str) -> io::Error {
+    if error.raw_os_error() != Some(libc::ENOENT) {
+        return error;
+    }
+    let text = format!(
+        "this kernel has no {kind}, which is needed before Linux 6.6, and no module `{module}` to load for it (`modprobe {module}`)"
+    );
+    io::Error::new(io::ErrorKind::NotFound, text)
 }
 
 fn message(ifindex: u32, parent: TcHandle, kind: &str) -> TcMessage {

@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use crate::dataplane::interfaces::Interface;
 use crate::dataplane::{LoadOptions, Mode};
+use crate::exit::in_full;
 
 use super::super::found::{Found, SINGLE_BUFFER_MTU, detach};
 use super::{Guard, load, tell};
@@ -24,11 +25,11 @@ impl Guard {
             }
         }
         if let Err(error) = self.tell_apart(&found) {
-            error!("new interfaces are not filtered: {error:#}");
+            error!("new interfaces are not filtered: {}", in_full(&error));
             return;
         }
         if let Err(error) = self.attach_to_new(&found) {
-            error!("new interfaces are not filtered: {error:#}");
+            error!("new interfaces are not filtered: {}", in_full(&error));
             return;
         }
         self.count_all_buffers_if_needed(&found.interfaces);
@@ -159,7 +160,10 @@ impl Guard {
             ..self.in_force.options.clone()
         };
         if let Err(error) = self.load_anew(options) {
-            warn!("bytes of frames in several buffers are counted too low: {error:#}");
+            warn!(
+                "bytes of frames in several buffers are counted too low: {}",
+                in_full(&error)
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::control::Reloaded;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Outcome, in_full};
 
 use super::super::{last_good, unix_time};
 use super::change::switch;
@@ -98,7 +98,10 @@ impl Guard {
         let mut warnings = Vec::new();
         // From here on the choice of the kernel's programs is final; without them in between packets go faster.
         if let Err(error) = self.leave_trial() {
-            warn!("packets go on through the programs of the trial: {error:#}");
+            warn!(
+                "packets go on through the programs of the trial: {}",
+                in_full(&error)
+            );
         }
         self.retire(&trial.before);
         self.guard_what_is_meant(&mut warnings);
@@ -124,7 +127,10 @@ impl Guard {
         let mut warnings = Vec::new();
         self.guard_what_is_meant(&mut warnings);
         if let Err(error) = self.leave_trial() {
-            warn!("packets go on through the programs of the trial: {error:#}");
+            warn!(
+                "packets go on through the programs of the trial: {}",
+                in_full(&error)
+            );
             // Their words say what they do.
             std::mem::forget(tried);
         } else {
