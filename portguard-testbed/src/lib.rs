@@ -6,6 +6,7 @@
 
 mod bed;
 mod daemon;
+mod flood;
 mod namespace;
 pub mod raw;
 pub mod traffic;
@@ -15,5 +16,6 @@ pub use bed::{Bed, CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6};
 pub use daemon::{
     Daemon, Stopped, own_bpf_file_system, own_bpf_file_system_at, with_three_capabilities,
 };
+pub use flood::Flood;
 pub use namespace::Namespace;
 pub use vlan::VlanDevice;

@@ -54,8 +54,13 @@ impl Sender {
         }
     }
 
+    /// A frame to a UDP port.
+    pub(crate) fn frame(&self, port: u16) -> Vec<u8> {
+        udp_frame(self.ends, &[], port, b"event").expect("a frame")
+    }
+
     pub(crate) fn send(&self, port: u16, packets: u64) {
-        let frame = udp_frame(self.ends, &[], port, b"event").expect("a frame");
+        let frame = self.frame(port);
         for _ in 0..packets {
             self.socket.send(&frame).expect("sends");
         }
@@ -75,14 +80,14 @@ impl Sender {
 }
 
 /// `portguard events --format json`, running.
-struct Reader {
+pub(crate) struct Reader {
     child: Child,
     events: thread::JoinHandle<Vec<Value>>,
 }
 
 impl Reader {
     /// Begins to read, and is heard of by the daemon when this returns.
-    fn start(daemon: &Daemon, words: &[&str]) -> Self {
+    pub(crate) fn start(daemon: &Daemon, words: &[&str]) -> Self {
         let mut child = Command::new(binary())
             .args(["events", "--format", "json"])
             .args(words)
@@ -103,13 +108,13 @@ impl Reader {
         Self { child, events }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process"), signal).expect("signals");
     }
 
     /// Ends it by a signal; what it showed, and its account.
-    fn end(self) -> (Vec<Value>, Account) {
+    pub(crate) fn end(self) -> (Vec<Value>, Account) {
         self.signal(Signal::INT);
         self.wait()
     }
@@ -126,13 +131,13 @@ impl Reader {
 
 /// What a reader is told in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Account {
-    shown: u64,
-    slow: u64,
-    would_be: u64,
-    delivered: u64,
-    suppressed: u64,
-    lost: u64,
+pub(crate) struct Account {
+    pub(crate) shown: u64,
+    pub(crate) slow: u64,
+    pub(crate) would_be: u64,
+    pub(crate) delivered: u64,
+    pub(crate) suppressed: u64,
+    pub(crate) lost: u64,
 }
 
 impl Account {
@@ -193,7 +198,7 @@ fn a_packet_is_told_with_what_dropped_it() {
     sender.send(RARE, 1);
     let (all, account) = raw.wait();
     assert_eq!((account.shown, account.slow), (2, 0));
-    let frame = udp_frame(sender.ends, &[], RARE, b"event").expect("a frame");
+    let frame = sender.frame(RARE);
     let told = frame.iter().take(64).map(|byte| format!("{byte:02x}"));
     assert_eq!(all[1]["bytes"], told.collect::<String>());
     let (events, account) = reader.end();

@@ -18,6 +18,7 @@ mod events;
 mod explain;
 mod features;
 mod feeds;
+mod flood;
 mod interfaces;
 mod lifecycle;
 mod lockout;

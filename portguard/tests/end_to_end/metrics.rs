@@ -1,6 +1,6 @@
 //! Metrics: what is scraped is what was counted, and whoever scrapes holds up nobody.
 
-mod http;
+pub(crate) mod http;
 mod prometheus;
 
 use std::collections::BTreeMap;

@@ -23,12 +23,12 @@ const RULES: &str = "  - {name: blocked, action: drop, ports: [23/udp]}
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A terminal of 80 columns and 24 lines with a shell in it.
-struct Terminal {
+pub(crate) struct Terminal {
     folder: TempDir,
 }
 
 impl Terminal {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let terminal = Self { folder };
         terminal.tmux(&[
@@ -68,12 +68,12 @@ impl Terminal {
     }
 
     /// Presses keys, by tmux's names of them.
-    fn press(&self, keys: &[&str]) {
+    pub(crate) fn press(&self, keys: &[&str]) {
         self.tmux(&[&["send-keys"], keys].concat());
     }
 
     /// Has the shell run a line.
-    fn run(&self, line: &str) {
+    pub(crate) fn run(&self, line: &str) {
         self.tmux(&["send-keys", "-l", line]);
         self.press(&["Enter"]);
     }
@@ -82,7 +82,7 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    fn wait_for(&self, text: &str) -> String {
+    pub(crate) fn wait_for(&self, text: &str) -> String {
         self.wait_until(text, |screen| screen.contains(text))
     }
 
