@@ -626,7 +626,7 @@ pub enum Setting {
     MultiBuffer,
     /// 1: the length of a frame is asked of the kernel, since it may have several buffers.
     CountAllBuffers,
-    /// What is told of each frame, bit by bit: [`TELL_TRACE`], [`TELL_EVENTS`]. One word, so that a program that tells
+    /// What is told of each frame, bit by bit: [`TELL_TRACE`], [`TELL_EVENTS`], [`TELL_DIAGNOSTICS`]. One word, so that a program that tells
     /// nothing asks once.
     Tell,
     /// 1: replies to what this side started pass.
@@ -661,6 +661,8 @@ pub type Settings = [u32; SETTINGS];
 pub const TELL_TRACE: u32 = 1;
 /// [`Setting::Tell`]: single frames that are dropped are told to the daemon.
 pub const TELL_EVENTS: u32 = 2;
+/// [`Setting::Tell`]: how frames are judged is told to the daemon's log.
+pub const TELL_DIAGNOSTICS: u32 = 4;
 
 /// [`Setting::Fragments`]: later fragments that no rule decides pass.
 pub const FRAGMENTS_PASS: u32 = 0;
@@ -812,6 +814,10 @@ pub mod credit {
 
 /// Names of the maps and globals in the object file.
 pub mod symbol {
+    /// The level from which on the programs tell what they think, frozen in `.rodata` (aya-log).
+    pub const DIAGNOSTICS_LEVEL: &str = "AYA_LOG_LEVEL";
+    /// The ring for that.
+    pub const DIAGNOSTICS: &str = "AYA_LOGS";
     /// The frozen settings, in `.rodata`.
     pub const SETTINGS: &str = "SETTINGS";
     /// The table of services, frozen with them: a cell by [`super::service`] index.

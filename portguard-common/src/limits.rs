@@ -63,6 +63,12 @@ pub const FLOWS: u32 = 1 << 17;
 /// Answers to rejected packets that the host sends in a second, and at once.
 pub const ANSWERS_PER_SECOND: u64 = 100;
 
+/// Messages of the programs themselves in a second, and at once.
+pub const DIAGNOSTICS_PER_SECOND: u64 = 100;
+
+/// Bytes of the ring for them: each takes up to 512.
+pub const DIAGNOSTICS_RING_BYTES: u32 = 1 << 17;
+
 /// Bytes of a rejected packet that an ICMP or ICMPv6 answer quotes at most, from its IP header on; a
 /// multiple of 4. Far below what RFC 1812 (576 bytes with headers) and RFC 4443 (1,280) allow.
 pub const QUOTE_BYTES: u32 = 256;

@@ -19,6 +19,7 @@ use portguard_common::limits::{ANSWERS_PER_SECOND, QUOTE_BYTES};
 use portguard_common::packet::{Family, Frame as _, Headers, OFFSET_MASK, protocol};
 use portguard_common::word::Word;
 
+use crate::diagnose;
 use crate::frame::{Received, first_buffer_len, frame_len};
 use crate::host;
 use crate::other::portguard_read;
@@ -56,6 +57,7 @@ fn turn_round(ctx: *mut xdp_md, word: Word) -> Option<()> {
     } as u32;
     let answer = answer(&frame, &headers, frame_bytes)?;
     if !take_answer_token() {
+        diagnose::answers_used_up();
         return None;
     }
     match headers.family {

@@ -7,6 +7,7 @@ use aya_ebpf::maps::{Array, LruHashMap};
 use portguard_common::abi::{Flow, FlowKey, TIMES, TimePage};
 use portguard_common::flow::Flows;
 
+use crate::diagnose;
 use crate::tables::time_of;
 
 // All are sized by the loader.
@@ -78,7 +79,9 @@ pub(crate) fn find(key: &FlowKey) -> Option<*mut Flow> {
 #[inline(always)]
 pub(crate) fn add(key: &FlowKey, flow: &Flow) {
     // Where even that fails there is no flow, and its replies are dropped: nothing passes by a full table.
-    let _ = table(key).insert(key, flow, BPF_ANY.into());
+    if let Err(error) = table(key).insert(key, flow, BPF_ANY.into()) {
+        diagnose::flow_not_kept(error);
+    }
 }
 
 /// Removes a flow.

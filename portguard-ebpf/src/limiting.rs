@@ -13,6 +13,7 @@ use portguard_common::limits::RULE_BUCKETS as RULE_BUCKET_COUNT;
 
 use crate::bucket;
 use crate::count::count;
+use crate::diagnose;
 use crate::tables::{now_ns, setting};
 
 // All are sized by the loader.
@@ -81,7 +82,13 @@ impl Limits for KernelLimits {
         };
         let now_ns = now_ns();
         let bucket = if limit.has(Limit::PER_SOURCE) {
-            bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns).unwrap_or(own)
+            match bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns) {
+                Some(bucket) => bucket,
+                None => {
+                    diagnose::no_place_for_source(limit.bucket);
+                    own
+                }
+            }
         } else {
             own
         };

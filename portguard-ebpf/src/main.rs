@@ -9,6 +9,7 @@ mod atomic;
 mod bans;
 mod bucket;
 mod count;
+mod diagnose;
 mod egress;
 mod events;
 mod extension;
@@ -26,7 +27,7 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use portguard_common::abi::{Setting, TELL_EVENTS, TELL_TRACE, counter};
+use portguard_common::abi::{Setting, TELL_DIAGNOSTICS, TELL_EVENTS, TELL_TRACE, counter};
 use portguard_common::classify::{self, Judgement, Verdict};
 use portguard_common::packet::parse_plain;
 
@@ -47,8 +48,9 @@ fn portguard_linear(ctx: XdpContext) -> u32 {
     run(&ctx)
 }
 
-/// Whether this object tells drop events. Policies without them get one that knows nothing of them.
-const KNOWS_EVENTS: bool = matches!(env!("CARGO_BIN_NAME").as_bytes(), b"portguard");
+/// Whether this object tells drop events, and what its programs think. Where nobody asks for either, the daemon loads one that
+/// knows nothing of them.
+const TELLS: bool = matches!(env!("CARGO_BIN_NAME").as_bytes(), b"portguard");
 
 /// Stands for an XDP action where the frame is rejected.
 const REJECT: u32 = u32::MAX;
@@ -107,7 +109,10 @@ fn enforce<D: Device>(ctx: *mut xdp_md, tables: &KernelTables<D>, judgement: &Ju
         if told & TELL_TRACE != 0 {
             trace::leave(judgement);
         }
-        if KNOWS_EVENTS && told & TELL_EVENTS != 0 && judgement.verdict != Verdict::Pass {
+        if TELLS && told & TELL_DIAGNOSTICS != 0 {
+            diagnose::judged(tables::ifindex(&tables.device), tables.bytes, judgement);
+        }
+        if TELLS && told & TELL_EVENTS != 0 && judgement.verdict != Verdict::Pass {
             let is_rejected = judgement.verdict == Verdict::Reject;
             events::tell(ctx, judgement.counter, is_rejected);
         }

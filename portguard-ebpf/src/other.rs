@@ -10,8 +10,9 @@ use portguard_common::classify;
 use portguard_common::packet::{Frame, parse};
 use portguard_common::word::Word;
 
+use crate::diagnose;
 use crate::frame::{AllBuffers, Received, first_buffer_len, frame_len};
-use crate::tables::{Device, SeveralBuffers, setting};
+use crate::tables::{Device, SeveralBuffers, ifindex, setting};
 use crate::{enforce, tables};
 
 /// Judges a frame that is not plain.
@@ -64,6 +65,7 @@ extern "C" fn portguard_judge_in_parts(ctx: *mut xdp_md, word: u64) -> u32 {
 fn judge_word<D: Device, F: Frame>(ctx: &XdpContext, device: D, frame: &F, word: Word) -> u32 {
     let tables = tables(ctx, device);
     let judgement = if let Some(reason) = word.malformed() {
+        diagnose::malformed(ifindex(&tables.device), tables.bytes, reason);
         classify::malformed(reason, &tables)
     } else if let Some(keeps_link) = word.not_ip() {
         classify::not_ip(keeps_link, &tables)

@@ -292,6 +292,10 @@ pub struct Run {
     /// The least important messages that are logged.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
     pub log_level: LogLevel,
+    /// Have the programs in the kernel say what they think, from this level on, in the same log: `warn` what they could not do,
+    /// `debug` malformed frames, `trace` each judgement; at most 100 messages a second. Without this they have not one instruction for it.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub kernel_log: Option<LogLevel>,
     /// Room for so many bans. The kernel takes 16 bytes for each at once, and some 100 for each that is made.
     #[arg(long, value_name = "NUMBER", default_value_t = limits::BANS, value_parser = clap::value_parser!(u32).range(1..=MOST_BANS))]
     pub max_bans: u32,
@@ -625,6 +629,18 @@ impl From<LogLevel> for tracing::Level {
             LogLevel::Info => Self::INFO,
             LogLevel::Debug => Self::DEBUG,
             LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+impl From<LogLevel> for log::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
         }
     }
 }

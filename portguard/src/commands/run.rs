@@ -28,7 +28,7 @@ pub fn run(arguments: Run) -> Outcome {
         .map(|group| group::number_of(&group))
         .transpose()
         .map_err(|error| Failure::usage(anyhow!("`--group`: {error}")))?;
-    output::start_log(arguments.log, arguments.log_level)?;
+    output::start_log(arguments.log, arguments.log_level, arguments.kernel_log)?;
     daemon::run(Options {
         policy: arguments.policy,
         interfaces,
@@ -37,6 +37,7 @@ pub fn run(arguments: Run) -> Outcome {
         watch: !arguments.no_watch,
         group,
         max_bans: arguments.max_bans,
+        kernel_log: arguments.kernel_log.map(Into::into),
         socket: arguments.connection.socket,
     })
 }

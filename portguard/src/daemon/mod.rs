@@ -59,6 +59,8 @@ pub struct Options {
     pub group: Option<u32>,
     /// Room for so many bans.
     pub max_bans: u32,
+    /// From which level on the programs in the kernel say what they think; without it, they know no words.
+    pub kernel_log: Option<log::Level>,
     /// Control socket.
     pub socket: PathBuf,
 }

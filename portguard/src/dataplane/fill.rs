@@ -6,8 +6,8 @@ use aya::maps::{Array, Map, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use portguard_common::abi::{
     self, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting,
-    Settings, TELL_EVENTS, TIMES, WORDS, counter, credit, host, interface_entry, local_port,
-    symbol,
+    Settings, TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, WORDS, counter, credit, host, interface_entry,
+    local_port, symbol,
 };
 use portguard_common::limits;
 use portguard_policy::Tables;
@@ -18,13 +18,13 @@ use super::state;
 /// The programs, compiled for the kernel.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
 
-/// The same without drop events: where they are off, a program has not one instruction of them.
+/// The same without drop events and diagnostics: where they are off, a program has not one instruction of them.
 pub(super) static SILENT_OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard-silent.o"));
 
 /// The object for these settings.
 pub(super) fn object(settings: &Settings) -> &'static [u8] {
-    if settings[Setting::Tell as usize] & TELL_EVENTS == 0 {
+    if settings[Setting::Tell as usize] & (TELL_EVENTS | TELL_DIAGNOSTICS) == 0 {
         SILENT_OBJECT
     } else {
         OBJECT
@@ -73,6 +73,11 @@ pub(super) fn load(
         true => limits::EVENT_RING_BYTES,
         false => 1,
     };
+    let diagnostics_ring = match options.diagnostics {
+        Some(_) => limits::DIAGNOSTICS_RING_BYTES,
+        None => 1,
+    };
+    let diagnostics_level = options.diagnostics.map_or(0, |level| level as u8);
     let seed = state::seed(options.state.as_ref())?;
 
     let elements = |length: usize, per_element: usize| {
@@ -117,6 +122,9 @@ pub(super) fn load(
         .override_global(symbol::INTERFACE_CLASSES, &interface_classes, true)
         .override_global(symbol::BUCKET_SEED, &seed, true)
         .override_global(symbol::BAN_LENGTHS_VARIABLE, &ban_lengths, true)
+        // The silent object has neither.
+        .override_global(symbol::DIAGNOSTICS_LEVEL, &diagnostics_level, false)
+        .map_max_entries(symbol::DIAGNOSTICS, diagnostics_ring)
         .map_max_entries(symbol::HALVES, elements(tables.halves.len(), HALVES))
         .map_max_entries(symbol::WORDS, elements(tables.words.len(), WORDS))
         .map_max_entries(symbol::ROWS, elements(tables.rows.len(), 1))

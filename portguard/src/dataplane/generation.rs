@@ -13,12 +13,13 @@ use aya::programs::{
 };
 use aya::{Ebpf, EbpfError};
 use portguard_common::abi::{
-    self, Setting, Settings, TELL_EVENTS, TELL_TRACE, Trace, local_port, symbol,
+    self, Setting, Settings, TELL_DIAGNOSTICS, TELL_EVENTS, TELL_TRACE, Trace, local_port, symbol,
 };
 use portguard_policy::{Meaning, Outcome, Tables, Transport};
 
 use super::bans::BanTable;
 use super::counters::{self, Counts};
+use super::diagnostics::Diagnostics;
 use super::state::{self, State};
 use super::{events, fill, kernel};
 
@@ -50,6 +51,8 @@ pub struct LoadOptions {
     pub count_all_buffers: bool,
     /// Dropped frames are told if the policy asks for it, under this number; without it, none are.
     pub events: Option<u32>,
+    /// The programs say what they think, from this level on: [`super::diagnostics`]. Needs a tokio runtime.
+    pub diagnostics: Option<log::Level>,
     /// Each run leaves its outcome behind, for `replay` and tests.
     pub trace: bool,
 }
@@ -91,6 +94,9 @@ pub enum LoadError {
     /// What another daemon left cannot be read.
     #[error("cannot read what a daemon before this one counted: {0}")]
     Kept(#[source] std::io::Error),
+    /// The programs cannot be heard.
+    #[error("cannot listen to the programs in the kernel: {0}")]
+    Diagnostics(#[source] aya_log::Error),
     /// No random numbers.
     #[error("the kernel gives no random numbers: {0}")]
     Random(#[source] std::io::Error),
@@ -135,6 +141,8 @@ pub struct Generation {
     tells_events: bool,
     meaning: Meaning,
     trace: RefCell<Array<MapData, Trace>>,
+    /// Held for as long as its programs are to be heard.
+    _diagnostics: Option<Diagnostics>,
 }
 
 impl fmt::Debug for Generation {
@@ -199,6 +207,10 @@ impl Generation {
             .take_map(symbol::TRACE)
             .ok_or(LoadError::Missing(symbol::TRACE))?;
         let trace = Array::try_from(trace).map_err(trace_error)?;
+        let diagnostics = match options.diagnostics {
+            Some(_) => Some(Diagnostics::of(&mut ebpf)?),
+            None => None,
+        };
         Ok(Self {
             ebpf,
             program,
@@ -206,6 +218,7 @@ impl Generation {
             tells_events: settings[Setting::Tell as usize] & TELL_EVENTS != 0,
             meaning: tables.meaning.clone(),
             trace: RefCell::new(trace),
+            _diagnostics: diagnostics,
         })
     }
 
@@ -542,6 +555,9 @@ pub(super) fn settings(tables: &Tables, options: &LoadOptions, multi_buffer: boo
     let tell = &mut settings[Setting::Tell as usize];
     if options.trace {
         *tell |= TELL_TRACE;
+    }
+    if options.diagnostics.is_some() {
+        *tell |= TELL_DIAGNOSTICS;
     }
     match options.events {
         Some(number) => settings[Setting::Generation as usize] = number,

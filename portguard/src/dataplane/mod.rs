@@ -3,6 +3,7 @@
 
 pub mod bans;
 pub mod counters;
+pub mod diagnostics;
 pub mod egress;
 mod ethtool;
 pub mod events;

@@ -4,23 +4,31 @@ use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::cli::{Log, LogLevel};
+use crate::dataplane::diagnostics;
 use crate::exit::{Failure, Outcome};
 
 /// What the names of our own fields start with: `PORTGUARD_INTERFACE`.
 const PREFIX: &str = "PORTGUARD";
 
-/// Starts the log.
+/// Starts the log: our own messages from a level on, and those of the programs in the kernel from theirs.
 ///
 /// # Errors
 ///
 /// [`Failure`] when the journal is asked for and not there.
-pub fn start_log(log: Log, level: LogLevel) -> Outcome {
+pub fn start_log(log: Log, level: LogLevel, kernel: Option<LogLevel>) -> Outcome {
     let level = LevelFilter::from_level(level.into());
+    let kernel = kernel.map_or(LevelFilter::OFF, |kernel| {
+        LevelFilter::from_level(kernel.into())
+    });
+    let level = Targets::new()
+        .with_default(level)
+        .with_target(diagnostics::TARGET, kernel);
     let is_journal = match log {
         Log::Auto => is_connected_to_journal(io::stderr()),
         Log::Journal => true,
@@ -49,22 +57,22 @@ pub fn start_log(log: Log, level: LogLevel) -> Outcome {
 }
 
 /// Messages alone, since they say in words what the fields hold; with times, unless whoever reads adds its own.
-fn to_stderr(level: LevelFilter) -> Result<(), TryInitError> {
+fn to_stderr(level: Targets) -> Result<(), TryInitError> {
     let fields = debug_fn(|out, field, value| match field.name() {
         "message" => write!(out, "{value:?}"),
         _ => Ok(()),
     });
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_max_level(level)
+        .with_max_level(LevelFilter::TRACE)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
         .fmt_fields(fields);
     let has_own_times = is_connected_to_journal(io::stderr());
     if has_own_times {
-        builder.without_time().finish().try_init()
+        builder.without_time().finish().with(level).try_init()
     } else {
-        builder.finish().try_init()
+        builder.finish().with(level).try_init()
     }
 }
 

@@ -68,6 +68,7 @@ impl Loaded {
             bans: BANS,
             count_all_buffers: true,
             events: None,
+            diagnostics: None,
             trace: true,
         };
         let generation = Generation::load(&tables, &options).map_err(|error| {

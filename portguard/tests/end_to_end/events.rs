@@ -38,7 +38,7 @@ fn guarded(rate: &str) -> (Bed, Daemon) {
 /// Sends packets to the guarded host.
 pub(crate) struct Sender {
     socket: RawSocket,
-    ends: Ends,
+    pub(crate) ends: Ends,
 }
 
 impl Sender {
@@ -62,8 +62,12 @@ impl Sender {
     pub(crate) fn send(&self, port: u16, packets: u64) {
         let frame = self.frame(port);
         for _ in 0..packets {
-            self.socket.send(&frame).expect("sends");
+            self.send_frame(&frame);
         }
+    }
+
+    pub(crate) fn send_frame(&self, frame: &[u8]) {
+        self.socket.send(frame).expect("sends");
     }
 
     /// Floods one port for a time; returns how many packets it took.

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use portguard_testbed::raw::tcp_syn_frame;
 use portguard_testbed::{Bed, Daemon};
 
+use crate::events::Sender;
 use crate::{binary, policy, stderr};
 
 const RULES: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}\n";
@@ -171,4 +173,91 @@ fn a_journal_that_is_asked_for_and_not_there_is_an_error() {
             .expect("runs");
         assert_eq!(output.status.code(), Some(2));
     }
+}
+
+/// Waits until the log has so many lines with a text.
+fn wait_for_log(daemon: &Daemon, text: &str, times: usize) -> String {
+    let begin = Instant::now();
+    loop {
+        let log = daemon.log();
+        if log.matches(text).count() >= times {
+            return log;
+        }
+        assert!(begin.elapsed() < PATIENCE, "no `{text}` in {log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_programs_in_the_kernel_are_heard_from_the_level_asked_for() {
+    const MALFORMED: &str = "DEBUG kernel: interface";
+    const NO_ANSWER: &str = "WARN kernel: a rejected packet gets no answer: 100 a second";
+    const JUDGED: &str = "TRACE kernel: interface";
+    for (level, heard) in [("warn", false), ("debug", true)] {
+        let bed = Bed::new().expect("a bed");
+        let text = policy("  - {name: closed, action: reject, ports: [9000/tcp]}\n");
+        let arguments = ["--kernel-log", level];
+        let daemon =
+            Daemon::start_with(binary(), &bed.server, &text, &arguments).expect("a daemon");
+        let sender = Sender::new(&bed);
+        let request = tcp_syn_frame(sender.ends, &[], 9000, b"").expect("a frame");
+        let mut frame = request.clone();
+        // IPv4 whose header is four bytes long.
+        frame[14] = 0x41;
+        sender.send_frame(&frame);
+        (0..200).for_each(|_| sender.send_frame(&request));
+        let log = wait_for_log(&daemon, NO_ANSWER, 1);
+        assert_eq!(log.contains(MALFORMED), heard, "{log}");
+        assert!(!log.contains(JUDGED), "{log}");
+        if heard {
+            let bytes = frame.len();
+            assert!(
+                log.contains(&format!("a frame of {bytes} bytes is malformed")),
+                "{log}"
+            );
+            // The next policy's programs speak, too.
+            daemon
+                .write_policy(&text.replace("closed", "shut"))
+                .expect("writes");
+            assert!(daemon.reload().expect("runs").status.success());
+            sender.send_frame(&frame);
+            wait_for_log(&daemon, MALFORMED, 2);
+        }
+    }
+}
+
+#[test]
+fn the_programs_in_the_kernel_say_little_whatever_arrives_and_nothing_unasked() {
+    const JUDGED: &str = "TRACE kernel: interface";
+    let bed = Bed::new().expect("a bed");
+    let arguments = ["--kernel-log", "trace"];
+    let daemon = Daemon::start_with(binary(), &bed.server, &policy(RULES), &arguments);
+    let daemon = daemon.expect("a daemon");
+    let begin = Instant::now();
+    let sender = Sender::new(&bed);
+    while daemon.log().matches(JUDGED).count() < 150 {
+        sender.send(9000, 1000);
+        assert!(begin.elapsed() < PATIENCE);
+    }
+    // A hundred at once, and a hundred a second.
+    let said = daemon.log().matches(JUDGED).count() as f64;
+    let most = 100.0 + 100.0 * begin.elapsed().as_secs_f64();
+    assert!(said <= most, "{said} of {most}");
+    drop(daemon);
+
+    let bed = Bed::new().expect("a bed");
+    let daemon = Daemon::start_with(
+        binary(),
+        &bed.server,
+        &policy(RULES),
+        &["--log-level", "trace"],
+    );
+    let daemon = daemon.expect("a daemon");
+    Sender::new(&bed).send(9000, 10);
+    let counters = daemon.counters().expect("counters");
+    assert!(
+        counters["frames"]["packets"].as_u64() >= Some(10),
+        "{counters}"
+    );
+    assert!(!daemon.log().contains("kernel: "), "{}", daemon.log());
 }

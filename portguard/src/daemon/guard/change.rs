@@ -160,6 +160,7 @@ impl Guard {
         options.count_all_buffers |= self.in_force.options.count_all_buffers;
         options.state = self.keeping.state();
         options.bans = self.in_force.options.bans;
+        options.diagnostics = self.in_force.options.diagnostics;
         let id = self.next_id();
         options.events = Some(tell::number(id));
         let mut generation = load(&mut loaded, &options)?;

@@ -66,6 +66,7 @@ impl Guard {
         options.count_all_buffers |= present.options.count_all_buffers;
         options.state.clone_from(&present.options.state);
         options.bans = present.options.bans;
+        options.diagnostics = present.options.diagnostics;
         if !present.loaded.policy.tells_interfaces_apart()
             || options.interfaces == present.options.interfaces
         {

@@ -111,6 +111,7 @@ impl Guard {
         let mut load_options = found.load_options(loaded.policy.attach);
         load_options.state = state;
         load_options.bans = options.max_bans;
+        load_options.diagnostics = options.kernel_log;
         load_options.events = Some(tell::number(last.id + 1));
         let mut generation = load(&mut loaded, &load_options)?;
         lockout::warn_at_start(&loaded, &found);
