@@ -16,6 +16,7 @@ mod egress;
 mod endurance;
 mod events;
 mod explain;
+mod fail2ban;
 mod features;
 mod feeds;
 mod flood;

@@ -64,15 +64,17 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
     install_missing(&NAMESPACE_TOOLS)
 }
 
-/// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, to
-/// scrape metrics, to read captures, and a terminal.
-const TEST_TOOLS: [(&str, &str); 10] = [
+/// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, for
+/// bans, to scrape metrics, to read captures, and a terminal.
+const TEST_TOOLS: [(&str, &str); 12] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("nft", "nftables"),
+    ("fail2ban-client", "fail2ban"),
+    ("fail2ban-server", "fail2ban"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("tshark", "tshark"),
@@ -88,6 +90,9 @@ pub(crate) fn ensure_for_tests() -> Result<()> {
     }
     if step::find_program("prometheus").is_none() {
         debian::mask(&["prometheus.service"])?;
+    }
+    if step::find_program("fail2ban-server").is_none() {
+        debian::mask(&["fail2ban.service"])?;
     }
     install_missing(&TEST_TOOLS)
 }
