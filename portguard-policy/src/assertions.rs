@@ -16,7 +16,13 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
     pub(crate) fn assertions(&mut self, field: Field<'d, 'a>) -> Vec<Assertion> {
         let mut assertions = Vec::new();
         let instead = "no `assert` at all";
-        for node in list(self.document, field, "assert", instead, self.problems) {
+        for node in list(
+            self.source.document,
+            field,
+            "assert",
+            instead,
+            self.problems,
+        ) {
             if self.problems.is_full() {
                 break;
             }
@@ -33,7 +39,13 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 );
                 continue;
             };
-            let fields = Fields::read(self.document, node, pairs, &keys::ASSERTION, self.problems);
+            let fields = Fields::read(
+                self.source.document,
+                node,
+                pairs,
+                &keys::ASSERTION,
+                self.problems,
+            );
             let (expected, value) = match (fields.get("pass"), fields.get("drop")) {
                 (Some(field), None) => (Fate::Pass, field.value),
                 (None, Some(field)) => (Fate::Drop, field.value),
@@ -72,7 +84,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             );
             return None;
         };
-        let place = |within: Span| self.lines.within(value.span, text, within);
+        let place = |within: Span| self.source.lines.within(value.span, text, within);
         let read = match traffic::text::read(text, &self.host, Purpose::Promise) {
             Ok(read) => read,
             Err(error) => {
@@ -100,7 +112,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             expected,
             traffic: read.traffic,
             text: text.to_owned(),
-            line: self.lines.line(value.span.start),
+            place: self.place(value.span),
             span: value.span,
         })
     }

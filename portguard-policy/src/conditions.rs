@@ -154,7 +154,13 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
     /// VLAN IDs, sorted, 0 for none.
     fn vlans(&mut self, field: Field<'d, 'a>) -> Vec<u16> {
         let mut vlans = Vec::new();
-        for node in list(self.document, field, "vlan", "`vlan: none`", self.problems) {
+        for node in list(
+            self.source.document,
+            field,
+            "vlan",
+            "`vlan: none`",
+            self.problems,
+        ) {
             if self.problems.is_full() {
                 break;
             }

@@ -111,7 +111,7 @@ fn dead(rule: &Rule, causes: &[&Rule]) -> Problem {
     for cause in causes {
         problem = problem.related(
             cause.span,
-            format!("rule `{}` (line {}) comes first", cause.name, cause.line),
+            format!("rule `{}` ({}) comes first", cause.name, cause.place),
         );
     }
     problem
@@ -132,6 +132,6 @@ fn passed_before(limit: &Rule, drop: &Rule) -> Problem {
     ))
     .related(
         limit.span,
-        format!("rule `{}` (line {}) comes first", limit.name, limit.line),
+        format!("rule `{}` ({}) comes first", limit.name, limit.place),
     )
 }

@@ -69,9 +69,14 @@ pub(crate) struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// Parses a text. What cannot be a policy in any case (a syntax error, an alias bomb, no document at
-    /// all) is the error; what leaves a tree worth checking is added to `problems`.
-    pub(crate) fn parse(text: &'a str, problems: &mut Problems) -> Result<Self, Box<Problem>> {
-        Builder::new(text, problems).build()
+    /// all) is the error; what leaves a tree worth checking is added to `problems`. `number` is that of the text, as in
+    /// [`Span::text`].
+    pub(crate) fn parse(
+        text: &'a str,
+        number: usize,
+        problems: &mut Problems,
+    ) -> Result<Self, Box<Problem>> {
+        Builder::new(text, number, problems).build()
     }
 
     /// The value of the whole document.
@@ -109,6 +114,7 @@ struct Anchor {
 
 struct Builder<'a, 'p> {
     text: &'a str,
+    number: usize,
     problems: &'p mut Problems,
     nodes: Vec<Node<'a>>,
     open: Vec<Open>,
@@ -121,9 +127,10 @@ struct Builder<'a, 'p> {
 }
 
 impl<'a, 'p> Builder<'a, 'p> {
-    fn new(text: &'a str, problems: &'p mut Problems) -> Self {
+    fn new(text: &'a str, number: usize, problems: &'p mut Problems) -> Self {
         Self {
             text,
+            number,
             problems,
             nodes: Vec::new(),
             open: Vec::new(),
@@ -137,11 +144,10 @@ impl<'a, 'p> Builder<'a, 'p> {
     fn build(mut self) -> Result<Document<'a>, Box<Problem>> {
         let parser: Parser<'a, StrInput<'a>> = Parser::new_from_str(self.text);
         for next in parser {
-            let (event, span) = next.map_err(|error| syntax_error(self.text, &error))?;
-            let span = span.byte_range().map_or_else(Span::default, |range| Span {
-                start: range.start,
-                end: range.end,
-            });
+            let (event, span) =
+                next.map_err(|error| syntax_error(self.text, self.number, &error))?;
+            let range = span.byte_range().unwrap_or_default();
+            let span = self.span(range.start, range.end);
             if matches!(event, Event::DocumentStart(..)) {
                 self.documents += 1;
                 if self.documents > 1 {
@@ -160,9 +166,24 @@ impl<'a, 'p> Builder<'a, 'p> {
                 nodes: self.nodes,
                 root,
             }),
-            _ => Err(Problem::of_text("the policy is empty")
-                .hint("a policy that has no rules on purpose says so: `version: 1` and `rules: []`")
-                .into()),
+            _ => {
+                let what = match self.number {
+                    0 => "the policy is empty",
+                    _ => "the drop-in is empty",
+                };
+                Err(Problem::of_text(what)
+                    .in_text(self.number)
+                    .hint("one that has no rules on purpose says so: `version: 1` and `rules: []`")
+                    .into())
+            }
+        }
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        Span {
+            text: self.number,
+            start,
+            end,
         }
     }
 
@@ -317,7 +338,8 @@ impl<'a, 'p> Builder<'a, 'p> {
         let line = &before[before.len() - indent..];
         let is_indent = before.len() == indent || before[..before.len() - indent].ends_with('\n');
         if let Some(tab) = line.find('\t').filter(|_| is_indent) {
-            self.problems.push(tab_problem(span.start - indent + tab));
+            let start = span.start - indent + tab;
+            self.problems.push(tab_problem(self.number, start));
         }
     }
 
@@ -331,8 +353,8 @@ fn unknown_anchor(text: &str, span: Span) -> Box<Problem> {
     let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ']' | '}');
     let word = rest.split(is_end).next().unwrap_or_default();
     let span = Span {
-        start: span.start,
         end: span.start + word.len(),
+        ..span
     };
     Problem::error(
         span,
@@ -346,9 +368,13 @@ fn unknown_anchor(text: &str, span: Span) -> Box<Problem> {
 }
 
 /// The parser's error in the words of someone who writes a policy.
-fn syntax_error(text: &str, error: &ScanError) -> Box<Problem> {
+fn syntax_error(text: &str, number: usize, error: &ScanError) -> Box<Problem> {
     let start = error.marker().byte_offset().unwrap_or(0).min(text.len());
-    let span = Span { start, end: start };
+    let span = Span {
+        text: number,
+        start,
+        end: start,
+    };
     match error.kind() {
         ErrorKind::UnknownAnchor => return unknown_anchor(text, span),
         ErrorKind::MissingAnchorOrAliasName
@@ -359,14 +385,14 @@ fn syntax_error(text: &str, error: &ScanError) -> Box<Problem> {
         _ => {}
     }
     if let Some(tab) = blamed_tab(text, start) {
-        return tab_problem(tab).into();
+        return tab_problem(number, tab).into();
     }
     Problem::error(span, format!("this is not YAML: {}", error.info())).into()
 }
 
-fn tab_problem(start: usize) -> Problem {
+fn tab_problem(text: usize, start: usize) -> Problem {
     let end = start + 1;
-    Problem::error(Span { start, end }, "a tab cannot indent")
+    Problem::error(Span { text, start, end }, "a tab cannot indent")
         .label("this is a tab")
         .hint("indent with spaces")
 }

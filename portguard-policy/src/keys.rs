@@ -40,6 +40,12 @@ pub(crate) const POLICY: Keys = Keys {
     ],
 };
 
+/// The keys of a drop-in.
+pub(crate) const DROP_IN: Keys = Keys {
+    place: "a drop-in",
+    known: &["version", "sets", "rules"],
+};
+
 /// The keys of a rule.
 pub(crate) const RULE: Keys = Keys {
     place: "a rule",
@@ -195,6 +201,10 @@ fn refuse(span: Span, found: &str, keys: &Keys) -> Problem {
             .hint("write the keys out: each place then says all that it means");
     }
     let problem = Problem::error(span, format!("{} has no key {}", keys.place, quoted(found)));
+    if keys.place == DROP_IN.place && POLICY.known.contains(&found) {
+        return problem
+            .hint("that stands in the policy file: a drop-in has `version`, `sets` and `rules`");
+    }
     if let Some(near) = nearest(found, keys.known.iter().copied()).first() {
         return problem.hint(format!("did you mean `{near}`?"));
     }

@@ -20,6 +20,7 @@ mod conditions;
 mod dead;
 mod diff;
 mod document;
+mod drop_in;
 mod evaluate;
 mod events;
 mod explain;
@@ -56,6 +57,7 @@ pub use ban::{BanTarget, BanTargetError};
 pub use compile::{Attribution, CompileError, Limited, Meaning, Outcome, Tables, compile};
 pub use dead::shadowed_rules;
 pub use diff::{DiffError, Difference, SettingChange, diff};
+pub use drop_in::DropIn;
 pub use evaluate::{Evaluation, Evaluator, State, Stateless};
 pub use explain::{
     Assumption, Broken, Description, Explanation, Mismatch, Named, NearMiss, Other, Replies,
@@ -69,15 +71,16 @@ pub use policy::{
     Assertion, AttachMode, Events, Fate, Fragments, Limit, OnStop, Per, Policy, PortRange, Rate,
     RatePeriod, Rule, RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
 };
+pub use ports::{PortsError, parse as parse_ports};
 pub use prefix::Prefix;
-pub use problem::{Excerpt, Lines, Position, Problem, Related, Severity, Span};
+pub use problem::{Excerpt, Lines, Place, Position, Problem, Related, Severity, Span};
 pub use profiles::{ProfileRule, find as find_profile, names as profile_names};
 pub use protocols::protocol_name;
 pub use schema::schema;
 pub use services::{Service, find as find_service};
 pub use survey::{
     Change, ChangeKind, ClosedPorts, Decision, Effect, TooComplex, changes, check_assertions,
-    closed_udp_ports, newly_blocked_ports,
+    closed_udp_ports, deciders, newly_blocked_ports,
 };
 pub use traffic::{Traffic, TrafficError, TrafficProtocol};
-pub use validate::{Checked, check};
+pub use validate::{Checked, check, check_with_drop_ins};

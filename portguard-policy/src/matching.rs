@@ -29,7 +29,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
     pub(crate) fn matching(&mut self, fields: &Fields<'d, 'a>, essential: bool) -> Matching {
         let protocols = fields
             .get("protocol")
-            .map(|field| protocols::read(self.document, field, self.problems));
+            .map(|field| protocols::read(self.source.document, field, self.problems));
         let written = Written {
             protocols,
             ports: fields.get("ports"),
@@ -74,7 +74,13 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             Some(Some(protocols)) => protocols,
             Some(None) => return,
         };
-        types::read(self.document, types, &protocols, services, self.problems);
+        types::read(
+            self.source.document,
+            types,
+            &protocols,
+            services,
+            self.problems,
+        );
     }
 
     /// A rule without ports: that of its protocols, or of every packet if something else narrows it.
@@ -167,7 +173,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 let given = given.as_deref();
                 let host = &self.host;
                 ports::read(
-                    self.document,
+                    self.source.document,
                     field,
                     key,
                     given,

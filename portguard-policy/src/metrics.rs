@@ -30,7 +30,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             return Vec::new();
         };
         let fields = Fields::read(
-            self.document,
+            self.source.document,
             field.value,
             pairs,
             &keys::METRICS,
@@ -46,7 +46,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             return Vec::new();
         };
         let nodes = list(
-            self.document,
+            self.source.document,
             listen,
             "listen",
             "no `metrics` at all",

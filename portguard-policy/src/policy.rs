@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::addresses::Addresses;
 use crate::host_services::HostServices;
 use crate::interface::InterfacePattern;
-use crate::problem::Span;
+use crate::problem::{Place, Span};
 use crate::services;
 use crate::traffic::Traffic;
 
@@ -77,9 +77,9 @@ pub struct Assertion {
     pub traffic: Traffic,
     /// The traffic as it was written.
     pub text: String,
-    /// The line of `text` in the policy, from 1.
-    pub line: usize,
-    /// Where `text` stands in the policy.
+    /// Where `text` stands.
+    pub place: Place,
+    /// The same, in bytes.
     pub span: Span,
 }
 
@@ -268,9 +268,9 @@ pub struct Rule {
     pub events: bool,
     /// Free text.
     pub comment: Option<String>,
-    /// The line of its name in the text, from 1.
-    pub line: usize,
-    /// Its name in the text.
+    /// Where its name stands.
+    pub place: Place,
+    /// The same, in bytes.
     pub span: Span,
 }
 

@@ -4,7 +4,7 @@ use crate::document::{Document, Kind, Node};
 use crate::host_services::HostServices;
 use crate::keys::Field;
 use crate::policy::{PortRange, ServiceMatch, Transport};
-use crate::problem::{Problem, Problems, all_of, one_of, quoted};
+use crate::problem::{Problem, Problems, Span, all_of, one_of, quoted};
 use crate::services;
 use crate::suggest::nearest;
 use crate::values::{decimal, list, text};
@@ -33,6 +33,56 @@ pub(crate) fn read(
             problems.push(*problem);
         }
     }
+}
+
+/// Why a text names no ports.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PortsError {
+    /// What is wrong, with what was found in backticks.
+    pub message: String,
+    /// What to write instead.
+    pub hint: String,
+}
+
+/// The ports of an entry of `ports` that stands alone, each with its protocol: `25/tcp`, `smtp`, `6000-6063/tcp`; `25` is
+/// both of TCP and of UDP. `services` are the host's own names.
+///
+/// # Errors
+///
+/// [`PortsError`]; `any` is one, too.
+pub fn parse(
+    entry: &str,
+    services: &HostServices,
+) -> Result<Vec<(Transport, PortRange)>, PortsError> {
+    let node = Node {
+        span: Span::default(),
+        kind: Kind::Scalar {
+            text: entry.into(),
+            plain: true,
+        },
+    };
+    let mut found = Vec::new();
+    one(&node, entry, None, services, &mut found).map_err(|problem| PortsError {
+        message: problem.message,
+        hint: problem.hint.unwrap_or_default(),
+    })?;
+    if found
+        .iter()
+        .any(|own| matches!(own, ServiceMatch::AnyPort(_)))
+    {
+        return Err(PortsError {
+            message: format!("{} is every port, and no port is meant so", quoted(entry)),
+            hint:
+                "name a port, a range or a service; `default: drop` closes all that no rule passes"
+                    .to_owned(),
+        });
+    }
+    let ports = found.into_iter().filter_map(|own| match own {
+        ServiceMatch::Ports(transport, range) => Some((transport, range)),
+        _ => None,
+    });
+    Ok(ports.collect())
 }
 
 /// One entry: `BASE` or `BASE/PROTOCOL`.

@@ -1,8 +1,13 @@
 //! What is wrong, or worth knowing, in the text of a policy, and where.
 
-/// A part of the text, in bytes: `start` inclusive, `end` exclusive.
+use std::fmt;
+use std::sync::Arc;
+
+/// A part of a text, in bytes: `start` inclusive, `end` exclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
+    /// Which text: 0 is the policy file, 1 its first drop-in, and so on.
+    pub text: usize,
     /// Offset of the first byte.
     pub start: usize,
     /// Offset behind the last byte; equal to `start` where there is nothing (a value left out).
@@ -20,6 +25,25 @@ pub enum Severity {
     Note,
 }
 
+/// A line of one of the files that a policy is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, by its name from the folder of the policy file on; `None` is the policy file itself.
+    pub file: Option<Arc<str>>,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    /// For people who know which policy is spoken of: `line 4`, or `policy.d/10-web.yaml:4`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            None => write!(f, "line {}", self.line),
+            Some(file) => write!(f, "{file}:{}", self.line),
+        }
+    }
+}
+
 /// Another place that a problem speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Related {
@@ -32,10 +56,8 @@ pub struct Related {
 /// A line of a file that the policy names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The file, as the policy names it.
-    pub file: String,
-    /// The line, from 1.
-    pub line: usize,
+    /// Where it stands.
+    pub place: Place,
     /// The line itself, cut if it is long.
     pub text: String,
     /// Where the policy names the file.
@@ -49,6 +71,8 @@ pub struct Problem {
     pub severity: Severity,
     /// Where; `None` if the text as a whole is meant. Within the line of `excerpt` if there is one.
     pub span: Option<Span>,
+    /// Which text is meant, as [`Span::text`].
+    pub text: usize,
     /// The line of another file that is meant.
     pub excerpt: Option<Box<Excerpt>>,
     /// What is wrong, with what was found in backticks.
@@ -57,7 +81,7 @@ pub struct Problem {
     pub label: Option<String>,
     /// What to do instead.
     pub hint: Option<String>,
-    /// Other places involved, in the same text.
+    /// Other places involved, perhaps in other texts.
     pub related: Vec<Related>,
 }
 
@@ -83,6 +107,7 @@ impl Problem {
         Self {
             severity,
             span,
+            text: span.map_or(0, |span| span.text),
             excerpt: None,
             message,
             label: None,
@@ -97,11 +122,20 @@ impl Problem {
         self
     }
 
+    /// Says which text is meant as a whole.
+    pub(crate) fn in_text(mut self, text: usize) -> Self {
+        self.text = text;
+        self
+    }
+
     /// Where it stands among others: what is wrong in another file stands where that is named.
-    fn order(&self) -> (Option<Span>, usize, Option<Span>) {
+    fn order(&self) -> (usize, Option<Span>, usize, Option<Span>) {
         match &self.excerpt {
-            None => (self.span, 0, None),
-            Some(excerpt) => (Some(excerpt.named), excerpt.line, self.span),
+            None => (self.text, self.span, 0, None),
+            Some(excerpt) => {
+                let named = excerpt.named;
+                (named.text, Some(named), excerpt.place.line, self.span)
+            }
         }
     }
 
@@ -213,6 +247,7 @@ impl<'a> Lines<'a> {
             return scalar;
         }
         Span {
+            text: scalar.text,
             start: scalar.start + quote + part.start,
             end: scalar.start + quote + part.end,
         }
@@ -301,11 +336,19 @@ mod tests {
         assert_eq!(quoted(&"x".repeat(100)), format!("`{}…`", "x".repeat(40)));
     }
 
+    fn at(start: usize) -> Span {
+        Span {
+            text: 0,
+            start,
+            end: start,
+        }
+    }
+
     #[test]
     fn only_so_many_problems_are_kept_but_always_an_error() {
         let mut problems = Problems::default();
         for start in 0..2_000 {
-            problems.push(Problem::note(Span { start, end: start }, "n"));
+            problems.push(Problem::note(at(start), "n"));
         }
         problems.push(Problem::error(Span::default(), "e"));
         let list = problems.finish();
@@ -323,7 +366,7 @@ mod tests {
         let mut problems = Problems::default();
         for start in 0..=KEPT {
             assert!(!problems.is_full());
-            problems.push(Problem::error(Span { start, end: start }, "e"));
+            problems.push(Problem::error(at(start), "e"));
         }
         assert!(problems.is_full());
         let list = problems.finish();

@@ -1,7 +1,5 @@
 //! The rules of a policy.
 
-use std::collections::BTreeMap;
-
 use crate::document::Kind;
 use crate::keys::{self, Field, Fields};
 use crate::limit;
@@ -14,10 +12,14 @@ use crate::values::{LONGEST_NAME, is_name, text, word};
 
 impl<'d, 'a> Validator<'d, 'a, '_> {
     pub(crate) fn rules(&mut self, fields: &Fields<'d, 'a>, settings: Settings) -> Vec<Rule> {
-        const HINT: &str = "a policy that has no rules on purpose says `rules: []`";
+        const HINT: &str = "one that has no rules on purpose says `rules: []`";
         let Some(field) = fields.get("rules") else {
             if !fields.refused {
-                let problem = Problem::warning(fields.head, "the policy has no `rules`");
+                let message = match self.source.number {
+                    0 => "the policy has no `rules`",
+                    _ => "the drop-in has no `rules`",
+                };
+                let problem = Problem::warning(fields.head, message);
                 self.problems.push(problem.hint(HINT));
             }
             return Vec::new();
@@ -36,13 +38,11 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             return Vec::new();
         };
         let mut rules = Vec::with_capacity(items.len());
-        let mut names: BTreeMap<&'d str, Span> = BTreeMap::new();
-        let mut profiles: BTreeMap<&'d str, Span> = BTreeMap::new();
         for id in items {
             if self.problems.is_full() {
                 break;
             }
-            let node = self.document.get(*id);
+            let node = self.source.document.get(*id);
             let Kind::Mapping(pairs) = &node.kind else {
                 self.problems.push(
                     Problem::error(
@@ -55,26 +55,27 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             };
             let is_profile = pairs
                 .iter()
-                .any(|(key, _)| text(self.document.get(*key)) == Some("profile"));
+                .any(|(key, _)| text(self.source.document.get(*key)) == Some("profile"));
             if is_profile {
                 let keys = &keys::PROFILE;
-                let fields = Fields::read(self.document, node, pairs, keys, self.problems);
-                rules.extend(self.profile(&fields, &mut profiles, &mut names));
+                let fields = Fields::read(self.source.document, node, pairs, keys, self.problems);
+                rules.extend(self.profile(&fields));
                 continue;
             }
-            let fields = Fields::read(self.document, node, pairs, &keys::RULE, self.problems);
-            rules.extend(self.rule(&fields, &mut names, settings));
+            let fields = Fields::read(
+                self.source.document,
+                node,
+                pairs,
+                &keys::RULE,
+                self.problems,
+            );
+            rules.extend(self.rule(&fields, settings));
         }
         rules
     }
 
     /// The rules of a profile, which stand in its place.
-    fn profile(
-        &mut self,
-        fields: &Fields<'d, 'a>,
-        profiles: &mut BTreeMap<&'d str, Span>,
-        names: &mut BTreeMap<&'d str, Span>,
-    ) -> Vec<Rule> {
+    fn profile(&mut self, fields: &Fields<'d, 'a>) -> Vec<Rule> {
         let enforce = self.boolean(fields, "enforce", true);
         let Some(field) = fields.get("profile") else {
             return Vec::new();
@@ -92,7 +93,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 .push(Problem::error(span, format!("no profile is called {found}")).hint(hint));
             return Vec::new();
         };
-        if let Some(before) = profiles.insert(name, span) {
+        if let Some(before) = self.profiles.insert(name, span) {
             self.problems.push(
                 Problem::error(span, format!("the profile `{name}` stands twice"))
                     .label("again here")
@@ -102,8 +103,9 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             return Vec::new();
         }
         for rule in rules {
-            self.claim(&rule.name, span, names);
+            self.claim(&rule.name, span);
         }
+        let place = self.place(span);
         let rule = |rule: &ProfileRule| Rule {
             name: rule.name.clone(),
             action: RuleAction::Drop,
@@ -116,15 +118,15 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             enforce,
             events: true,
             comment: Some(rule.comment.to_owned()),
-            line: self.lines.line(span.start),
+            place: place.clone(),
             span,
         };
         rules.iter().map(rule).collect()
     }
 
     /// Takes a name for a rule, which no other may have.
-    fn claim(&mut self, name: &'d str, span: Span, names: &mut BTreeMap<&'d str, Span>) {
-        if let Some(before) = names.get(name) {
+    fn claim(&mut self, name: &'d str, span: Span) {
+        if let Some(before) = self.rule_names.get(name) {
             self.problems.push(
                 Problem::error(span, format!("two rules are called `{name}`"))
                     .label("again here")
@@ -132,19 +134,14 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                     .related(*before, "first here"),
             );
         } else {
-            names.insert(name, span);
+            self.rule_names.insert(name, span);
         }
     }
 
     /// A rule; `None` if it cannot be told what it does.
-    fn rule(
-        &mut self,
-        fields: &Fields<'d, 'a>,
-        names: &mut BTreeMap<&'d str, Span>,
-        settings: Settings,
-    ) -> Option<Rule> {
+    fn rule(&mut self, fields: &Fields<'d, 'a>, settings: Settings) -> Option<Rule> {
         let errors = self.problems.errors();
-        let name = self.name(fields, names);
+        let name = self.name(fields);
         let action = self.action(fields);
         let enforce = self.boolean(fields, "enforce", true);
         let events = self.boolean(fields, "events", true);
@@ -183,7 +180,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             enforce,
             events,
             comment,
-            line: self.lines.line(span.start),
+            place: self.place(span),
             span,
         })
     }
@@ -221,11 +218,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         }
     }
 
-    fn name(
-        &mut self,
-        fields: &Fields<'d, 'a>,
-        names: &mut BTreeMap<&'d str, Span>,
-    ) -> Option<(String, Span)> {
+    fn name(&mut self, fields: &Fields<'d, 'a>) -> Option<(String, Span)> {
         let Some(field) = fields.get("name") else {
             if !fields.refused {
                 self.problems.push(
@@ -248,7 +241,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             );
             return None;
         };
-        self.claim(name, span, names);
+        self.claim(name, span);
         Some((name.to_owned(), span))
     }
 

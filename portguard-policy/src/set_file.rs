@@ -2,7 +2,7 @@
 
 use crate::addresses::Ranges;
 use crate::prefix::{self, Written};
-use crate::problem::{Excerpt, Problem, Problems, Span};
+use crate::problem::{self, Excerpt, Problem, Problems, Span};
 
 /// Bytes of a line that are shown.
 const SHOWN: usize = 200;
@@ -65,12 +65,15 @@ impl Place<'_> {
         let start = indent.min(text.len());
         let entry = String::from_utf8_lossy(self.entry).len();
         let span = Span {
+            text: self.named.text,
             start,
             end: (start + entry).min(text.len()),
         };
         let excerpt = Excerpt {
-            file: self.file.to_owned(),
-            line: self.number,
+            place: problem::Place {
+                file: Some(self.file.into()),
+                line: self.number,
+            },
             text,
             named: self.named,
         };

@@ -32,6 +32,13 @@ struct Set {
     used: bool,
 }
 
+impl Sets {
+    /// Forgets the sets of a drop-in, which only itself sees.
+    pub(crate) fn forget(&mut self, text: usize) {
+        self.sets.retain(|_, set| set.key.text != text);
+    }
+}
+
 impl<'d, 'a> Validator<'d, 'a, '_> {
     /// Reads `sets`, with the files that it names.
     pub(crate) fn read_sets(&mut self, field: Field<'d, 'a>) {
@@ -50,7 +57,10 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             if self.problems.is_full() {
                 break;
             }
-            let (key, value) = (self.document.get(*key), self.document.get(*value));
+            let (key, value) = (
+                self.source.document.get(*key),
+                self.source.document.get(*value),
+            );
             let Some(name) = text(key).filter(|name| is_name(name)) else {
                 self.problems.push(
                     Problem::error(key.span, format!("{} is no name of a set", key.describe()))
@@ -90,7 +100,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
     fn set_list(&mut self, name: &str, field: Field<'d, 'a>) -> Addresses {
         let mut ranges = Ranges::default();
         let instead = "`{ allow_empty: true }`";
-        for node in list(self.document, field, name, instead, self.problems) {
+        for node in list(self.source.document, field, name, instead, self.problems) {
             if self.problems.is_full() {
                 break;
             }
@@ -114,7 +124,13 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         pairs: &[(NodeId, NodeId)],
     ) -> Addresses {
         const HINT: &str = "`allow_empty: true` lets a set be empty: it then matches nothing";
-        let fields = Fields::read(self.document, set.value, pairs, &keys::SET, self.problems);
+        let fields = Fields::read(
+            self.source.document,
+            set.value,
+            pairs,
+            &keys::SET,
+            self.problems,
+        );
         let allow_empty = match fields.get("allow_empty") {
             Some(field) => boolean(field.value, "allow_empty", self.problems),
             None => Some(false),
@@ -146,12 +162,17 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
             );
             return Addresses::default();
         };
-        let content = match self.files.read(file) {
+        let file = self.beside(file);
+        let content = match self.files.read(&file) {
             Ok(content) => content,
             Err(reason) => {
+                let hint = match self.source.number {
+                    0 => "a relative name begins at the folder of the policy",
+                    _ => "a relative name begins at the folder of the drop-in",
+                };
                 self.problems.push(
-                    Problem::error(field.value.span, format!("file {} {reason}", quoted(file)))
-                        .hint("a relative name begins at the folder of the policy"),
+                    Problem::error(field.value.span, format!("file {} {reason}", quoted(&file)))
+                        .hint(hint),
                 );
                 return Addresses::default();
             }
@@ -173,10 +194,11 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         }
         let errors = self.problems.errors();
         let place = field.value.span;
-        let addresses = set_file::read(file, &content, place, self.problems).join();
+        let addresses = set_file::read(&file, &content, place, self.problems).join();
         if addresses.is_empty() && allow_empty == Some(false) && self.problems.errors() == errors {
             self.problems.push(
-                Problem::error(place, format!("file {} holds no address", quoted(file))).hint(HINT),
+                Problem::error(place, format!("file {} holds no address", quoted(&file)))
+                    .hint(HINT),
             );
         }
         addresses
@@ -185,7 +207,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
     /// The addresses of a list that may name sets. A list of one set shares it.
     pub(crate) fn addresses(&mut self, field: Field<'d, 'a>, key: &str) -> Arc<Addresses> {
         let instead = "no such key at all";
-        let nodes = list(self.document, field, key, instead, self.problems);
+        let nodes = list(self.source.document, field, key, instead, self.problems);
         if let [node] = nodes.as_slice()
             && let Some(name) = text(node).and_then(|text| text.strip_prefix('$'))
         {
@@ -292,10 +314,10 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
         ranges.push(written.prefix);
     }
 
-    /// Warns of sets that nothing names, once everything has been read.
+    /// Warns of sets of the text being read that nothing names, once everything has been read.
     pub(crate) fn warn_of_unused_sets(&mut self) {
         for (name, set) in &self.sets.sets {
-            if !set.used {
+            if !set.used && set.key.text == self.source.number {
                 self.problems.push(
                     Problem::warning(set.key, format!("no rule uses the set `{name}`"))
                         .hint(format!("rules call it `${name}`; else remove it")),

@@ -13,9 +13,10 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
     /// Reads `trusted`: addresses, prefixes and sets, or `{ from: ..., interfaces: ... }`, or a list of both.
     pub(crate) fn trusted(&mut self, field: Field<'d, 'a>) -> Vec<Trusted> {
         let entries: Vec<_> = match &field.value.kind {
-            Kind::Sequence(items) if !items.is_empty() => {
-                items.iter().map(|id| self.document.get(*id)).collect()
-            }
+            Kind::Sequence(items) if !items.is_empty() => items
+                .iter()
+                .map(|id| self.source.document.get(*id))
+                .collect(),
             _ => vec![field.value],
         };
         let plain = |value: &&crate::document::Node<'a>| !matches!(value.kind, Kind::Mapping(_));
@@ -39,7 +40,13 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 push(&mut trusted, from, None);
                 continue;
             };
-            let fields = Fields::read(self.document, value, pairs, &keys::TRUSTED, self.problems);
+            let fields = Fields::read(
+                self.source.document,
+                value,
+                pairs,
+                &keys::TRUSTED,
+                self.problems,
+            );
             let interfaces = fields.get("interfaces");
             let interfaces = interfaces.map(|field| self.some_interfaces(field));
             match fields.get("from") {

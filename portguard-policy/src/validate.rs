@@ -1,17 +1,18 @@
 //! From what was written to what it means, with every problem of the text at once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use portguard_common::limits;
 
 use crate::document::{Document, Kind, Node, NodeId};
+use crate::drop_in::{DropIn, Source};
 use crate::events;
 use crate::files::Files;
 use crate::host_services::{self, HostServices};
 use crate::interface::InterfacePattern;
 use crate::keys::{self, Field, Fields};
 use crate::policy::{AttachMode, Fate, Fragments, OnStop, Policy, Rate};
-use crate::problem::{Lines, Problem, Problems, Severity, quoted};
+use crate::problem::{Lines, Place, Problem, Problems, Severity, Span, quoted};
 use crate::sets::Sets;
 use crate::values::{boolean, burst, decimal, list, rate, text, word};
 
@@ -26,28 +27,68 @@ pub struct Checked {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads a policy, with the files that it names.
+/// Reads a policy that has no drop-ins, with the files that it names.
 ///
 /// # Errors
 ///
 /// All problems of the text and of these files, in the order of the text, at least one of them an error.
 pub fn check(text: &str, files: &mut dyn Files) -> Result<Checked, Vec<Problem>> {
-    if text.len() > limits::POLICY_BYTES {
+    check_with_drop_ins(text, &[], files)
+}
+
+/// Reads a policy with its drop-ins, whose rules come first, in the order given, and with the files that they name.
+///
+/// # Errors
+///
+/// All problems of all texts and of these files, in the order of the texts, at least one of them an error.
+pub fn check_with_drop_ins(
+    text: &str,
+    drop_ins: &[DropIn],
+    files: &mut dyn Files,
+) -> Result<Checked, Vec<Problem>> {
+    let bytes: usize = drop_ins.iter().map(|own| own.text.len()).sum();
+    let bytes = bytes.saturating_add(text.len());
+    if bytes > limits::POLICY_BYTES {
+        let included = match drop_ins {
+            [] => "",
+            _ => ", its drop-ins included",
+        };
         return Err(vec![
             Problem::of_text(format!(
-                "the policy has {} bytes, more than the {} allowed",
-                text.len(),
+                "the policy has {bytes} bytes{included}, more than the {} allowed",
                 limits::POLICY_BYTES
             ))
             .hint("write ranges instead of single ports"),
         ]);
     }
     let mut problems = Problems::default();
-    let policy = Document::parse(text, &mut problems)
-        .map(|document| Validator::new(text, &document, files, &mut problems).policy());
-    let policy = policy.unwrap_or_else(|problem| {
-        problems.push(*problem);
-        None
+    let mut parse = |text, number| {
+        Document::parse(text, number, &mut problems)
+            .map_err(|problem| problems.push(*problem))
+            .ok()
+    };
+    let document = parse(text, 0);
+    let further: Vec<Option<Document<'_>>> = (1..)
+        .zip(drop_ins)
+        .map(|(number, own)| parse(&own.text, number))
+        .collect();
+    let sources = (1..).zip(drop_ins).zip(&further);
+    let sources = sources.filter_map(|((number, own), document)| {
+        Some(Source {
+            document: document.as_ref()?,
+            lines: Lines::new(&own.text),
+            file: Some(own.name.as_str().into()),
+            number,
+        })
+    });
+    let policy = document.as_ref().and_then(|document| {
+        let source = Source {
+            document,
+            lines: Lines::new(text),
+            file: None,
+            number: 0,
+        };
+        Validator::new(source, files, &mut problems).policy(sources)
     });
     match policy {
         Some(policy) if problems.errors() == 0 => Ok(Checked {
@@ -76,36 +117,43 @@ pub(crate) struct Settings {
 
 /// Builds the policy of a document.
 pub(crate) struct Validator<'d, 'a, 'p> {
-    pub(crate) document: &'d Document<'a>,
-    pub(crate) lines: Lines<'d>,
+    /// The text that is being read: the policy file, or one of its drop-ins.
+    pub(crate) source: Source<'d, 'a>,
     pub(crate) problems: &'p mut Problems,
     pub(crate) files: &'p mut dyn Files,
     // These are read first, since rules may name them.
     pub(crate) host: HostServices,
     pub(crate) sets: Sets,
     pub(crate) interfaces: Vec<InterfacePattern>,
+    /// Of all texts: the names of their rules, and the profiles that they name.
+    pub(crate) rule_names: BTreeMap<&'d str, Span>,
+    pub(crate) profiles: BTreeMap<&'d str, Span>,
 }
 
 impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
-    fn new(
-        text: &'d str,
-        document: &'d Document<'a>,
-        files: &'p mut dyn Files,
-        problems: &'p mut Problems,
-    ) -> Self {
+    fn new(source: Source<'d, 'a>, files: &'p mut dyn Files, problems: &'p mut Problems) -> Self {
         Self {
-            document,
-            lines: Lines::new(text),
+            source,
             problems,
             files,
             host: HostServices::default(),
             sets: Sets::default(),
             interfaces: Vec::new(),
+            rule_names: BTreeMap::new(),
+            profiles: BTreeMap::new(),
         }
     }
 
-    fn policy(mut self) -> Option<Policy> {
-        let root = self.document.root();
+    /// Where something stands that is in the text being read.
+    pub(crate) fn place(&self, span: Span) -> Place {
+        Place {
+            file: self.source.file.clone(),
+            line: self.source.lines.line(span.start),
+        }
+    }
+
+    fn policy(mut self, drop_ins: impl Iterator<Item = Source<'d, 'a>>) -> Option<Policy> {
+        let root = self.source.document.root();
         let Kind::Mapping(pairs) = &root.kind else {
             self.problems.push(
                 Problem::error(
@@ -116,10 +164,16 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             );
             return None;
         };
-        let fields = Fields::read(self.document, root, pairs, &keys::POLICY, self.problems);
+        let fields = Fields::read(
+            self.source.document,
+            root,
+            pairs,
+            &keys::POLICY,
+            self.problems,
+        );
         self.version(&fields);
         if let Some(field) = fields.get("services") {
-            self.host = host_services::read(self.document, field, self.problems);
+            self.host = host_services::read(self.source.document, field, self.problems);
         }
         if let Some(field) = fields.get("sets") {
             self.read_sets(field);
@@ -149,6 +203,11 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             ("native", AttachMode::Native),
             ("generic", AttachMode::Generic),
         ];
+        let mut rules = Vec::new();
+        for drop_in in drop_ins {
+            rules.extend(self.drop_in(drop_in, settings));
+        }
+        rules.extend(self.rules(&fields, settings));
         let policy = Policy {
             interfaces: self.interfaces.clone(),
             attach: self.word(&fields, "attach", &modes, AttachMode::Auto),
@@ -164,7 +223,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
                 None => Vec::new(),
             },
             services: self.host.clone(),
-            rules: self.rules(&fields, settings),
+            rules,
             assertions: match fields.get("assert") {
                 Some(field) => self.assertions(field),
                 None => Vec::new(),
@@ -175,7 +234,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             },
             events: fields
                 .get("events")
-                .and_then(|field| events::read(self.document, field, self.problems)),
+                .and_then(|field| events::read(self.source.document, field, self.problems)),
             on_stop: self.word(&fields, "on_stop", &ON_STOP, OnStop::Detach),
         };
         // What is wrong may be the very use of a set.
@@ -214,7 +273,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             .unwrap_or(otherwise)
     }
 
-    fn version(&mut self, fields: &Fields<'_, '_>) {
+    pub(crate) fn version(&mut self, fields: &Fields<'_, '_>) {
         const HINT: &str = "write `version: 1`";
         let problem = match fields.get("version") {
             None => Problem::error(fields.head, "the key `version` is missing"),
@@ -254,7 +313,13 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
     ) -> Vec<(&'d Node<'a>, InterfacePattern)> {
         let mut patterns = Vec::new();
         let mut seen: HashSet<InterfacePattern> = HashSet::new();
-        for node in list(self.document, field, "interfaces", instead, self.problems) {
+        for node in list(
+            self.source.document,
+            field,
+            "interfaces",
+            instead,
+            self.problems,
+        ) {
             if self.problems.is_full() {
                 break;
             }
@@ -317,7 +382,13 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
     }
 
     fn fragment_rate(&mut self, node: &'d Node<'a>, pairs: &[(NodeId, NodeId)]) -> Option<Rate> {
-        let fields = Fields::read(self.document, node, pairs, &keys::FRAGMENTS, self.problems);
+        let fields = Fields::read(
+            self.source.document,
+            node,
+            pairs,
+            &keys::FRAGMENTS,
+            self.problems,
+        );
         let given_burst = fields
             .get("burst")
             .map(|field| burst(field.value, self.problems));

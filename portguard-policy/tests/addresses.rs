@@ -556,13 +556,13 @@ fn every_bad_line_of_a_file_is_shown_with_its_place() {
         .iter()
         .map(|problem| {
             let excerpt = problem.excerpt.as_ref().expect("in the file");
-            assert_eq!(excerpt.file, "bad.txt");
+            assert_eq!(excerpt.place.file.as_deref(), Some("bad.txt"));
             let span = problem.span.expect("a place");
             assert!(problem.hint.is_some());
             let pointed = &excerpt.text[span.start..span.end];
             assert!(content.lines().any(|line| line == excerpt.text));
             (
-                excerpt.line,
+                excerpt.place.line,
                 span.start + 1,
                 pointed,
                 problem.message.as_str(),
@@ -628,7 +628,10 @@ fn a_file_with_masked_prefixes_gets_one_warning() {
         "`10.1.2.3/8` has bits set behind its prefix, as have 7 other lines"
     );
     let excerpt = warning.excerpt.as_ref().expect("in the file");
-    assert_eq!((excerpt.line, excerpt.text.as_str()), (2, " 10.1.2.3/8"));
+    assert_eq!(
+        (excerpt.place.line, excerpt.text.as_str()),
+        (2, " 10.1.2.3/8")
+    );
     assert!(warning.hint.as_ref().unwrap().contains("`10.0.0.0/8`"));
 }
 

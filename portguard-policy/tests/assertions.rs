@@ -334,11 +334,11 @@ fn assertions_of_a_policy() {
     let [first, second] = checked.policy.assertions.as_slice() else {
         panic!("{checked:?}");
     };
-    assert_eq!((first.expected, first.line), (Fate::Pass, 6));
+    assert_eq!((first.expected, first.place.line), (Fate::Pass, 6));
     assert_eq!(first.text, "tcp 10.1.2.3 -> :22");
     assert_eq!(first.traffic, traffic("tcp 10.1.2.3 -> :22"));
     assert_eq!(&text[first.span.start..first.span.end], first.text);
-    assert_eq!((second.expected, second.line), (Fate::Drop, 7));
+    assert_eq!((second.expected, second.place.line), (Fate::Drop, 7));
     assert_eq!(second.traffic.destination_port, Some(8443));
 
     let text = asserting("  - pass: -> :80\n");

@@ -16,7 +16,7 @@ fn dropped(name: &str) -> (Vec<u16>, Vec<u16>) {
         assert_eq!(rule.action, RuleAction::Drop);
         assert!(rule.enforce && rule.comment.is_some());
         assert!(rule.name.starts_with(&format!("{name}.")), "{}", rule.name);
-        assert_eq!(rule.line, 4);
+        assert_eq!(rule.place.line, 4);
         for service in &rule.services {
             match service {
                 ServiceMatch::Ports(Transport::Tcp, range) => ports.0.push(range.low),

@@ -284,7 +284,7 @@ fn a_second_document_is_refused() {
 #[test]
 fn byte_order_mark_and_carriage_returns_are_accepted() {
     let text = "\u{feff}# é\r\nversion: 1\r\nrules:\r\n  - name: r\r\n    action: drop\r\n    ports:\r\n      - 22\r\n      - 8000-8001\r\n";
-    assert_eq!(accepted(text).policy.rules[0].line, 4);
+    assert_eq!(accepted(text).policy.rules[0].place.line, 4);
     let wrong = text.replace("- 22", "- 0x16");
     let problem = only_problem(&wrong);
     assert_eq!(at(&wrong, &problem), (7, 9));

@@ -811,7 +811,10 @@ fn rules_keep_their_place_and_comment() {
     let text = "version: 1\r\ninterfaces: [eth0]\r\nrules:\r\n  - action: pass\r\n    comment: \"höher\"\r\n    \
                 name: first\r\n    ports: ssh\r\n  - { name: second, action: drop, ports: 1-3, comment: 42 }\r\n";
     let policy = accepted(text).policy;
-    assert_eq!((policy.rules[0].line, policy.rules[1].line), (6, 8));
+    assert_eq!(
+        (policy.rules[0].place.line, policy.rules[1].place.line),
+        (6, 8)
+    );
     assert_eq!(
         &text[policy.rules[1].span.start..policy.rules[1].span.end],
         "second"

@@ -324,7 +324,10 @@ fn rule(action: RuleAction, enforce: bool, services: Vec<ServiceMatch>) -> Rule 
         enforce,
         events: true,
         comment: None,
-        line: 1,
+        place: portguard_policy::Place {
+            file: None,
+            line: 1,
+        },
         span: Span::default(),
     }
 }

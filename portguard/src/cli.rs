@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use portguard_common::limits;
 use portguard_policy::Prefix;
 use portguard_policy::catalogue::{Class, Query};
@@ -13,6 +13,15 @@ use crate::control::MAX_REASON_BYTES;
 use crate::observe::filter::parse_from;
 
 const EXIT_CODES: &str = "\
+Exit codes:
+  0  success
+  1  the policy or the request is refused
+  2  the command line is wrong
+  3  the system refuses: permission, kernel, interface, no daemon";
+
+const CLI_HELP: &str = "\
+Without a command it says what to do first, with exit code 2.
+
 Exit codes:
   0  success
   1  the policy or the request is refused
@@ -125,6 +134,39 @@ Exit codes:
   2  the command line is wrong, or a line of standard input
   3  the system refuses: permission, no daemon";
 
+const BLOCK_HELP: &str = "\
+PORT is `25/tcp`, `25` (of TCP and UDP), a range (`6000-6063/tcp`), or a service (`smtp`), of the
+policy or of `portguard ports`.
+
+It takes effect at once, for open connections too, and stays so over restarts: the rule stands in
+policy.d/00-portguard.yaml beside the policy file, before those of other files. What is closed
+already stays as it is, and is told with the rule that closes it. `trusted` sources are not stopped.
+
+  portguard block smtp
+  portguard block 3306/tcp --from 203.0.113.0/24 --for 1h
+  portguard block --profile worms --confirm 60s
+
+Exit codes:
+  0  it is closed, or was before
+  1  it is refused: it would cut an SSH session, or break the policy; or a rule passes some of it
+  2  the command line is wrong
+  3  the system refuses: permission, no daemon, the file cannot be written";
+
+const OPEN_HELP: &str = "\
+PORT is as in `portguard block`, whose rules for it are taken back first. If it is closed all the
+same, it is said by what, and nothing else is done: `--override` puts a rule in front that passes.
+
+  portguard open smtp
+  portguard open 8443/tcp --from 198.51.100.0/24 --override --for 1h
+
+With --for or --runtime, blocks stay, and are passed by as long.
+
+Exit codes:
+  0  it is open, or was before
+  1  it is closed still; or it is refused
+  2  the command line is wrong
+  3  the system refuses: permission, no daemon, the file cannot be written";
+
 const PORTS_HELP: &str = "\
 QUERY is a port, a range, or words, in upper or lower case:
   445, 445/udp, 6000-6010   ports
@@ -143,11 +185,11 @@ Exit codes:
 
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
-#[command(name = "portguard", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "portguard", version, after_help = CLI_HELP)]
 pub struct Cli {
-    /// What to do.
+    /// What to do; without it, the program says what to do first.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// The verbs.
@@ -190,6 +232,15 @@ pub enum Command {
     /// root alone.
     #[command(after_help = CAPTURE_HELP)]
     Capture(Capture),
+    /// Close a port, at once and for good, for a time, or on trial.
+    #[command(after_help = BLOCK_HELP)]
+    Block(Block),
+    /// Open a port: take back what `block` did, or pass it before all other rules.
+    #[command(after_help = OPEN_HELP)]
+    Open(Open),
+    /// List the rules in force, in the order in which they are tried, with the file and line of each and how often it was hit.
+    #[command(after_help = EXIT_CODES)]
+    Rules(Rules),
     /// Drop everything that comes from some addresses, for a time or until further notice.
     #[command(after_help = BAN_HELP)]
     Ban(Ban),
@@ -431,6 +482,66 @@ pub struct Capture {
     /// Which of them.
     #[command(flatten)]
     pub selection: EventSelection,
+}
+
+/// Which ports, for whom, and for how long.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub struct PortSelection {
+    /// Which port.
+    #[arg(value_name = "PORT", group = "which")]
+    pub ports: Option<String>,
+    /// The ports of a profile (`portguard ports --profile`).
+    #[arg(long, group = "which", value_name = "PROFILE", value_parser = PossibleValuesParser::new(portguard_policy::profile_names()))]
+    pub profile: Option<String>,
+    /// Only for these sources.
+    #[arg(long, value_name = "ADDRESS|PREFIX")]
+    pub from: Option<String>,
+    /// End by itself after this time, also if the daemon or the host is started again meanwhile: "90s", "10m", "1h", "7d".
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_port_time)]
+    pub time: Option<Duration>,
+    /// Try it: unless `portguard confirm` follows within this time ("60s", "5m"), all is as before.
+    #[arg(long, value_name = "TIME", value_parser = parse_trial)]
+    pub confirm: Option<Duration>,
+    /// Keep it only until the daemon ends.
+    #[arg(long)]
+    pub runtime: bool,
+    /// Whether to cut sessions; a trial may.
+    #[command(flatten)]
+    pub change: Change,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard block`
+#[derive(Args, Debug)]
+pub struct Block {
+    /// What to close.
+    #[command(flatten)]
+    pub selection: PortSelection,
+}
+
+/// `portguard open`
+#[derive(Args, Debug)]
+pub struct Open {
+    /// What to open.
+    #[command(flatten)]
+    pub selection: PortSelection,
+    /// Pass it before all rules that close it.
+    #[arg(long = "override")]
+    pub overrides: bool,
+}
+
+/// `portguard rules`
+#[derive(Args, Debug)]
+pub struct Rules {
+    /// How to print them.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the daemon listens.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// `portguard ban`
@@ -692,6 +803,15 @@ pub fn parse_ban_time(text: &str) -> Result<Duration, String> {
         Ok(time)
     } else {
         Err("a time from `1s` to `3650d` is expected; without one, a ban has no end".into())
+    }
+}
+
+fn parse_port_time(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if BAN_TIMES.contains(&time) && time.subsec_nanos() == 0 {
+        Ok(time)
+    } else {
+        Err("a whole number of seconds from `1s` to `3650d` is expected".into())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is said over the control socket: one JSON object a line, a request and its answers.
 
+mod ports;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -7,6 +9,10 @@ use portguard_common::limits::POLICY_BYTES;
 use serde::{Deserialize, Serialize};
 
 use crate::dataplane::Mode;
+
+pub use self::ports::{
+    PortChange, PortDecider, PortState, PortVerdict, PortsChanged, RuleInfo, Rules,
+};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/portguard/control.sock";
@@ -55,6 +61,12 @@ pub enum Request {
     Confirm {},
     /// End the trial with the policy before it in force.
     Revert {},
+    /// Close ports; answered when they are closed or that is refused.
+    Block(PortChange),
+    /// Open ports; answered when they are open or that is refused.
+    Open(PortChange),
+    /// The rules in force, with what they have counted; answered once.
+    Rules {},
     /// Ban sources; answered when the bans are in force.
     Ban {
         /// What to ban. As many as fit a request; a client with more asks again.
@@ -114,10 +126,14 @@ impl Request {
     pub const fn changes(&self) -> bool {
         // Every variant is named, so that a new one is thought about.
         match self {
-            Self::Status {} | Self::Counters { .. } | Self::Events { .. } | Self::Bans { .. } => {
-                false
-            }
+            Self::Status {}
+            | Self::Counters { .. }
+            | Self::Events { .. }
+            | Self::Bans { .. }
+            | Self::Rules {} => false,
             Self::Reload(_)
+            | Self::Block(_)
+            | Self::Open(_)
             | Self::Apply { .. }
             | Self::Confirm {}
             | Self::Revert {}
@@ -149,6 +165,10 @@ pub enum Answer {
     Counters(Counters),
     /// To what changes the policy.
     Reloaded(Reloaded),
+    /// To [`Request::Block`] and [`Request::Open`].
+    Ports(PortsChanged),
+    /// To [`Request::Rules`].
+    Rules(Rules),
     /// To [`Request::Ban`].
     Banned(Bans),
     /// To [`Request::Unban`].
@@ -249,9 +269,9 @@ pub struct Event {
     pub outcome: String,
     /// The rule that decided.
     pub rule: Option<String>,
-    /// The line of the policy on which the rule is called so.
+    /// The line of `policy` on which the rule is called so.
     pub line: Option<usize>,
-    /// The policy file.
+    /// The policy file; where a rule of a drop-in decided, that.
     pub policy: PathBuf,
     /// The number of the policy.
     pub generation: u64,

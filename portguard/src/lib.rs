@@ -15,3 +15,4 @@ pub mod host;
 pub mod observe;
 pub mod output;
 pub mod policy_file;
+mod utc;

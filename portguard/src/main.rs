@@ -4,11 +4,16 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use portguard::cli::{Cli, Command};
+use portguard::exit::Exit;
 use portguard::{commands, output};
 
 fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
-    let result = match Cli::parse().command {
+    let Some(command) = Cli::parse().command else {
+        output::first_steps();
+        return Exit::Usage.into();
+    };
+    let result = match command {
         Command::Run(arguments) => commands::run::run(arguments).map(done),
         Command::Check(arguments) => commands::check::check(&arguments).map(done),
         Command::Apply(arguments) => commands::apply::apply(&arguments).map(done),
@@ -21,6 +26,9 @@ fn main() -> ExitCode {
         Command::Top(arguments) => commands::top::top(&arguments).map(done),
         Command::Events(arguments) => commands::events::events(&arguments).map(done),
         Command::Capture(arguments) => commands::capture::capture(&arguments).map(done),
+        Command::Block(arguments) => commands::block::block(&arguments),
+        Command::Open(arguments) => commands::block::open(&arguments),
+        Command::Rules(arguments) => commands::rules::rules(&arguments).map(done),
         Command::Ban(arguments) => commands::ban::ban(&arguments).map(done),
         Command::Unban(arguments) => commands::unban::unban(&arguments).map(done),
         Command::Bans(arguments) => commands::bans::bans(&arguments).map(done),

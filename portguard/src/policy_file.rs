@@ -1,13 +1,18 @@
-//! Reading a policy from a file, and the sets that it names: the only place where they come from the file
-//! system.
+//! Reading a policy from a file, its drop-ins, and the sets that they name: the only place where they come from the
+//! file system.
 
-use std::fs::File;
+pub mod drop_ins;
+pub mod own;
+
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use portguard_common::limits::{POLICY_BYTES, SET_FILES_BYTES};
-use portguard_policy::{Checked, Files, Policy, Problem, Tables};
+use portguard_policy::{Checked, DropIn, Files, Policy, Problem, Tables};
+
+pub use self::drop_ins::path_of;
 
 /// A policy file that was read, checked and compiled.
 #[derive(Debug)]
@@ -41,6 +46,34 @@ pub struct PolicyFile {
     pub path: PathBuf,
     /// The file's content.
     pub text: String,
+    /// Where its sets and drop-ins are.
+    pub folder: PathBuf,
+    /// Its drop-ins, in order.
+    pub drop_ins: Vec<DropIn>,
+}
+
+impl PolicyFile {
+    /// A policy that has no drop-ins. Its sets are beside it.
+    #[must_use]
+    pub fn alone(path: PathBuf, text: String) -> Self {
+        Self {
+            folder: folder_of(&path),
+            path,
+            text,
+            drop_ins: Vec::new(),
+        }
+    }
+
+    /// A text by its number, as in [`portguard_policy::Span::text`], and where it came from.
+    #[must_use]
+    pub fn source(&self, number: usize) -> (PathBuf, &str) {
+        let drop_in = number.checked_sub(1).and_then(|own| self.drop_ins.get(own));
+        match drop_in {
+            Some(own) if own.name == drop_ins::RUNTIME => (own.name.clone().into(), &own.text),
+            Some(own) => (self.folder.join(&own.name), &own.text),
+            None => (self.path.clone(), &self.text),
+        }
+    }
 }
 
 /// Why a policy file is refused.
@@ -90,23 +123,13 @@ pub fn load_unasserted(path: &Path) -> Result<Loaded, PolicyError> {
     compile_unasserted(read(path)?)
 }
 
-/// Checks and compiles a policy that was read. Its sets are looked for beside it.
+/// Checks and compiles a policy that was read.
 ///
 /// # Errors
 ///
 /// [`PolicyError`] with everything that is wrong with it; if nothing else is, with the assertions that fail.
 pub fn compile(file: PolicyFile) -> Result<Loaded, PolicyError> {
-    let folder = folder_of(&file.path);
-    compile_in(file, folder)
-}
-
-/// The same for a policy whose sets are in this folder.
-///
-/// # Errors
-///
-/// As [`compile`].
-pub fn compile_in(file: PolicyFile, folder: PathBuf) -> Result<Loaded, PolicyError> {
-    let mut sets = SetFiles::beside(folder);
+    let mut sets = SetFiles::beside(file.folder.clone());
     let mut loaded = asserted(check_and_compile(file, &mut sets)?)?;
     sets.give_to(&mut loaded);
     Ok(loaded)
@@ -122,7 +145,7 @@ pub fn compile_with(file: PolicyFile, mut sets: impl Files) -> Result<Loaded, Po
 }
 
 fn compile_unasserted(file: PolicyFile) -> Result<Loaded, PolicyError> {
-    let mut sets = SetFiles::beside(folder_of(&file.path));
+    let mut sets = SetFiles::beside(file.folder.clone());
     let mut loaded = check_and_compile(file, &mut sets)?;
     sets.give_to(&mut loaded);
     Ok(loaded)
@@ -142,7 +165,7 @@ fn check_and_compile(file: PolicyFile, sets: &mut impl Files) -> Result<Loaded, 
     let Checked {
         policy,
         mut warnings,
-    } = match portguard_policy::check(&file.text, sets) {
+    } = match portguard_policy::check_with_drop_ins(&file.text, &file.drop_ins, sets) {
         Ok(checked) => checked,
         Err(problems) => return Err(PolicyError::Invalid { file, problems }),
     };
@@ -171,32 +194,53 @@ fn folder_of(path: &Path) -> PathBuf {
     path.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// Reads a policy file, refusing what cannot be one before much of it is read.
+/// Reads a policy file with its drop-ins, refusing what cannot be one before much of it is read.
 ///
 /// # Errors
 ///
 /// [`PolicyError::Unreadable`].
 pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
+    read_text(path)?.with_drop_ins()
+}
+
+/// The same without drop-ins.
+///
+/// # Errors
+///
+/// [`PolicyError::Unreadable`].
+pub fn read_text(path: &Path) -> Result<PolicyFile, PolicyError> {
     read_bytes(path, POLICY_BYTES)
         .and_then(text)
-        .map(|text| PolicyFile {
-            path: path.into(),
-            text,
-        })
+        .map(|text| PolicyFile::alone(path.into(), text))
         .map_err(|reason| PolicyError::Unreadable {
             path: path.into(),
             reason,
         })
 }
 
-/// The files that the text of a policy names, whether or not the policy is valid and they exist.
-#[must_use]
-pub fn set_files(path: &Path, text: &str) -> Vec<PathBuf> {
-    let mut names = SetNames::default();
-    // What is wrong with the policy is for who compiles it.
-    let _checked = portguard_policy::check(text, &mut names);
-    let folder = path.parent().unwrap_or(Path::new(""));
-    names.0.iter().map(|name| beside(folder, name)).collect()
+impl PolicyFile {
+    /// The same with the drop-ins that are in its folder.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError::Unreadable`].
+    pub fn with_drop_ins(self) -> Result<Self, PolicyError> {
+        Ok(Self {
+            drop_ins: drop_ins::read_all(&self.folder)?,
+            ..self
+        })
+    }
+
+    /// The files that its texts name, whether or not the policy is valid and they exist.
+    #[must_use]
+    pub fn set_files(&self) -> Vec<PathBuf> {
+        let mut names = SetNames::default();
+        // What is wrong with the policy is for who compiles it.
+        let _checked =
+            portguard_policy::check_with_drop_ins(&self.text, &self.drop_ins, &mut names);
+        let names = names.0.iter();
+        names.map(|name| beside(&self.folder, name)).collect()
+    }
 }
 
 /// Notes which files are asked for, and gives none.
@@ -250,6 +294,12 @@ pub(crate) fn beside(folder: &Path, name: &str) -> PathBuf {
 
 /// Reads a regular file of so many bytes at most.
 fn read_bytes(path: &Path, most: usize) -> Result<Vec<u8>, String> {
+    let (file, metadata) = open(path)?;
+    read_opened(file, &metadata, most)
+}
+
+/// Opens a regular file.
+fn open(path: &Path) -> Result<(File, Metadata), String> {
     // Without O_NONBLOCK a pipe that nobody writes to would hold us up for ever.
     let file = File::options()
         .read(true)
@@ -263,6 +313,10 @@ fn read_bytes(path: &Path, most: usize) -> Result<Vec<u8>, String> {
     if !metadata.is_file() {
         return Err("is no regular file".into());
     }
+    Ok((file, metadata))
+}
+
+fn read_opened(file: File, metadata: &Metadata, most: usize) -> Result<Vec<u8>, String> {
     // One byte more than allowed tells "too large" from "just fits", also where it grows
     // while we read.
     let mut bytes = Vec::new();

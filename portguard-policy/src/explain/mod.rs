@@ -7,6 +7,7 @@ mod description;
 mod near;
 mod packet;
 mod values;
+mod words;
 
 use std::ops::ControlFlow;
 

@@ -10,7 +10,7 @@ use super::values::{name_of, protocol_of, ranges, single, some, typed};
 use crate::compile::{service_indices, source_port_indices};
 use crate::conditions::NO_VLAN;
 use crate::packet::{Packet, Payload};
-use crate::policy::{Policy, PortRange, Rule, ServiceMatch, SourceMatch, Transport};
+use crate::policy::{Policy, Rule, ServiceMatch, SourceMatch};
 
 /// A rule that matches a packet but for a field or two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +197,9 @@ impl Asking<'_> {
             let protocols = services.map(protocol_of).collect();
             (protocols, self.own_protocol())
         } else {
-            let services = services.filter_map(|own| self.describe(own)).collect();
+            let services = services
+                .filter_map(|own| self.policy.service_word(own))
+                .collect();
             (services, self.own_service())
         };
         services.dedup();
@@ -264,7 +266,7 @@ impl Asking<'_> {
                 transport,
                 destination,
                 ..
-            } => self.port(transport, single(destination)),
+            } => self.policy.port_word(transport, single(destination)),
             Payload::Icmp { kind, code } => typed(!self.packet.source.is_ipv4(), kind, Some(code)),
             Payload::Portless(protocol) => name_of(protocol),
             Payload::LaterFragment(protocol) => {
@@ -275,13 +277,13 @@ impl Asking<'_> {
 
     fn source_ports(&self, ports: &[SourceMatch]) -> Mismatch {
         let names = ports.iter().map(|own| match own {
-            SourceMatch::Ports(transport, range) => self.port(*transport, *range),
+            SourceMatch::Ports(transport, range) => self.policy.port_word(*transport, *range),
             SourceMatch::AnyPort(transport) => format!("any/{transport}"),
         });
         let packet = match self.packet.payload {
             Payload::Ports {
                 transport, source, ..
-            } => self.port(transport, single(source)),
+            } => self.policy.port_word(transport, single(source)),
             _ => "no port".to_owned(),
         };
         Mismatch {
@@ -289,32 +291,5 @@ impl Asking<'_> {
             rule: some(names),
             packet,
         }
-    }
-
-    /// Ports with their name, if one stands for them.
-    fn port(&self, transport: Transport, range: PortRange) -> String {
-        let name = self.policy.service_name(transport, range.low);
-        match name.filter(|_| range.low == range.high) {
-            Some(name) => format!("{range}/{transport} ({name})"),
-            None => format!("{range}/{transport}"),
-        }
-    }
-
-    /// What a rule matches, as a rule says it; nothing of the essential part of a port that stands there too.
-    fn describe(&self, own: &ServiceMatch) -> Option<String> {
-        Some(match *own {
-            ServiceMatch::Any => "any".to_owned(),
-            ServiceMatch::Ports(transport, range) => self.port(transport, range),
-            ServiceMatch::AnyPort(transport) => format!("any/{transport}"),
-            ServiceMatch::Icmp => "icmp".to_owned(),
-            ServiceMatch::Icmpv6 => "icmpv6".to_owned(),
-            ServiceMatch::IcmpType { kind, code } => typed(false, kind, code),
-            ServiceMatch::Icmpv6Type { kind, code } => typed(true, kind, code),
-            ServiceMatch::Ah => "ah".to_owned(),
-            ServiceMatch::Protocol(number) => name_of(number),
-            ServiceMatch::DhcpAnswer | ServiceMatch::Dhcpv6Answer | ServiceMatch::EssentialIgmp => {
-                return None;
-            }
-        })
     }
 }

@@ -9,6 +9,7 @@
 mod changes;
 mod closed;
 mod columns;
+mod deciders;
 mod decision;
 mod promises;
 mod shape;
@@ -27,11 +28,13 @@ use self::shape::{Block, Group, groups};
 use self::stage::{Reached, View, step};
 use crate::compile::Tables;
 use crate::packet::Packet;
+use crate::policy::PortRange;
 use crate::prefix::Prefix;
 use crate::traffic::{Traffic, TrafficProtocol};
 
 pub use self::changes::{Change, ChangeKind, changes};
 pub use self::closed::{ClosedPorts, closed_udp_ports, newly_blocked_ports};
+pub use self::deciders::deciders;
 pub use self::decision::{Decision, Effect};
 pub use self::promises::check_assertions;
 
@@ -68,7 +71,7 @@ pub(crate) struct Region {
     sources: [Option<(u128, u128)>; 2],
     destinations: [Option<(u128, u128)>; 2],
     source_port: Option<u16>,
-    destination_port: Option<u16>,
+    destination_ports: Option<PortRange>,
     protocol: Option<TrafficProtocol>,
     /// Whole packets and first fragments.
     others: bool,
@@ -89,7 +92,7 @@ impl Region {
             sources: all,
             destinations: all,
             source_port: None,
-            destination_port: None,
+            destination_ports: None,
             protocol: None,
             others: true,
             later_fragments: true,
@@ -111,7 +114,10 @@ impl Region {
             sources,
             destinations: ranges(traffic.destination),
             source_port: traffic.source_port,
-            destination_port: traffic.destination_port,
+            destination_ports: traffic.destination_port.map(|port| PortRange {
+                low: port,
+                high: port,
+            }),
             protocol: traffic.protocol,
             others: true,
             later_fragments: false,

@@ -55,7 +55,7 @@ fn problem(policy: &Policy, assertion: &Assertion, packet: &Packet, decision: De
         _ => None,
     };
     let by = match (rule, decision.outcome) {
-        (Some(rule), _) => format!("rule `{}` (line {})", rule.name, rule.line),
+        (Some(rule), _) => format!("rule `{}` ({})", rule.name, rule.place),
         (None, Outcome::Builtin(Builtin::Essential)) => "the exemption of essential traffic".into(),
         (None, Outcome::Builtin(Builtin::Trusted)) => "`trusted`".into(),
         (None, Outcome::Builtin(Builtin::DefaultPass)) => "`default: pass`".into(),

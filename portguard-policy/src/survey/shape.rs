@@ -103,9 +103,9 @@ impl Block {
 
     /// Only what a region holds.
     fn of(self, region: &Region) -> Option<Self> {
-        let low = region.destination_port.unwrap_or(0);
-        let high = region.destination_port.unwrap_or(u16::MAX);
-        let ports = region.source_port.is_some() || region.destination_port.is_some();
+        let wanted = region.destination_ports;
+        let (low, high) = wanted.map_or((0, u16::MAX), |range| (range.low, range.high));
+        let ports = region.source_port.is_some() || wanted.is_some();
         let of_type = |kind: Option<u8>, code: Option<u8>| {
             let low = u16::from_be_bytes([kind.unwrap_or(0), code.unwrap_or(0)]);
             let high = u16::from_be_bytes([kind.unwrap_or(u8::MAX), code.unwrap_or(u8::MAX)]);

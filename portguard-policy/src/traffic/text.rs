@@ -57,6 +57,7 @@ pub(crate) fn read(
 ) -> Result<Read, TrafficError> {
     let Some(arrow) = text.find("->") else {
         let span = Span {
+            text: 0,
             start: 0,
             end: text.len(),
         };
@@ -79,6 +80,7 @@ pub(crate) fn read(
     reader.check_fragment()?;
     let traffic = &reader.traffic;
     let whole = Span {
+        text: 0,
         start: before.first().map_or(arrow, |word| word.span.start),
         end: after.last().map_or(arrow + 2, |word| word.span.end),
     };
@@ -115,6 +117,7 @@ impl<'t> Word<'t> {
         Self {
             text: &self.text[start..end],
             span: Span {
+                text: 0,
                 start: self.span.start + start,
                 end: self.span.start + end,
             },
@@ -137,6 +140,7 @@ fn words(text: &str, start: usize, end: usize) -> Vec<Word<'_>> {
             Word {
                 text: word,
                 span: Span {
+                    text: 0,
                     start: offset,
                     end: offset + word.len(),
                 },

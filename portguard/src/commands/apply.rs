@@ -18,7 +18,7 @@ use super::client::{Client, unexpected};
 ///
 /// [`Failure`] when the policy is refused; the previous one stays in force.
 pub fn apply(arguments: &Apply) -> Outcome {
-    let file = policy_file::read(&arguments.file)
+    let file = policy_file::read_text(&arguments.file)
         .map_err(|error| Failure::refused(anyhow!(output::problems::policy_error(&error))))?;
     let Change {
         force,

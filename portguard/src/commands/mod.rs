@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod ban;
 pub mod bans;
+pub mod block;
 pub mod capture;
 pub mod check;
 mod client;
@@ -16,6 +17,7 @@ pub mod explain;
 pub mod ports;
 pub mod reload;
 pub mod replay;
+pub mod rules;
 pub mod run;
 pub mod schema;
 pub mod status;

@@ -7,11 +7,12 @@ use anyhow::anyhow;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::control::{Answer, Change, Reloaded, Request};
+use crate::control::{Answer, Change, PortChange, Reloaded, Request};
 use crate::exit::{Failure, Outcome};
 use crate::observe::metrics::{Reloads, Snapshot};
 use crate::observe::sample::Sample;
 use crate::policy_file::PolicyFile;
+use crate::policy_file::own::{self, Verb};
 
 use super::Options;
 use super::bans::Now;
@@ -129,8 +130,9 @@ impl Controller {
                         force,
                         ssh_connection,
                     },
+                    ..How::default()
                 };
-                let file = PolicyFile { path: name, text };
+                let file = PolicyFile::alone(name, text);
                 let begun = Instant::now();
                 let result = self.guard.apply(file, how);
                 self.changed("apply", begun, result)
@@ -144,6 +146,12 @@ impl Controller {
                 let begun = Instant::now();
                 let result = self.guard.revert();
                 self.changed("revert", begun, result)
+            }
+            Request::Block(asked) => self.change_ports(Verb::Block, &asked),
+            Request::Open(asked) => self.change_ports(Verb::Open, &asked),
+            Request::Rules {} => {
+                let rules = self.guard.rules().map_err(Failure::system);
+                answered(rules, Answer::Rules)
             }
             Request::Ban {
                 entries,
@@ -170,9 +178,57 @@ impl Controller {
             }
         };
         if changes {
+            self.note_written();
             self.say_what_is();
         }
         answer
+    }
+
+    /// Closes or opens ports.
+    fn change_ports(&mut self, verb: Verb, asked: &PortChange) -> Answer {
+        let begun = Instant::now();
+        let name = verb.name();
+        match self.guard.change_ports(verb, asked) {
+            Ok((reloaded, mut changed)) => {
+                if reloaded.changed {
+                    // Its own answer tells more.
+                    let _told = self.changed(name, begun, Ok(reloaded));
+                }
+                changed.generation = self.guard.number();
+                Answer::Ports(changed)
+            }
+            Err(failure) => self.changed(name, begun, Err(failure)),
+        }
+    }
+
+    /// What this daemon wrote itself is no change of the files.
+    fn note_written(&mut self) {
+        if self.guard.take_has_written()
+            && let Some(watch) = &mut self.watch
+        {
+            watch.note_written(own::NAME);
+        }
+    }
+
+    /// Waits until a block or an opening ends, perhaps for ever.
+    pub(super) fn ports_are_due(&self) -> impl Future<Output = ()> + use<> {
+        let due = self.guard.ports_due();
+        async move {
+            match due {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Takes back what was said for a time, if that is over.
+    pub(super) fn end_ports(&mut self) {
+        let begun = Instant::now();
+        if let Some(result) = self.guard.expire_ports() {
+            self.changed("end of `--for`", begun, result);
+        }
+        self.note_written();
+        self.say_what_is();
     }
 
     /// SIGHUP.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use portguard_policy::Files;
+use portguard_policy::{DropIn, Files};
 use serde::{Deserialize, Serialize};
 
+use crate::policy_file::drop_ins::RUNTIME;
 use crate::policy_file::{self, Loaded, PolicyError, PolicyFile};
 
 use super::StateFolder;
+use super::guard::without_expired;
 
 /// Its name in the state folder.
 const LAST_GOOD: &str = "last-good.json";
@@ -23,6 +25,9 @@ struct LastGood {
     /// Where it was read from.
     path: PathBuf,
     text: String,
+    /// Its drop-ins, in order: their names and texts.
+    #[serde(default)]
+    drop_ins: Vec<(String, String)>,
     /// The files of its sets by name. What is no UTF-8 stands in comments, and is replaced.
     files: BTreeMap<String, String>,
 }
@@ -34,6 +39,14 @@ pub(super) fn keep(folder: &StateFolder, loaded: &mut Loaded) -> io::Result<()> 
     let last_good = LastGood {
         path: loaded.file.path.clone(),
         text: loaded.file.text.clone(),
+        drop_ins: loaded
+            .file
+            .drop_ins
+            .iter()
+            // What was said with `--runtime` is not kept.
+            .filter(|own| own.name != RUNTIME)
+            .map(|own| (own.name.clone(), own.text.clone()))
+            .collect(),
         files: files
             .iter()
             .map(|(name, bytes)| (name.clone(), text_of(bytes)))
@@ -58,10 +71,12 @@ pub(super) fn load(folder: &StateFolder) -> Result<Option<Loaded>, String> {
         return Ok(None);
     };
     let last_good: LastGood = serde_json::from_slice(&content).map_err(|error| broken(&error))?;
+    let drop_ins = last_good.drop_ins.into_iter();
     let file = PolicyFile {
-        path: last_good.path,
-        text: last_good.text,
+        drop_ins: drop_ins.map(|(name, text)| DropIn { name, text }).collect(),
+        ..PolicyFile::alone(last_good.path, last_good.text)
     };
+    let file = without_expired(file);
     policy_file::compile_with(file, KeptFiles(last_good.files))
         .map(Some)
         .map_err(|error: PolicyError| broken(&error))

@@ -111,6 +111,7 @@ async fn serve(options: Options) -> Outcome {
             _ = hangup.recv() => controller.hang_up(),
             () = controller.guard.trial_is_over() => controller.end_trial(),
             () = controller.bans_are_due() => controller.step_bans(),
+            () = controller.ports_are_due() => controller.end_ports(),
             () = controller.exporter.is_due() => controller.retry_exporter(),
             () = controller.guard.teller.due() => controller.guard.step_events(),
             Some(call) = called.recv() => controller.answer(call),

@@ -1,4 +1,4 @@
-//! Noticing that the policy file, or a file that it names, has another content, once nobody is writing it any more.
+//! Noticing that the policy file, a drop-in, or a file that they name, has another content, once nobody is writing it any more.
 
 mod files;
 mod places;
@@ -12,6 +12,7 @@ use tracing::warn;
 
 use self::files::{Content, Files, Held, QUIET, Reading, Stamp};
 use self::places::Places;
+use crate::policy_file::drop_ins;
 
 /// How often the files are looked at where nothing is heard of them: what is mounted over them, or written on another
 /// host, makes no event.
@@ -89,6 +90,27 @@ impl Watch {
         self.compare = true;
     }
 
+    /// Takes what a drop-in holds now as known: this daemon wrote it, and it is in force.
+    pub(super) fn note_written(&mut self, name: &str) {
+        let folder = drop_ins::folder(&self.policy);
+        let files = files::read_now(&self.policy, &self.seen);
+        for path in [folder.join(name), folder] {
+            match files.get(&path) {
+                Some(seen) => {
+                    self.tried.insert(path.clone(), seen.content);
+                    self.seen.insert(path, *seen);
+                }
+                None => {
+                    self.tried.remove(&path);
+                    self.seen.remove(&path);
+                }
+            }
+        }
+        self.places
+            .follow([&self.policy].into_iter().chain(self.seen.keys()));
+        self.compare = true;
+    }
+
     /// Waits until the files have another content than the one that was last told of or noted, and nobody writes them.
     /// They cannot be written until [`Watch::let_go`].
     ///
@@ -161,6 +183,11 @@ impl Watch {
         let vanished = contents.iter().any(|(path, content)| {
             *content == Content::Missing && self.tried.get(path) != Some(&Content::Missing)
         });
+        // A drop-in that is gone is not listed any more.
+        let vanished = vanished
+            || self.tried.iter().any(|(path, content)| {
+                !contents.contains_key(path) && *content != Content::Missing && !path.exists()
+            });
         if vanished && Instant::now() < since + GRACE {
             self.due = self.due.min(since + GRACE);
             return false;

@@ -23,6 +23,9 @@ pub(super) struct Decided<'p> {
 #[derive(Serialize)]
 pub(super) struct RuleName<'p> {
     name: &'p str,
+    /// Where the rule stands: in this file beside the policy file, or in that itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'p str>,
     line: usize,
     action: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +66,8 @@ impl<'p> RuleName<'p> {
     pub(super) fn new(rule: &'p Rule) -> Self {
         Self {
             name: &rule.name,
-            line: rule.line,
+            file: rule.place.file.as_deref(),
+            line: rule.place.line,
             action: rule.action.to_string(),
             comment: rule.comment.as_deref(),
         }
@@ -137,9 +141,9 @@ pub(super) fn verdict_and_decider(policy: &Policy, decision: Decision) -> String
     )
 }
 
-/// A rule with its line.
+/// A rule with its place.
 pub(super) fn place(rule: &Rule) -> String {
-    format!("`{}` (line {})", rule.name, rule.line)
+    format!("`{}` ({})", rule.name, rule.place)
 }
 
 fn rate_text(rate: &Rate) -> String {

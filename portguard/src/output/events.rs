@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use crate::cli::Format;
 use crate::control::{Account, Event, EventAccount, EventAction};
 use crate::exit::{Failure, Outcome};
+use crate::utc;
 
-use super::bans::utc;
 use super::{checked, write_out};
 
 /// Prints an event, on one line. `false` when nobody reads any more.
@@ -119,7 +119,7 @@ fn end(address: IpAddr, port: Option<u16>) -> String {
 /// With milliseconds.
 fn utc_ms(unix_time: f64) -> String {
     let ms = (unix_time * 1e3).max(0.0) as u64;
-    let seconds = utc(ms);
+    let seconds = utc::text(ms / 1_000);
     let seconds = seconds.trim_end_matches('Z');
     format!("{seconds}.{:03}Z", ms % 1000)
 }

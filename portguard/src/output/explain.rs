@@ -227,9 +227,9 @@ fn near(policy: &Policy, own: &Explanation) -> Vec<String> {
         let counts = if rule.enforce { "" } else { ", only counts" };
         let reasons = near.mismatches.iter().map(ToString::to_string);
         let text = format!(
-            "`{}` (line {}, {}{counts}): {}",
+            "`{}` ({}, {}{counts}): {}",
             rule.name,
-            rule.line,
+            rule.place,
             rule.action,
             list(reasons)
         );

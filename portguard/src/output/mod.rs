@@ -1,16 +1,19 @@
 //! Turning what commands return into text. Nothing else in this crate prints.
 
 mod bans;
+mod block;
 mod counters;
 mod decided;
 mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod first_steps;
 mod log;
 mod ports;
 pub mod problems;
 mod replay;
+mod rules;
 mod status;
 mod text;
 pub mod top;
@@ -22,14 +25,17 @@ use anyhow::Context as _;
 use crate::exit::{Failure, Outcome};
 
 pub use bans::{banned, bans, unbanned};
+pub use block::ports_changed;
 pub use counters::counters;
 pub use diff::difference;
 pub use doctor::doctor;
 pub use events::{account, event};
 pub use explain::explanation;
+pub use first_steps::first_steps;
 pub use log::start_log;
 pub use ports::{nothing_found, ports};
 pub use replay::Replay;
+pub use rules::rules;
 pub use status::{detached, reloaded, status};
 
 /// Prints the failure that ends the program.

@@ -1,9 +1,7 @@
 //! The problems of a policy, each with its line and a hint.
 
-use std::path::Path;
-
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use portguard_policy::{Problem, Severity, Span, TrafficError};
+use portguard_policy::{Problem, Related, Severity, Span, TrafficError};
 
 use crate::policy_file::{Loaded, PolicyError, PolicyFile, beside};
 
@@ -80,43 +78,62 @@ fn render(file: &PolicyFile, problem: &Problem) -> String {
         Severity::Note => Level::NOTE,
     };
     let title = level.primary_title(problem.message.as_str());
+    let (path, text) = file.source(problem.text);
     let path = match &problem.excerpt {
-        None => file.path.clone(),
-        Some(excerpt) => {
-            let folder = file.path.parent().unwrap_or(Path::new(""));
-            beside(folder, &excerpt.file)
-        }
+        None => path,
+        Some(excerpt) => match &excerpt.place.file {
+            None => file.path.clone(),
+            Some(name) => beside(&file.folder, name),
+        },
     };
     let path = path.display().to_string();
     let mut group = match problem.span {
         None => Group::with_title(title).element(annotate_snippets::Origin::path(path)),
         Some(span) => {
             let (text, first_line) = match &problem.excerpt {
-                None => (file.text.as_str(), 1),
-                Some(excerpt) => (excerpt.text.as_str(), excerpt.line),
+                None => (text, 1),
+                Some(excerpt) => (excerpt.text.as_str(), excerpt.place.line),
             };
             let mut primary = AnnotationKind::Primary.span(range(span, text));
             if let Some(label) = &problem.label {
                 primary = primary.label(label.as_str());
             }
-            let related = problem.related.iter().map(|related| {
-                AnnotationKind::Context
-                    .span(range(related.span, text))
-                    .label(related.text.as_str())
-            });
-            title.element(
+            let here = |related: &&Related| related.span.text == problem.text;
+            let mut group = title.element(
                 Snippet::source(text)
                     .line_start(first_line)
                     .path(path)
                     .annotation(primary)
-                    .annotations(related),
-            )
+                    .annotations(context(problem.related.iter().filter(here), text)),
+            );
+            let elsewhere = problem.related.iter().filter(|related| !here(related));
+            for related in elsewhere {
+                let (path, text) = file.source(related.span.text);
+                group = group.element(
+                    Snippet::source(text)
+                        .path(path.display().to_string())
+                        .annotations(context([related], text)),
+                );
+            }
+            group
         }
     };
     if let Some(hint) = &problem.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
     Renderer::plain().render(&[group])
+}
+
+/// Other places involved, in one text.
+fn context<'p>(
+    related: impl IntoIterator<Item = &'p Related>,
+    text: &str,
+) -> impl Iterator<Item = annotate_snippets::Annotation<'p>> {
+    related.into_iter().map(move |related| {
+        AnnotationKind::Context
+            .span(range(related.span, text))
+            .label(related.text.as_str())
+    })
 }
 
 /// The span as the renderer wants it: within the text, on character boundaries.

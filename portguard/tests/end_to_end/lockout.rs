@@ -176,6 +176,37 @@ fn r10_apply_is_guarded_but_a_trial_goes_on_and_comes_back() {
 }
 
 #[test]
+fn r10_a_block_of_the_port_of_a_session_is_refused_unless_it_is_forced_or_a_trial() {
+    let bed = bed();
+    let sshd = sshd(&bed);
+    let mut session = admin(&bed, &sshd);
+    let daemon = Daemon::start(binary(), &bed.server, &policy(HARMLESS)).expect("a daemon");
+    let drop_in = daemon
+        .policy_path()
+        .with_file_name("policy.d/00-portguard.yaml");
+    let output = daemon.client(&["block", "2222"]).expect("runs");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in [
+        "this change would cut an open SSH session:",
+        &format!("dropped by rule `block-2222` ({}:5)", drop_in.display()),
+        "say it again with `--confirm 60s`",
+        "with `--force`",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    assert!(!drop_in.exists(), "nothing is written");
+    assert!(session.goes_on(PATIENCE));
+    let output = daemon.client(&["block", "2222/tcp", "--confirm", "2s"]);
+    assert!(output.expect("runs").status.success());
+    assert!(!session.goes_on(SILENCE));
+    assert!(session.goes_on(Duration::from_secs(20)));
+    let output = daemon.client(&["block", "2222/tcp", "--force"]);
+    assert!(output.expect("runs").status.success());
+    assert!(!session.goes_on(SILENCE));
+}
+
+#[test]
 fn trust_without_which_a_ban_would_cut_is_not_taken_away() {
     let bed = bed();
     let sshd = sshd(&bed);

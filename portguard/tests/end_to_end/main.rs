@@ -5,6 +5,7 @@
 mod adoption;
 mod bad_input;
 mod bans;
+mod block;
 mod capabilities;
 mod capture;
 mod control;

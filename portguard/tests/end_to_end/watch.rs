@@ -536,6 +536,56 @@ fn a_change_during_a_trial_waits_for_its_end() {
 }
 
 #[test]
+fn drop_ins_that_come_change_and_go_are_noticed() {
+    let mut watched = Watched::start(&policy(
+        "  - {name: own, action: drop, ports: [7000/tcp]}\n",
+    ));
+    let folder = watched.beside("policy.d");
+    let text = |port: u16| format!("version: 1\nrules:\n{}", rule(port));
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("10-a.yaml"), text(1001)).expect("writes");
+    watched.applied(1001);
+    fs::write(folder.join("10-a.yaml.new"), text(1003)).expect("writes");
+    fs::rename(folder.join("10-a.yaml.new"), folder.join("10-a.yaml")).expect("renames");
+    watched.applied(1003);
+    // Neither what is the same, nor what is no drop-in, is a change.
+    fs::write(folder.join("10-a.yaml"), text(1003)).expect("writes");
+    for other in [".20-b.yaml.swp", "20-b.yaml~", "#20-b.yaml", "README"] {
+        fs::write(folder.join(other), "no policy").expect("writes");
+    }
+    watched.stays();
+    fs::write(
+        folder.join("20-b.yaml"),
+        text(1005).replace("name: a", "name: b"),
+    )
+    .expect("writes");
+    watched.applied(1005);
+    fs::remove_file(folder.join("10-a.yaml")).expect("removes");
+    watched.applied(1005);
+    assert_eq!(watched.seen(1003), Seen::Refused);
+    fs::write(folder.join("20-b.yaml"), "version: 1\nrules: [{}]\n").expect("writes");
+    let begin = Instant::now();
+    while watched.refusals() == 0 {
+        assert!(begin.elapsed() < SOON, "{}", watched.daemon.log());
+        sleep(Duration::from_millis(10));
+    }
+    assert!(
+        watched.daemon.log().contains("20-b.yaml:2:"),
+        "{}",
+        watched.daemon.log()
+    );
+    assert_eq!(watched.seen(1005), Seen::Silence);
+    fs::remove_dir_all(&folder).expect("removes");
+    watched.generation += 1;
+    let begin = Instant::now();
+    while watched.generation() < watched.generation {
+        assert!(begin.elapsed() < SOON, "{}", watched.daemon.log());
+        sleep(Duration::from_millis(10));
+    }
+    assert_eq!(watched.seen(1005), Seen::Refused);
+}
+
+#[test]
 fn a_watch_that_is_turned_off_changes_nothing() {
     let bed = Bed::new().expect("a bed");
     // `Daemon::start` gives `--no-watch`.

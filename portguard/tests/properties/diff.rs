@@ -208,7 +208,7 @@ fn what_changes_nothing_is_no_difference() {
         for (place, rule) in new.rules.iter_mut().enumerate() {
             rule.name = format!("r{place}");
             rule.comment = Some("another".to_owned());
-            rule.line += 7;
+            rule.place.line += 7;
         }
         new.interfaces.reverse();
         new.assertions.clear();

@@ -65,8 +65,8 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
 }
 
 /// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, for
-/// bans, to scrape metrics, to read captures, and a terminal.
-const TEST_TOOLS: [(&str, &str); 12] = [
+/// bans, to scrape metrics, to read captures, a terminal, and to scan ports.
+const TEST_TOOLS: [(&str, &str); 13] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
@@ -79,6 +79,7 @@ const TEST_TOOLS: [(&str, &str); 12] = [
     ("promtool", "prometheus"),
     ("tshark", "tshark"),
     ("tmux", "tmux"),
+    ("nmap", "nmap"),
 ];
 
 /// Makes sure of [`NAMESPACE_TOOLS`] and of [`TEST_TOOLS`].

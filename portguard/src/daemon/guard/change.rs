@@ -14,6 +14,7 @@ use crate::output;
 use crate::policy_file::{self, Loaded, PolicyFile};
 
 use super::super::found::{self, Found};
+use super::super::lockout::Cause;
 use super::super::{blocked, last_good, lockout, replies, state_folder, unix_time};
 use super::trial::Trial;
 use super::{Guard, InForce, load, other_mode, tell};
@@ -25,6 +26,8 @@ pub(in super::super) struct How {
     pub(in super::super) trial: Option<Duration>,
     /// Whether it may cut sessions. A trial may: it ends by itself.
     pub(in super::super) change: Change,
+    /// What is changed, for whoever is told why it is refused.
+    pub(in super::super) cause: Cause,
 }
 
 impl Guard {
@@ -41,7 +44,7 @@ impl Guard {
 
     fn try_reload(&mut self, change: Change) -> Outcome<Reloaded> {
         self.refuse_during_trial()?;
-        let file = policy_file::read(&self.path).map_err(refused)?;
+        let file = self.read_policy().map_err(refused)?;
         let present = &self.in_force.loaded;
         // One that was kept knows no files.
         if file == present.file && present.set_files.is_empty() && self.fallback.is_none() {
@@ -56,9 +59,10 @@ impl Guard {
         let reloaded = self.change(
             loaded,
             &How {
-                trial: None,
                 change,
+                ..How::default()
             },
+            &mut || Ok(()),
         )?;
         self.fallback = None;
         self.keep_last_good();
@@ -69,8 +73,8 @@ impl Guard {
     /// Its sets are those beside the policy file.
     pub(in super::super) fn apply(&mut self, file: PolicyFile, how: How) -> Outcome<Reloaded> {
         self.refuse_during_trial()?;
-        let folder = self.path.parent().map(Into::into).unwrap_or_default();
-        let mut loaded = policy_file::compile_in(file, folder).map_err(refused)?;
+        let file = self.with_drop_ins(file).map_err(refused)?;
+        let mut loaded = policy_file::compile(file).map_err(refused)?;
         loaded.file.path.clone_from(&self.path);
         if loaded.is_same(&self.in_force.loaded) {
             if how.trial.is_none() {
@@ -88,7 +92,7 @@ impl Guard {
                 ))
             })?;
         }
-        let reloaded = self.change(loaded, &how)?;
+        let reloaded = self.change(loaded, &how, &mut || Ok(()))?;
         if how.trial.is_none() {
             self.keep_applied()?;
         }
@@ -112,7 +116,7 @@ impl Guard {
 
     /// Whether the policy file has this text.
     fn holds_policy_file(&self, text: &str) -> bool {
-        policy_file::read(&self.path).is_ok_and(|file| file.text == text)
+        policy_file::read_text(&self.path).is_ok_and(|file| file.text == text)
     }
 
     /// Makes the policy in force that of the next boot.
@@ -134,7 +138,7 @@ impl Guard {
         })
     }
 
-    fn unchanged(&self) -> Reloaded {
+    pub(super) fn unchanged(&self) -> Reloaded {
         Reloaded {
             changed: false,
             generation: self.in_force.number,
@@ -152,8 +156,14 @@ impl Guard {
         }
     }
 
-    /// Puts a policy in force, or leaves everything as it was.
-    fn change(&mut self, mut loaded: Loaded, how: &How) -> Outcome<Reloaded> {
+    /// Puts a policy in force, or leaves everything as it was. `agreed` is called when nothing speaks against it any more
+    /// but the kernel; what it refuses is refused.
+    pub(super) fn change(
+        &mut self,
+        mut loaded: Loaded,
+        how: &How,
+        agreed: &mut dyn FnMut() -> Outcome,
+    ) -> Outcome<Reloaded> {
         let mut warnings = output::problems::warnings(&loaded);
         let found = self.find(&loaded)?;
         let mut options = found.load_options(loaded.policy.attach);
@@ -167,8 +177,10 @@ impl Guard {
         if how.trial.is_none() {
             let (old, guarded) = (&self.in_force.loaded, self.attachments.keys());
             let banned = self.bans.prefixes();
-            lockout::check(old, guarded, &loaded, &banned, &found, &how.change)?;
+            let asked = (how.cause, &how.change);
+            lockout::check(old, guarded, &loaded, &banned, &found, asked)?;
         }
+        agreed()?;
         self.bans.carry_over(&generation).map_err(Failure::system)?;
         let begins_to_watch =
             options.state.is_none() || !self.attachments.values().all(Attachment::watches_egress);
@@ -319,7 +331,7 @@ impl Guard {
     }
 }
 
-fn refused(error: policy_file::PolicyError) -> Failure {
+pub(super) fn refused(error: policy_file::PolicyError) -> Failure {
     Failure::refused(anyhow!(output::problems::policy_error(&error)))
 }
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod follow;
+mod ports;
 mod report;
 mod tell;
 mod trial;
@@ -30,6 +31,7 @@ use super::tell::Teller;
 use super::{Options, StateFolder, last_good, lockout, replies, tags, unix_time};
 
 pub(super) use self::change::How;
+pub(super) use self::ports::without_expired;
 
 /// The policy in force and its attachments. Dropped, it leaves them at work; [`Guard::stop`] asks the policy.
 #[derive(Debug)]
@@ -65,6 +67,10 @@ pub(super) struct Guard {
     fallback: Option<String>,
     /// Why the policy in force will not be that of the next boot.
     unkept: Option<String>,
+    /// The drop-in of `block` and `open` was written, and nobody has been told yet.
+    has_written: bool,
+    /// When to try again to take back what is over.
+    retry_ports: Option<Instant>,
 }
 
 /// A policy and what was made of it.
@@ -149,6 +155,8 @@ impl Guard {
             teller,
             fallback,
             unkept: None,
+            has_written: false,
+            retry_ports: None,
         };
         guard.in_force.keep(&mut guard.keeping);
         let attach = guard.in_force.loaded.policy.attach;
@@ -320,7 +328,9 @@ impl Guard {
 
 /// The policy to start with, and why it is not that of the policy file if it is not.
 fn boot_policy(options: &Options) -> Outcome<(Loaded, Option<String>)> {
+    ports::forget_expired(&options.policy);
     let reason = match policy_file::read(&options.policy).and_then(|file| {
+        let file = ports::without_expired(file);
         let unconfirmed = last_good::is_unconfirmed(&options.state, &file.text);
         policy_file::compile(file).map(|loaded| (loaded, unconfirmed))
     }) {

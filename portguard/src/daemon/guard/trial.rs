@@ -11,6 +11,7 @@ use crate::exit::{Failure, Outcome, in_full};
 
 use super::super::{last_good, unix_time};
 use super::change::switch;
+use super::ports::Written;
 use super::{Guard, InForce};
 
 /// What a trial goes back to, and when. The kernel's program keeps the same time, and goes back without us.
@@ -18,6 +19,16 @@ use super::{Guard, InForce};
 pub(super) struct Trial {
     pub(super) before: InForce,
     deadline: Instant,
+    pub(super) keep: Keep,
+}
+
+/// How a policy becomes that of the next boot when it is confirmed.
+#[derive(Debug)]
+pub(super) enum Keep {
+    /// Its text takes the place of the policy file.
+    PolicyFile,
+    /// A drop-in is written, if anything of it is to be kept.
+    DropIn(Option<Written>),
 }
 
 impl Trial {
@@ -25,6 +36,7 @@ impl Trial {
         Self {
             before,
             deadline: Instant::now() + duration,
+            keep: Keep::PolicyFile,
         }
     }
 
@@ -107,7 +119,10 @@ impl Guard {
         self.guard_what_is_meant(&mut warnings);
         self.follow_interfaces();
         self.pin_attachments();
-        self.keep_applied()?;
+        match trial.keep {
+            Keep::PolicyFile => self.keep_applied()?,
+            Keep::DropIn(written) => self.keep_ports(written)?,
+        }
         let generation = self.in_force.number;
         info!(generation, "policy {generation} is confirmed");
         Ok(self.changed(warnings))
@@ -161,7 +176,7 @@ impl Guard {
 
     /// Whether the policy file has the text of a policy that was not confirmed.
     pub(in super::super) fn holds_unconfirmed(&self) -> bool {
-        crate::policy_file::read(&self.path)
+        crate::policy_file::read_text(&self.path)
             .is_ok_and(|file| last_good::is_unconfirmed(&self.folder, &file.text))
     }
 

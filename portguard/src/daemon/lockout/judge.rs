@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use portguard_common::abi::Builtin;
 use portguard_common::classify::Verdict;
 use portguard_policy::{
-    Evaluator, Outcome, Packet, Payload, Prefix, RuleAction, Stateless, Transport,
+    Evaluator, Outcome, Packet, Payload, Place, Prefix, RuleAction, Stateless, Transport,
 };
 
 use crate::host::sessions::Session;
@@ -29,7 +29,7 @@ pub(super) struct Filter<'a> {
 pub(super) enum Decider {
     Rule {
         name: String,
-        line: usize,
+        place: Place,
         rejects: bool,
     },
     Default,
@@ -143,7 +143,7 @@ impl Filter<'_> {
         };
         Some(rule.map_or(Decider::Default, |rule| Decider::Rule {
             name: rule.name.clone(),
-            line: rule.line,
+            place: rule.place.clone(),
             rejects: rule.action == RuleAction::Reject,
         }))
     }
@@ -173,10 +173,7 @@ mod tests {
     const PEER: &str = "198.51.100.9:40022";
 
     fn loaded(text: &str) -> Loaded {
-        let file = PolicyFile {
-            path: "policy.yaml".into(),
-            text: text.into(),
-        };
+        let file = PolicyFile::alone("policy.yaml".into(), text.into());
         // The names of its interfaces are those that the tables are for.
         policy_file::compile(file).expect("a policy")
     }
@@ -234,7 +231,7 @@ mod tests {
     fn rule(name: &str, line: usize) -> Option<Decider> {
         Some(Decider::Rule {
             name: name.into(),
-            line,
+            place: Place { file: None, line },
             rejects: false,
         })
     }

@@ -19,7 +19,7 @@ use crate::host::sessions::{self, Connection};
 use crate::policy_file::Loaded;
 
 use self::judge::{Cut, Filter};
-use self::text::Cause;
+pub(super) use self::text::Cause;
 use super::found::Found;
 
 /// Refuses a policy that would cut an open SSH session which the one in force lets live, unless the change is forced.
@@ -35,7 +35,7 @@ pub(super) fn check<'i>(
     next: &Loaded,
     banned: &[Prefix],
     found: &Found,
-    change: &Change,
+    (cause, change): (Cause, &Change),
 ) -> Outcome {
     let guarded: BTreeSet<u32> = guarded.into_iter().copied().collect();
     let mut guarded_next = found.matched.guarded.clone();
@@ -52,7 +52,7 @@ pub(super) fn check<'i>(
         guarded: &guarded_next,
         banned,
     };
-    decide(Cause::Policy, in_force, next, &found.interfaces, change)
+    decide(cause, in_force, next, &found.interfaces, change)
 }
 
 /// The same for bans: `banned` are those in force, `more` come to them.

@@ -2,15 +2,20 @@
 
 use std::path::Path;
 
+use crate::policy_file;
+
 use super::judge::{Cut, Decider};
 
 /// Sessions that are told; more are a number.
 const TOLD: usize = 10;
 
 /// What would cut them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) enum Cause {
+    #[default]
     Policy,
+    /// Ports that are closed or opened one by one.
+    Ports,
     Ban,
 }
 
@@ -21,6 +26,9 @@ impl Cause {
             Self::Policy => {
                 "to try it, `portguard apply FILE --confirm 60s`: unless you confirm in time, the previous policy is back; to cut them, `portguard reload --force` (or `apply`)"
             }
+            Self::Ports => {
+                "to try it, say it again with `--confirm 60s`: unless `portguard confirm` follows in time, all is as before; to cut them, with `--force`"
+            }
             Self::Ban => "to cut them, say it again with `--force`",
         }
     }
@@ -30,6 +38,7 @@ impl Cause {
 pub(super) fn cuts(cause: Cause, policy: &Path, cuts: &[Cut]) -> String {
     let subject = match cause {
         Cause::Policy => "the policy",
+        Cause::Ports => "this change",
         Cause::Ban => "the ban",
     };
     let mut lines = vec![match cuts.len() {
@@ -91,11 +100,16 @@ fn by(policy: &Path, decider: &Decider) -> String {
     match decider {
         Decider::Rule {
             name,
-            line,
+            place,
             rejects,
         } => {
             let done = if *rejects { "rejected" } else { "dropped" };
-            format!("{done} by rule `{name}` ({}:{line})", policy.display())
+            let path = policy_file::path_of(policy, place);
+            format!(
+                "{done} by rule `{name}` ({}:{})",
+                path.display(),
+                place.line
+            )
         }
         Decider::Default => "dropped by `default: drop`: no rule matches".to_owned(),
         Decider::Ban(prefix) => format!("dropped by the ban of {prefix}"),
@@ -104,7 +118,7 @@ fn by(policy: &Path, decider: &Decider) -> String {
 
 #[cfg(test)]
 mod tests {
-    use portguard_policy::Prefix;
+    use portguard_policy::{Place, Prefix};
 
     use super::super::arrival::Arrival;
     use super::*;
@@ -133,10 +147,14 @@ mod tests {
         }
     }
 
+    fn place(line: usize) -> Place {
+        Place { file: None, line }
+    }
+
     fn rule() -> Option<Decider> {
         Some(Decider::Rule {
             name: "no-ssh".into(),
-            line: 12,
+            place: place(12),
             rejects: false,
         })
     }
@@ -161,7 +179,7 @@ mod tests {
     fn several_sessions_each_with_its_fate() {
         let rejected = Some(Decider::Rule {
             name: "r".into(),
-            line: 3,
+            place: place(3),
             rejects: true,
         });
         let mut tagged = cut("[2001:db8::9]:40022", Some(Decider::Default), rejected);

@@ -8,6 +8,7 @@ use portguard_policy::{Outcome, Policy, protocol_name};
 
 use crate::control::{Event, EventAction};
 use crate::observe::frame::contents;
+use crate::policy_file;
 
 /// What is to be known beside the record.
 pub(super) struct About<'p> {
@@ -47,8 +48,11 @@ pub(super) fn event(header: &EventHeader, bytes: &[u8], about: About<'_>) -> Eve
         enforced: !header.has(EventHeader::NOT_ENFORCED),
         outcome,
         rule: rule.map(|rule| rule.name.clone()),
-        line: rule.map(|rule| rule.line),
-        policy: about.path.into(),
+        line: rule.map(|rule| rule.place.line),
+        policy: match rule {
+            Some(rule) => policy_file::path_of(about.path, &rule.place),
+            None => about.path.into(),
+        },
         generation: about.number,
         length: header.frame_len,
         vlan: contents.vlan,

@@ -1,6 +1,8 @@
 //! The files that a policy is made of, as they are on disk.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::convert::Infallible;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, Read as _};
@@ -9,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portguard_common::limits::{POLICY_BYTES, SET_FILES_BYTES};
+use portguard_policy::DropIn;
 
 use crate::host::lease::{Writer, writer_of};
-use crate::policy_file;
+use crate::policy_file::{PolicyFile, drop_ins};
 
 /// How long a file must have been as it is, where it cannot be told whether somebody is writing it.
 pub(super) const QUIET: Duration = Duration::from_secs(1);
@@ -58,7 +61,7 @@ pub(super) struct Seen {
     pub(super) content: Content,
 }
 
-/// By path: the policy, and the files that its text names.
+/// By path: the policy, the folder of its drop-ins, these, and the files that their texts name.
 pub(super) type Files = BTreeMap<PathBuf, Seen>;
 
 /// What became of an attempt to read.
@@ -86,56 +89,107 @@ fn stamp(path: &Path) -> Option<Stamp> {
     fs::metadata(path).ok().map(|found| Stamp::of(&found))
 }
 
-/// Reads the policy and the files that it names, if it is certain that none of them is half written; `quiet` is how
-/// long they have been as they are, and `known` what they were before.
+/// Reads the policy and all that it is made of, if it is certain that nothing of it is half written; `quiet` is how
+/// long it has been as it is, and `known` what it was before.
 pub(super) fn read_whole(policy: &Path, known: &Files, quiet: Duration) -> Reading {
     let mut held = Held::default();
-    let mut files = Files::new();
-    let mut todo = vec![policy.to_path_buf()];
-    while let Some(path) = todo.pop() {
-        if files.contains_key(&path) {
-            continue;
-        }
-        let opened = open(&path);
+    let gathered = gather(policy, known, |path, holds_text| {
+        let opened = open(path);
         if let Ok((file, _stamp)) = &opened {
             match writer_of(file) {
                 Writer::None => {}
-                Writer::Present => return Reading::Written(path),
-                Writer::Unknown if quiet < QUIET => return Reading::Restless,
+                Writer::Present => return Err(Reading::Written(path.into())),
+                Writer::Unknown if quiet < QUIET => return Err(Reading::Restless),
                 Writer::Unknown => {}
             }
         }
-        let (seen, text) = read(&path, &opened, path == policy);
-        if let Some(text) = text {
-            todo.extend(names(policy, &text, seen, known));
-        }
+        let read = read(path, &opened, holds_text);
         if let Ok((file, _stamp)) = opened {
             held.0.push(file);
         }
-        files.insert(path, seen);
+        Ok(read)
+    });
+    match gathered {
+        Ok(files) => Reading::Whole(files, held),
+        Err(reading) => reading,
     }
-    Reading::Whole(files, held)
 }
 
 /// Reads them whatever is going on.
 pub(super) fn read_now(policy: &Path, known: &Files) -> Files {
-    let (seen, text) = read(policy, &open(policy), true);
-    let mut files = Files::from([(policy.to_path_buf(), seen)]);
-    for path in text.map_or_else(Vec::new, |text| names(policy, &text, seen, known)) {
-        let (seen, _text) = read(&path, &open(&path), false);
-        files.insert(path, seen);
+    let gathered = gather(policy, known, |path, holds_text| {
+        Ok::<_, Infallible>(read(path, &open(path), holds_text))
+    });
+    match gathered {
+        Ok(files) => files,
     }
-    files
 }
 
-/// The files that a policy names, which takes work to find out where the text is another one than before.
-fn names(policy: &Path, text: &str, seen: Seen, known: &Files) -> Vec<PathBuf> {
-    match known.get(policy) {
-        Some(before) if before.content == seen.content => {
-            let others = known.keys().filter(|path| *path != policy);
-            others.cloned().collect()
+/// Reads each file by `take`, which is told whether it holds a text that names further files.
+fn gather<E>(
+    policy: &Path,
+    known: &Files,
+    mut take: impl FnMut(&Path, bool) -> Result<(Seen, Option<String>), E>,
+) -> Result<Files, E> {
+    let mut files = Files::new();
+    let (seen, text) = take(policy, true)?;
+    files.insert(policy.into(), seen);
+    let folder = drop_ins::folder(policy);
+    let (seen, names) = list(&folder);
+    files.insert(folder.clone(), seen);
+    let mut whole = PolicyFile::alone(policy.into(), text.clone().unwrap_or_default());
+    for name in names {
+        let path = folder.join(&name);
+        let (seen, text) = take(&path, true)?;
+        files.insert(path, seen);
+        whole.drop_ins.extend(text.map(|text| DropIn {
+            name: format!("{}/{name}", drop_ins::FOLDER),
+            text,
+        }));
+    }
+    if text.is_none() {
+        return Ok(files);
+    }
+    for path in named(&whole, &files, known) {
+        if let Entry::Vacant(entry) = files.entry(path) {
+            let (seen, _text) = take(entry.key(), false)?;
+            entry.insert(seen);
         }
-        _ => policy_file::set_files(policy, text),
+    }
+    Ok(files)
+}
+
+/// The files that the texts name, which takes work to find out where one of them is another than before.
+fn named(whole: &PolicyFile, texts: &Files, known: &Files) -> Vec<PathBuf> {
+    let is_known = |(path, seen): (&PathBuf, &Seen)| {
+        let before = known.get(path);
+        before.is_some_and(|before| before.content == seen.content)
+    };
+    if texts.iter().all(is_known) {
+        let others = known.keys().filter(|path| !texts.contains_key(*path));
+        return others.cloned().collect();
+    }
+    whole.set_files()
+}
+
+/// Which drop-ins there are.
+fn list(folder: &Path) -> (Seen, Vec<String>) {
+    let stamp = stamp(folder);
+    match drop_ins::names(folder) {
+        Ok(_none) if stamp.is_none() => {
+            let content = Content::Missing;
+            (Seen { stamp, content }, Vec::new())
+        }
+        Ok(names) => {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(names.join("/").as_bytes());
+            let content = Content::Hash(hasher.finish());
+            (Seen { stamp, content }, names)
+        }
+        Err(error) => {
+            let content = Content::Unreadable(error.kind());
+            (Seen { stamp, content }, Vec::new())
+        }
     }
 }
 
@@ -152,11 +206,11 @@ fn open(path: &Path) -> io::Result<(File, Stamp)> {
     Ok((file, Stamp::of(&metadata)))
 }
 
-/// What a file holds; of the policy also its text, which names further files.
+/// What a file holds; and its text, if that names further files.
 fn read(
     path: &Path,
     opened: &io::Result<(File, Stamp)>,
-    is_policy: bool,
+    holds_text: bool,
 ) -> (Seen, Option<String>) {
     let (file, stamp) = match opened {
         Ok((file, stamp)) => (file, *stamp),
@@ -171,7 +225,7 @@ fn read(
     };
     let stamp = Some(stamp);
     // What is larger is refused without being read, and one byte more makes it another content.
-    let most = if is_policy {
+    let most = if holds_text {
         POLICY_BYTES
     } else {
         SET_FILES_BYTES
@@ -185,6 +239,6 @@ fn read(
         }
         Err(error) => Content::Unreadable(error.kind()),
     };
-    let text = is_policy.then(|| String::from_utf8(bytes).ok()).flatten();
+    let text = holds_text.then(|| String::from_utf8(bytes).ok()).flatten();
     (Seen { stamp, content }, text)
 }

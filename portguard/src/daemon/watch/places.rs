@@ -36,12 +36,42 @@ const FILE: WatchFlags = WatchFlags::MODIFY
 /// Room for some events; what does not fit is read next.
 const BUFFER_BYTES: usize = 4096;
 
+/// What matters of what is heard at a place.
+#[derive(Debug)]
+enum Names {
+    /// All: it is a folder whose files are a part of the policy.
+    All,
+    /// These names, and what happens to the place itself.
+    Some(BTreeSet<OsString>),
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::Some(BTreeSet::new())
+    }
+}
+
+impl Names {
+    fn add(&mut self, name: OsString) {
+        if let Self::Some(names) = self {
+            names.insert(name);
+        }
+    }
+
+    fn holds(&self, name: Option<&OsStr>) -> bool {
+        match (self, name) {
+            (Self::Some(names), Some(name)) => names.contains(name),
+            _ => true,
+        }
+    }
+}
+
 /// The places that are listened to.
 pub(super) struct Places {
     /// `None` where the kernel lets us listen no more: the files are looked at once in a while all the same.
     inotify: Option<AsyncFd<OwnedFd>>,
     /// By watch descriptor: the names of a folder that matter; none for a file.
-    names: BTreeMap<i32, BTreeSet<OsString>>,
+    names: BTreeMap<i32, Names>,
     /// Whether a place that cannot be listened to has been reported.
     warned: bool,
 }
@@ -78,15 +108,25 @@ impl Places {
     /// Listens to the places that these files depend on, and to no others.
     pub(super) fn follow<'a>(&mut self, files: impl Iterator<Item = &'a PathBuf>) {
         let Some(inotify) = &self.inotify else { return };
-        let mut names: BTreeMap<i32, BTreeSet<OsString>> = BTreeMap::new();
+        let mut names: BTreeMap<i32, Names> = BTreeMap::new();
         for file in files {
             for (folder, name) in looked_up(file) {
                 match inotify::add_watch(inotify, &folder, FOLDER) {
                     Ok(watch) => {
-                        names.entry(watch).or_default().insert(name);
+                        names.entry(watch).or_default().add(name);
                     }
                     Err(error) => report(&mut self.warned, &folder, error),
                 }
+            }
+            if file.is_dir() {
+                // As above, since a place is listened to in one way alone.
+                match inotify::add_watch(inotify, file, FOLDER) {
+                    Ok(watch) => {
+                        names.insert(watch, Names::All);
+                    }
+                    Err(error) => report(&mut self.warned, file, error),
+                }
+                continue;
             }
             match inotify::add_watch(inotify, file, FILE) {
                 Ok(watch) => {
@@ -129,7 +169,7 @@ fn register(inotify: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// Takes all events that are there, and says whether one of them matters.
-fn matters(inotify: &OwnedFd, names: &BTreeMap<i32, BTreeSet<OsString>>) -> bool {
+fn matters(inotify: &OwnedFd, names: &BTreeMap<i32, Names>) -> bool {
     let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
     let mut reader = inotify::Reader::new(inotify, &mut buffer);
     let mut matters = false;
@@ -142,7 +182,7 @@ fn matters(inotify: &OwnedFd, names: &BTreeMap<i32, BTreeSet<OsString>>) -> bool
                 matters |= event.events().contains(ReadFlags::QUEUE_OVERFLOW)
                     || names
                         .get(&event.wd())
-                        .is_some_and(|names| name.is_none_or(|name| names.contains(name)));
+                        .is_some_and(|names| names.holds(name));
             }
             Err(Errno::INTR) => {}
             // Nothing is left, or nothing can be read: looking once in a while remains.
