@@ -77,10 +77,10 @@ pub use problem::{Excerpt, Lines, Place, Position, Problem, Related, Severity, S
 pub use profiles::{ProfileRule, find as find_profile, names as profile_names};
 pub use protocols::protocol_name;
 pub use schema::schema;
-pub use services::{Service, find as find_service};
+pub use services::{Service, find as find_service, name_of as service_name};
 pub use survey::{
-    Change, ChangeKind, ClosedPorts, Decision, Effect, TooComplex, changes, check_assertions,
-    closed_udp_ports, deciders, newly_blocked_ports,
+    BySource, Change, ChangeKind, ClosedPorts, Decision, Effect, TooComplex, TrafficSurvey,
+    changes, check_assertions, closed_udp_ports, deciders, newly_blocked_ports,
 };
 pub use traffic::{Traffic, TrafficError, TrafficProtocol};
 pub use validate::{Checked, check, check_with_drop_ins};

@@ -84,8 +84,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Service> {
     CATALOGUE.services.values()
 }
 
-/// The name of a port.
-pub(crate) fn name_of(transport: Transport, port: u16) -> Option<&'static str> {
+/// The name of a port in the catalogue, by which a policy may call it.
+pub fn name_of(transport: Transport, port: u16) -> Option<&'static str> {
     CATALOGUE.ports.get(&(transport, port)).copied()
 }
 

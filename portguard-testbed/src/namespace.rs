@@ -120,6 +120,22 @@ impl Namespace {
             .with_context(|| format!("cannot listen at {address}"))
     }
 
+    /// Whether somebody listens for TCP connections at a port.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered.
+    pub fn listens_at(&self, port: u16) -> anyhow::Result<bool> {
+        let listening = format!(":{port:04X} ");
+        let tables = self.enter(|| {
+            ["tcp", "tcp6"].map(|name| {
+                std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default()
+            })
+        })?;
+        let mut lines = tables.iter().flat_map(|table| table.lines());
+        Ok(lines.any(|line| line.contains(&listening) && line.contains(" 0A ")))
+    }
+
     /// A path under which another process finds the namespace.
     #[must_use]
     pub fn path(&self) -> String {

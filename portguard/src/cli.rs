@@ -10,6 +10,7 @@ use portguard_policy::Prefix;
 use portguard_policy::catalogue::{Class, Query};
 
 use crate::control::MAX_REASON_BYTES;
+use crate::exposure::audit::Severity;
 use crate::observe::filter::parse_from;
 
 const EXIT_CODES: &str = "\
@@ -183,6 +184,47 @@ Exit codes:
   2  the command line is wrong
   3  the system refuses";
 
+const LISTEN_HELP: &str = "\
+Each socket has, beneath it, what a policy does with packets to it, and from where they come: the
+policy of FILE, or else the one in force, which the daemon tells root. TCP means new connections.
+Sockets of other network namespaces (most containers) are not shown: run it there, by `nsenter`.
+Whose sockets other users' are, only root may see.
+
+Exit codes:
+  0  they are shown
+  1  FILE is refused
+  2  the command line is wrong
+  3  the system refuses";
+
+const AUDIT_HELP: &str = "\
+It judges by the policy of FILE, or else by the one in force, which the daemon tells root. Without
+either, whatever listens can be reached. Each finding comes with what fixes it.
+
+  portguard audit --fail-on high || mail -s 'open ports' root
+
+Exit codes:
+  0  nothing as grave as `--fail-on` says is found; without it, whatever is found
+  1  something is, or FILE is refused
+  2  the command line is wrong
+  3  the system refuses";
+
+const SUGGEST_HELP: &str = "\
+The policy goes to standard output. What it would change in the policy of FILE, or else in the one in
+force, goes to standard error. It is never applied:
+
+  portguard suggest --watch 10m > new.yaml
+  portguard apply new.yaml --confirm 60s
+
+Without --watch, whatever listens is passed, but for databases, clear text and what is better closed.
+With it, only what was used is passed, the latter only from where it was used. What nobody uses stays
+in the text as a comment. SSH is always passed.
+
+Exit codes:
+  0  a policy is printed
+  1  FILE is refused, or there is no interface to guard
+  2  the command line is wrong
+  3  the system refuses";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = CLI_HELP)]
@@ -265,6 +307,19 @@ pub enum Command {
     /// Say what a port is for, what abuses it and whether to close it; or list such ports. Needs no root.
     #[command(after_help = PORTS_HELP)]
     Ports(Ports),
+    /// Show what waits for packets on this host: sockets, whose they are, who can reach them, and what the policy does. Needs root to see
+    /// all.
+    #[command(after_help = LISTEN_HELP)]
+    Listen(Listen),
+    /// Show what the kernel has counted since the start of the host: by interface, and by protocol under the names of its tables.
+    #[command(after_help = EXIT_CODES)]
+    Stats(Stats),
+    /// Look for faults: what strangers reach and should not, what listens for nobody, rules without a use; each with what fixes it.
+    #[command(after_help = AUDIT_HELP)]
+    Audit(Audit),
+    /// Print a policy that closes everything but what listens, or what is seen to be used. It is never applied.
+    #[command(after_help = SUGGEST_HELP)]
+    Suggest(Suggest),
     /// Print the JSON schema of policies, for editors: completion, descriptions, and the mistakes of shape.
     #[command(after_help = EXIT_CODES)]
     Schema,
@@ -671,6 +726,85 @@ pub struct Ports {
     /// How to print them.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// By which policy sockets are judged.
+#[derive(Args, Clone, Debug)]
+pub struct Judged {
+    /// Policy file to judge by, whatever is in force.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Where the daemon listens, to ask for the policy in force.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `portguard listen`
+#[derive(Args, Debug)]
+pub struct Listen {
+    /// Show connections, too, with their states.
+    #[arg(long)]
+    pub all: bool,
+    /// By which policy.
+    #[command(flatten)]
+    pub judged: Judged,
+    /// How to print them.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `portguard stats`
+#[derive(Args, Debug)]
+pub struct Stats {
+    /// How to print them; for people, what is 0 is left out.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `portguard audit`
+#[derive(Args, Debug)]
+pub struct Audit {
+    /// By which policy.
+    #[command(flatten)]
+    pub judged: Judged,
+    /// End with exit code 1 if something so grave is found, or graver.
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How grave a finding has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// What is to be tidied up.
+    Low,
+    /// A weakness.
+    Medium,
+    /// What strangers look for, and find here.
+    High,
+}
+
+impl From<FailOn> for Severity {
+    fn from(own: FailOn) -> Self {
+        match own {
+            FailOn::Low => Self::Low,
+            FailOn::Medium => Self::Medium,
+            FailOn::High => Self::High,
+        }
+    }
+}
+
+/// `portguard suggest`
+#[derive(Args, Debug)]
+pub struct Suggest {
+    /// Watch for so long who connects: "10m", "24h".
+    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    pub watch: Option<Duration>,
+    /// The present policy.
+    #[command(flatten)]
+    pub judged: Judged,
 }
 
 /// The parts of the port numbers.

@@ -2,6 +2,7 @@
 
 mod ports;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -39,6 +40,8 @@ pub enum Request {
         #[serde(default)]
         interval_ms: Option<u64>,
     },
+    /// The policy in force; answered once.
+    Policy {},
     /// Read the policy again; answered when it is in force or refused.
     Reload(Change),
     /// Put another policy in force; answered when it is in force or refused.
@@ -116,6 +119,8 @@ impl Request {
     pub const fn for_root_alone(&self) -> Option<&'static str> {
         match self {
             Self::Events { bytes: true, .. } => Some("it shows what packets carry"),
+            // The file is for root alone, too.
+            Self::Policy {} => Some("it shows all that the policy says"),
             _ if self.changes() => Some("it changes what is filtered"),
             _ => None,
         }
@@ -128,6 +133,7 @@ impl Request {
         match self {
             Self::Status {}
             | Self::Counters { .. }
+            | Self::Policy {}
             | Self::Events { .. }
             | Self::Bans { .. }
             | Self::Rules {} => false,
@@ -163,6 +169,8 @@ pub enum Answer {
     Status(Status),
     /// To [`Request::Counters`].
     Counters(Counters),
+    /// To [`Request::Policy`].
+    Policy(PolicyInForce),
     /// To what changes the policy.
     Reloaded(Reloaded),
     /// To [`Request::Block`] and [`Request::Open`].
@@ -217,6 +225,33 @@ pub struct Status {
     pub event_account: EventAccount,
     /// What is not as it should be, for people; empty if all is well.
     pub degraded: Vec<String>,
+}
+
+/// The policy in force, with all that it is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyInForce {
+    /// Where its text comes from.
+    pub path: PathBuf,
+    /// Its number.
+    pub generation: u64,
+    /// The text.
+    pub text: String,
+    /// Its drop-ins, in order; also what is in force without a file.
+    pub drop_ins: Vec<DropInText>,
+    /// What is in the files of its sets, by the names that it gives them. What is no UTF-8 stands in comments, and is
+    /// replaced.
+    pub files: BTreeMap<String, String>,
+    /// Names of the interfaces that it is attached to.
+    pub interfaces: Vec<String>,
+}
+
+/// A drop-in of the policy in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropInText {
+    /// Its name from the folder of the policy file on.
+    pub name: String,
+    /// The text.
+    pub text: String,
 }
 
 /// What the policy in force says of drop events.

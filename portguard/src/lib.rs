@@ -11,6 +11,7 @@ pub mod control;
 pub mod daemon;
 pub mod dataplane;
 pub mod exit;
+pub mod exposure;
 pub mod host;
 pub mod observe;
 pub mod output;

@@ -37,6 +37,10 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => commands::diff::diff(&arguments),
         Command::Doctor(arguments) => commands::doctor::doctor(&arguments),
         Command::Ports(arguments) => commands::ports::ports(&arguments).map(done),
+        Command::Listen(arguments) => commands::listen::listen(&arguments).map(done),
+        Command::Stats(arguments) => commands::stats::stats(&arguments).map(done),
+        Command::Audit(arguments) => commands::audit::audit(&arguments),
+        Command::Suggest(arguments) => commands::suggest::suggest(&arguments).map(done),
         Command::Schema => commands::schema::schema().map(done),
     };
     match result {

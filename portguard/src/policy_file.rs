@@ -4,6 +4,7 @@
 pub mod drop_ins;
 pub mod own;
 
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -273,6 +274,25 @@ impl SetFiles {
     fn give_to(self, loaded: &mut Loaded) {
         loaded.set_files = self.read;
         loaded.set_contents = self.contents;
+    }
+}
+
+/// Files of addresses whose content came with the policy, by their names.
+#[derive(Debug)]
+pub struct KeptFiles(BTreeMap<String, String>);
+
+impl KeptFiles {
+    /// Files with this content.
+    #[must_use]
+    pub const fn new(files: BTreeMap<String, String>) -> Self {
+        Self(files)
+    }
+}
+
+impl Files for KeptFiles {
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let content = self.0.get(name).map(|text| text.clone().into_bytes());
+        content.ok_or_else(|| "was not kept".into())
     }
 }
 

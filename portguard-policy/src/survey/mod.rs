@@ -13,6 +13,7 @@ mod deciders;
 mod decision;
 mod promises;
 mod shape;
+mod sources;
 mod stage;
 
 use std::cell::RefCell;
@@ -37,6 +38,7 @@ pub use self::closed::{ClosedPorts, closed_udp_ports, newly_blocked_ports};
 pub use self::deciders::deciders;
 pub use self::decision::{Decision, Effect};
 pub use self::promises::check_assertions;
+pub use self::sources::{BySource, TrafficSurvey};
 
 /// Combinations that a survey looks at before it gives up: a second or two of work.
 const MOST_WORK: usize = 50_000_000;
@@ -63,6 +65,7 @@ impl Work {
 }
 
 /// The packets that a survey is about.
+#[derive(Clone)]
 pub(crate) struct Region {
     /// `None` is an interface that no policy names.
     interfaces: Vec<Option<String>>,

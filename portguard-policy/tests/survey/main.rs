@@ -12,3 +12,4 @@ mod common;
 mod naive;
 mod promises;
 mod properties;
+mod sources;

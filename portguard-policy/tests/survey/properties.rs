@@ -1,10 +1,11 @@
 //! The survey against the naive way, over small random policies and a packet of every kind that they tell apart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use portguard_policy::{
     ChangeKind, Effect, Evaluator, Fate, Outcome, Packet, Payload, Policy, Stateless, Tables,
-    Traffic, Transport, changes, check_assertions, closed_udp_ports,
+    Traffic, TrafficSurvey, Transport, changes, check_assertions, closed_udp_ports,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -237,6 +238,33 @@ proptest! {
         }
         for (port, is_closed) in expected {
             prop_assert_eq!(closed.contains(port), is_closed, "port {}", port);
+        }
+    }
+
+    #[test]
+    fn sources_are_told_apart_as_the_naive_way_does(own in policy(), meant in traffic()) {
+        let (policy, tables) = read(&own);
+        let traffic = Traffic::parse(&meant).expect("traffic");
+        let found = TrafficSurvey::new(&tables).by_source(std::slice::from_ref(&traffic)).expect("small");
+        let mut expected: BTreeMap<IpAddr, BTreeSet<(Outcome, Effect)>> = BTreeMap::new();
+        for packet in universe() {
+            if is_meant(&traffic, packet) {
+                let decided = expected.entry(packet.source).or_default();
+                decided.insert(decide(&policy, packet));
+            }
+        }
+        for (source, decided) in expected {
+            let holding: Vec<_> = found
+                .iter()
+                .filter(|own| own.sources.iter().any(|prefix| prefix.contains(source)))
+                .collect();
+            prop_assert_eq!(holding.len(), 1, "{} is in one answer", source);
+            let told: BTreeSet<(Outcome, Effect)> = holding[0]
+                .decisions
+                .iter()
+                .map(|own| (own.outcome, own.effect))
+                .collect();
+            prop_assert_eq!(told, decided, "{} {}", meant, source);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The verbs of the command line, a file each. They do; `output` prints.
 
 pub mod apply;
+pub mod audit;
 pub mod ban;
 pub mod bans;
 pub mod block;
@@ -14,13 +15,18 @@ pub mod doctor;
 mod event_stream;
 pub mod events;
 pub mod explain;
+mod filter;
+mod host;
+pub mod listen;
 pub mod ports;
 pub mod reload;
 pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod schema;
+pub mod stats;
 pub mod status;
+pub mod suggest;
 mod targets;
 pub mod top;
 pub mod unban;

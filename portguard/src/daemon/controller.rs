@@ -116,6 +116,7 @@ impl Controller {
                 let counters = self.guard.counters().map_err(Failure::system);
                 answered(counters, Answer::Counters)
             }
+            Request::Policy {} => Answer::Policy(self.guard.policy_in_force()),
             Request::Reload(change) => self.reload(change),
             Request::Apply {
                 name,

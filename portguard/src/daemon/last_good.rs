@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use portguard_policy::{DropIn, Files};
+use portguard_policy::DropIn;
 use serde::{Deserialize, Serialize};
 
 use crate::policy_file::drop_ins::RUNTIME;
-use crate::policy_file::{self, Loaded, PolicyError, PolicyFile};
+use crate::policy_file::{self, KeptFiles, Loaded, PolicyError, PolicyFile};
 
 use super::StateFolder;
 use super::guard::without_expired;
@@ -34,7 +34,6 @@ struct LastGood {
 
 /// Keeps a policy that took effect, unless it is kept already. Its files' content is not needed any more then.
 pub(super) fn keep(folder: &StateFolder, loaded: &mut Loaded) -> io::Result<()> {
-    let text_of = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
     let files = std::mem::take(&mut loaded.set_contents);
     let last_good = LastGood {
         path: loaded.file.path.clone(),
@@ -47,16 +46,34 @@ pub(super) fn keep(folder: &StateFolder, loaded: &mut Loaded) -> io::Result<()> 
             .filter(|own| own.name != RUNTIME)
             .map(|own| (own.name.clone(), own.text.clone()))
             .collect(),
-        files: files
-            .iter()
-            .map(|(name, bytes)| (name.clone(), text_of(bytes)))
-            .collect(),
+        files: as_text(&files),
     };
     let new = serde_json::to_vec(&last_good)?;
     if folder.read(LAST_GOOD)?.as_ref() == Some(&new) {
         return Ok(());
     }
     folder.write(LAST_GOOD, &new)
+}
+
+fn as_text(files: &[(String, Vec<u8>)]) -> BTreeMap<String, String> {
+    let text_of = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+    let files = files.iter();
+    files
+        .map(|(name, bytes)| (name.clone(), text_of(bytes)))
+        .collect()
+}
+
+/// What is in the files of a policy in force: kept by itself, or in the state folder.
+pub(super) fn files_of(folder: &StateFolder, loaded: &Loaded) -> BTreeMap<String, String> {
+    if !loaded.set_contents.is_empty() {
+        return as_text(&loaded.set_contents);
+    }
+    let kept = folder.read(LAST_GOOD).ok().flatten();
+    let kept: Option<LastGood> = kept.and_then(|content| serde_json::from_slice(&content).ok());
+    // Where nothing could be kept, whoever asks is told which file is missing.
+    kept.filter(|kept| kept.text == loaded.file.text)
+        .map(|kept| kept.files)
+        .unwrap_or_default()
 }
 
 /// Loads the policy that was kept; `None` if there is none.
@@ -77,7 +94,7 @@ pub(super) fn load(folder: &StateFolder) -> Result<Option<Loaded>, String> {
         ..PolicyFile::alone(last_good.path, last_good.text)
     };
     let file = without_expired(file);
-    policy_file::compile_with(file, KeptFiles(last_good.files))
+    policy_file::compile_with(file, KeptFiles::new(last_good.files))
         .map(Some)
         .map_err(|error: PolicyError| broken(&error))
 }
@@ -95,13 +112,4 @@ pub(super) fn end_trial(folder: &StateFolder) -> io::Result<()> {
 /// Whether a text is that of a policy that was tried and not confirmed.
 pub(super) fn is_unconfirmed(folder: &StateFolder, text: &str) -> bool {
     matches!(folder.read(UNCONFIRMED), Ok(Some(unconfirmed)) if unconfirmed == text.as_bytes())
-}
-
-struct KeptFiles(BTreeMap<String, String>);
-
-impl Files for KeptFiles {
-    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
-        let content = self.0.get(name).map(|text| text.clone().into_bytes());
-        content.ok_or_else(|| "was not kept".into())
-    }
 }

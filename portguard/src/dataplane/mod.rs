@@ -1,6 +1,7 @@
 //! The kernel side as seen from here: loading a generation, attaching it, reading its counters. Nothing
 //! outside of this module uses aya.
 
+pub mod addresses;
 pub mod bans;
 pub mod counters;
 pub mod diagnostics;
@@ -15,6 +16,7 @@ pub mod interfaces;
 pub mod kept;
 pub mod kernel;
 pub mod link;
+pub mod link_stats;
 pub mod measure;
 mod netlink;
 mod pins;

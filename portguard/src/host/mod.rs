@@ -4,4 +4,8 @@ pub mod connections;
 pub mod group;
 pub mod lease;
 pub mod preflight;
+pub mod protocols;
+pub mod published;
 pub mod sessions;
+mod sock_diag;
+pub mod sockets;

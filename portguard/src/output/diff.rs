@@ -71,7 +71,7 @@ fn for_programs<'d>([old, new]: [&'d Policy; 2], difference: &'d Difference) -> 
     }
 }
 
-fn for_people(policies: [&Policy; 2], difference: &Difference) -> Vec<String> {
+pub(super) fn for_people(policies: [&Policy; 2], difference: &Difference) -> Vec<String> {
     if difference.is_none() {
         return vec!["the same: no packet and no setting changes".to_owned()];
     }

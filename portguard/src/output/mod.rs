@@ -1,5 +1,6 @@
 //! Turning what commands return into text. Nothing else in this crate prints.
 
+mod audit;
 mod bans;
 mod block;
 mod counters;
@@ -8,13 +9,17 @@ mod diff;
 mod doctor;
 mod events;
 mod explain;
+mod fate;
 mod first_steps;
+mod listen;
 mod log;
 mod ports;
 pub mod problems;
 mod replay;
 mod rules;
+mod stats;
 mod status;
+mod suggest;
 mod text;
 pub mod top;
 
@@ -24,6 +29,7 @@ use anyhow::Context as _;
 
 use crate::exit::{Failure, Outcome};
 
+pub use audit::audited;
 pub use bans::{banned, bans, unbanned};
 pub use block::ports_changed;
 pub use counters::counters;
@@ -32,11 +38,17 @@ pub use doctor::doctor;
 pub use events::{account, event};
 pub use explain::explanation;
 pub use first_steps::first_steps;
+pub use listen::{Listening, Shown, listening};
+pub use log::start_log;
 pub use log::start_log;
 pub use ports::{nothing_found, ports};
+pub use ports::{nothing_found, ports};
+pub use replay::Replay;
 pub use replay::Replay;
 pub use rules::rules;
+pub use stats::stats;
 pub use status::{detached, reloaded, status};
+pub use suggest::{beside_suggestion, suggestion};
 
 /// Prints the failure that ends the program.
 pub fn failure(failure: &Failure) {

@@ -1,6 +1,6 @@
 //! An administrator's session is not cut unless that is said (case R10).
 
-mod ssh;
+pub(crate) mod ssh;
 
 use std::process::Output;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a helper that fails, fails its test")]
 
 mod adoption;
+mod audit;
 mod bad_input;
 mod bans;
 mod block;
@@ -10,6 +11,7 @@ mod capabilities;
 mod capture;
 mod control;
 mod counters;
+mod debian;
 mod default_drop;
 mod diff;
 mod doctor;
@@ -23,6 +25,7 @@ mod feeds;
 mod flood;
 mod interfaces;
 mod lifecycle;
+mod listen;
 mod lockout;
 mod log;
 mod metrics;
@@ -35,7 +38,9 @@ mod replies;
 mod schema;
 mod set_files;
 mod state;
+mod stats;
 mod stream;
+mod suggest;
 mod systemd;
 mod top;
 mod traffic;

@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(5);
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
 
 /// Port 8080 of the server is port 80 of the container, by DNAT.
-fn publish(bed: &Bed, container: &Namespace) {
+pub(crate) fn publish(bed: &Bed, container: &Namespace) {
     let server = &bed.server;
     let path = container.path();
     server

@@ -65,8 +65,8 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
 }
 
 /// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, for
-/// bans, to scrape metrics, to read captures, a terminal, and to scan ports.
-const TEST_TOOLS: [(&str, &str); 13] = [
+/// bans, to scrape metrics, to read captures, a terminal, what a usual host serves, and a scanner.
+const TEST_TOOLS: [(&str, &str); 16] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
@@ -79,21 +79,33 @@ const TEST_TOOLS: [(&str, &str); 13] = [
     ("promtool", "prometheus"),
     ("tshark", "tshark"),
     ("tmux", "tmux"),
+    ("nginx", "nginx-light"),
+    ("redis-server", "redis-server"),
+    ("pg_ctlcluster", "postgresql"),
     ("nmap", "nmap"),
+];
+
+/// Those of [`TEST_TOOLS`] that are servers, with their units.
+const SERVERS: [(&str, &[&str]); 6] = [
+    ("sshd", &["ssh.service", "ssh.socket"]),
+    ("prometheus", &["prometheus.service"]),
+    ("fail2ban-server", &["fail2ban.service"]),
+    ("nginx", &["nginx.service"]),
+    ("redis-server", &["redis-server.service"]),
+    (
+        "pg_ctlcluster",
+        &["postgresql.service", "postgresql@.service"],
+    ),
 ];
 
 /// Makes sure of [`NAMESPACE_TOOLS`] and of [`TEST_TOOLS`].
 pub(crate) fn ensure_for_tests() -> Result<()> {
     ensure_for_namespaces()?;
     // These packages would start a server, and again with every boot.
-    if step::find_program("sshd").is_none() {
-        debian::mask(&["ssh.service", "ssh.socket"])?;
-    }
-    if step::find_program("prometheus").is_none() {
-        debian::mask(&["prometheus.service"])?;
-    }
-    if step::find_program("fail2ban-server").is_none() {
-        debian::mask(&["fail2ban.service"])?;
+    for (program, units) in SERVERS {
+        if step::find_program(program).is_none() {
+            debian::mask(units)?;
+        }
     }
     install_missing(&TEST_TOOLS)
 }

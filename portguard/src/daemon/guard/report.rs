@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::control::{Counters, EventSettings, InterfaceState, InterfaceStatus, Status};
+use crate::control::{
+    Counters, DropInText, EventSettings, InterfaceState, InterfaceStatus, PolicyInForce, Status,
+};
 use crate::observe::metrics::{PolicyFacts, Reloads, Snapshot, Texts};
 use crate::observe::sample::Sample;
 
 use super::super::found;
+use super::super::last_good;
 use super::super::totals::ReportTime;
 use super::super::unix_time;
 use super::Guard;
@@ -88,6 +91,24 @@ impl Guard {
             }),
             event_account: self.event_account(),
             degraded: self.degraded(),
+        }
+    }
+
+    /// The policy in force, with all that it is made from.
+    pub(in super::super) fn policy_in_force(&self) -> PolicyInForce {
+        let loaded = &self.in_force.loaded;
+        let attached = self.attachments.values();
+        let drop_ins = loaded.file.drop_ins.iter().map(|own| DropInText {
+            name: own.name.clone(),
+            text: own.text.clone(),
+        });
+        PolicyInForce {
+            path: loaded.file.path.clone(),
+            generation: self.in_force.number,
+            text: loaded.file.text.clone(),
+            drop_ins: drop_ins.collect(),
+            files: last_good::files_of(&self.folder, loaded),
+            interfaces: attached.map(|own| own.interface.clone()).collect(),
         }
     }
 

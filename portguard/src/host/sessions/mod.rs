@@ -2,7 +2,6 @@
 
 mod caller;
 mod servers;
-mod sock_diag;
 mod sockets;
 mod sshd_config;
 mod units;

@@ -8,7 +8,7 @@ use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
 use procfs::{FromReadSI as _, ProcError, current_system_info};
 use tracing::debug;
 
-use super::sock_diag;
+use crate::host::sock_diag::{self, Entry, Query};
 
 /// A TCP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +57,28 @@ fn over_netlink(state: State, ports: &[Option<u16>]) -> io::Result<Vec<Socket>> 
     let mut sockets = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         for port in ports {
-            sockets.extend(sock_diag::sockets(family as u8, state, *port)?);
+            let query = Query {
+                family,
+                protocol: libc::IPPROTO_TCP,
+                states: 1 << state as u8,
+                port: *port,
+            };
+            let told = sock_diag::sockets(&query)?;
+            sockets.extend(told.iter().map(|entry| told_by_netlink(entry, state)));
         }
     }
     Ok(sockets)
+}
+
+fn told_by_netlink(entry: &Entry, state: State) -> Socket {
+    Socket {
+        state,
+        local: canonical(entry.local),
+        peer: canonical(entry.peer),
+        bound: entry.bound,
+        inode: entry.inode,
+        cgroup: entry.cgroup,
+    }
 }
 
 /// The same from the tables in text, which know less. Those of this thread: a test may have moved it to another namespace.
@@ -85,8 +103,6 @@ fn socket(entry: &TcpNetEntry) -> Option<Socket> {
         TcpState::Listen => State::Listening,
         _ => return None,
     };
-    let canonical =
-        |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     Some(Socket {
         state,
         local: canonical(entry.local_address),
@@ -95,6 +111,10 @@ fn socket(entry: &TcpNetEntry) -> Option<Socket> {
         inode: entry.inode,
         cgroup: None,
     })
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

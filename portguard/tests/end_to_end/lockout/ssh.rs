@@ -16,14 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An sshd in a host, until dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     folder: TempDir,
 }
 
 impl Server {
     /// Starts one with these lines of configuration and these arguments, and waits until it listens at a port.
-    pub(super) fn start(host: &Namespace, lines: &str, arguments: &[&str], port: u16) -> Self {
+    pub(crate) fn start(host: &Namespace, lines: &str, arguments: &[&str], port: u16) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("portguard-sshd-")
             .tempdir()
@@ -57,7 +57,7 @@ impl Server {
             .expect("starts");
         let server = Self { child, folder };
         let deadline = Instant::now() + PATIENCE;
-        while !server.listens_at(host, port) {
+        while !host.listens_at(port).expect("the namespace") {
             assert!(
                 Instant::now() < deadline,
                 "sshd does not listen: {}",
@@ -66,19 +66,6 @@ impl Server {
             thread::sleep(Duration::from_millis(20));
         }
         server
-    }
-
-    fn listens_at(&self, host: &Namespace, port: u16) -> bool {
-        let listening = format!(":{port:04X} ");
-        let table = host.enter(|| {
-            ["tcp", "tcp6"].map(|name| {
-                fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default()
-            })
-        });
-        let table = table.expect("the namespace").concat();
-        table
-            .lines()
-            .any(|line| line.contains(&listening) && line.contains(" 0A "))
     }
 
     fn log(&self) -> String {
@@ -120,12 +107,12 @@ impl Server {
     }
 
     /// Changes its configuration without its knowing.
-    pub(super) fn configure_for_the_next_start(&self, lines: &str) {
+    pub(crate) fn configure_for_the_next_start(&self, lines: &str) {
         fs::write(self.folder.path().join("sshd_config"), lines).expect("writes");
     }
 
     /// Opens a session that stays.
-    pub(super) fn session(&self, host: &Namespace, from: &str, to: &str, port: u16) -> Session {
+    pub(crate) fn session(&self, host: &Namespace, from: &str, to: &str, port: u16) -> Session {
         let mut child = self
             .client(host, from, to, port)
             .arg("cat")
@@ -154,7 +141,7 @@ impl Server {
     }
 
     /// Runs a command through a session of its own.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         host: &Namespace,
         from: &str,
@@ -190,7 +177,7 @@ fn program() -> PathBuf {
 
 /// An open session through which data flows.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
@@ -199,7 +186,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Whether what is sent now comes back in time.
-    pub(super) fn goes_on(&mut self, patience: Duration) -> bool {
+    pub(crate) fn goes_on(&mut self, patience: Duration) -> bool {
         self.sent += 1;
         let sent = format!("line {}", self.sent);
         if writeln!(self.input, "{sent}").is_err() {
@@ -226,6 +213,6 @@ impl Drop for Session {
 }
 
 /// A path in single quotes, for a shell.
-pub(super) fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display())
 }
