@@ -138,14 +138,29 @@ fn settings(old: &Policy, new: &Policy) -> Vec<SettingChange> {
         .collect()
 }
 
-/// Where metrics can be scraped, in an order of their own.
+/// Where metrics can be scraped, and the page beside them, in an order of their own.
 fn metrics(policy: &Policy) -> String {
-    let mut addresses: Vec<String> = policy.metrics.iter().map(ToString::to_string).collect();
+    let listen = &policy.metrics.listen;
+    let mut addresses: Vec<String> = listen.iter().map(ToString::to_string).collect();
     addresses.sort_unstable();
     if addresses.is_empty() {
         return "nowhere".to_owned();
     }
-    addresses.join(", ")
+    let mut text = addresses.join(", ");
+    if let Some(page) = &policy.metrics.page {
+        text += if page.exposed {
+            "; page at all of them"
+        } else {
+            "; page at loopback addresses"
+        };
+        let mut hosts: Vec<&str> = page.hosts.iter().map(String::as_str).collect();
+        hosts.sort_unstable();
+        if !hosts.is_empty() {
+            text += ", also as ";
+            text += &hosts.join(", ");
+        }
+    }
+    text
 }
 
 fn events(events: Option<Events>) -> String {

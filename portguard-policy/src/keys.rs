@@ -104,7 +104,13 @@ pub(crate) const FRAGMENTS: Keys = Keys {
 /// The keys of `metrics: { listen: 127.0.0.1:9477 }`.
 pub(crate) const METRICS: Keys = Keys {
     place: "`metrics`",
-    known: &["listen"],
+    known: &["listen", "page"],
+};
+
+/// The keys of `page: { exposed: true, hosts: [fw.example.net] }`.
+pub(crate) const PAGE: Keys = Keys {
+    place: "`page`",
+    known: &["exposed", "hosts"],
 };
 
 /// The keys of `events: { rate: 100/s, snap: 128 }`.

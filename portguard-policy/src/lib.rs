@@ -32,6 +32,7 @@ mod limit;
 mod matching;
 mod metrics;
 mod packet;
+mod page;
 mod policy;
 mod ports;
 mod prefix;
@@ -68,8 +69,8 @@ pub use host_services::HostServices;
 pub use interface::{Glob, InterfacePattern};
 pub use packet::{Packet, Payload};
 pub use policy::{
-    Assertion, AttachMode, Events, Fate, Fragments, Limit, OnStop, Per, Policy, PortRange, Rate,
-    RatePeriod, Rule, RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
+    Assertion, AttachMode, Events, Fate, Fragments, Limit, Metrics, OnStop, Page, Per, Policy,
+    PortRange, Rate, RatePeriod, Rule, RuleAction, ServiceMatch, SourceMatch, Transport, Trusted,
 };
 pub use ports::{PortsError, parse as parse_ports};
 pub use prefix::Prefix;

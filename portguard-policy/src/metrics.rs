@@ -1,9 +1,11 @@
-//! `metrics`: where they can be scraped.
+//! `metrics`: where they can be scraped, and whether there is a page beside them.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::document::{Kind, Node};
 use crate::keys::{self, Field, Fields};
+use crate::page;
+use crate::policy::Metrics;
 use crate::problem::{Problem, quoted};
 use crate::validate::Validator;
 use crate::values::{decimal, list, text};
@@ -14,8 +16,9 @@ const MOST: usize = 8;
 const EXAMPLE: &str = "metrics: { listen: 127.0.0.1:9477 }";
 
 impl<'d, 'a> Validator<'d, 'a, '_> {
-    /// Reads `metrics: { listen: ADDRESS:PORT }`, where a list of addresses may stand. Each address is given once.
-    pub(crate) fn metrics(&mut self, field: Field<'d, 'a>) -> Vec<SocketAddr> {
+    /// Reads `metrics: { listen: ADDRESS:PORT, page: true }`, where a list of addresses may stand. Each address is given
+    /// once.
+    pub(crate) fn metrics(&mut self, field: Field<'d, 'a>) -> Metrics {
         let Kind::Mapping(pairs) = &field.value.kind else {
             self.problems.push(
                 Problem::error(
@@ -27,7 +30,7 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 )
                 .hint(format!("write `{EXAMPLE}`")),
             );
-            return Vec::new();
+            return Metrics::default();
         };
         let fields = Fields::read(
             self.source.document,
@@ -43,8 +46,11 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                         .hint(format!("write `{EXAMPLE}`, or no `metrics` at all")),
                 );
             }
-            return Vec::new();
+            return Metrics::default();
         };
+        let page = fields
+            .get("page")
+            .and_then(|field| page::read(self.source.document, field, self.problems));
         let nodes = list(
             self.source.document,
             listen,
@@ -60,39 +66,54 @@ impl<'d, 'a> Validator<'d, 'a, '_> {
                 )
                 .hint("an address of all interfaces, `0.0.0.0` or `[::]`, stands for many"),
             );
-            return Vec::new();
+            return Metrics::default();
         }
-        let mut addresses = Vec::new();
+        let mut metrics = Metrics {
+            listen: Vec::new(),
+            page,
+        };
         for node in nodes {
             match address(node) {
-                Ok(address) if addresses.contains(&address) => self.problems.push(
+                Ok(address) if metrics.listen.contains(&address) => self.problems.push(
                     Problem::warning(node.span, format!("{} stands twice", node.describe()))
                         .hint("remove one of the two"),
                 ),
                 Ok(address) => {
+                    metrics.listen.push(address);
                     if !address.ip().is_loopback() {
-                        self.problems.push(exposed(node, address));
+                        let has_page = metrics.page_at(address).is_some();
+                        self.problems.push(exposed(node, address, has_page));
                     }
-                    addresses.push(address);
                 }
                 Err(problem) => self.problems.push(*problem),
             }
         }
-        addresses
+        if let Some(field) = fields.get("page") {
+            page::refuse_where_it_is_nowhere(field, &metrics, self.problems);
+        }
+        metrics
     }
 }
 
 /// What whoever reaches an address that is not of this host alone can read.
-fn exposed(node: &Node<'_>, address: SocketAddr) -> Problem {
+fn exposed(node: &Node<'_>, address: SocketAddr, has_page: bool) -> Problem {
+    let (what, more) = if has_page {
+        (
+            "the metrics and the page",
+            "; the page shows the text of the policy and addresses of senders, too",
+        )
+    } else {
+        ("the metrics", "")
+    };
     Problem::warning(
         node.span,
-        format!("whoever reaches {address} can read the metrics"),
+        format!("whoever reaches {address} can read {what}"),
     )
     .label("not for this host alone")
-    .hint(
+    .hint(format!(
         "they tell the names of rules and interfaces, which ports are blocked and how much is dropped, and ask for no \
-         password: listen at 127.0.0.1, or let a rule pass the port from the scraper alone",
-    )
+         password{more}: listen at 127.0.0.1, or let a rule pass the port from who is to read them alone"
+    ))
 }
 
 fn address(node: &Node<'_>) -> Result<SocketAddr, Box<Problem>> {

@@ -41,12 +41,38 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// What the policy promises to do. Whether it does is not a matter of its text.
     pub assertions: Vec<Assertion>,
-    /// Where metrics can be scraped; nowhere if it is empty.
-    pub metrics: Vec<SocketAddr>,
+    /// What is served over HTTP, and where.
+    pub metrics: Metrics,
     /// What is told of dropped packets; `None` for nothing.
     pub events: Option<Events>,
     /// What an orderly stop of the daemon leaves behind.
     pub on_stop: OnStop,
+}
+
+/// What is served over HTTP, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where metrics can be scraped; nowhere if it is empty.
+    pub listen: Vec<SocketAddr>,
+    /// The web page beside them; `None` for none. Where it is not exposed, one address at least is of the loopback.
+    pub page: Option<Page>,
+}
+
+impl Metrics {
+    /// The page that is served at one of the addresses, if any is.
+    pub fn page_at(&self, address: SocketAddr) -> Option<&Page> {
+        let page = self.page.as_ref()?;
+        (page.exposed || address.ip().is_loopback()).then_some(page)
+    }
+}
+
+/// The web page that shows what the daemon does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// `true`: at every address at which metrics are. Otherwise at those of the loopback alone.
+    pub exposed: bool,
+    /// Names by which a browser may ask for it, in lower case; beside `localhost` and the addresses themselves.
+    pub hosts: Vec<String>,
 }
 
 /// What is told of dropped packets one by one.

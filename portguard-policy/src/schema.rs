@@ -14,8 +14,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use values::{
-    Address, Burst, FewOrMany, IcmpType, Listen, Name, Port, Protocol, RateText, ServicePort, Snap,
-    Text, Vlan,
+    Address, Burst, FewOrMany, Host, IcmpType, Listen, Name, Port, Protocol, RateText, ServicePort,
+    Snap, Text, Vlan,
 };
 
 /// The JSON schema of a policy, draft 2020-12.
@@ -177,6 +177,28 @@ struct FragmentRate {
 struct Metrics {
     /// An address with a port, `127.0.0.1:9477` or `[::1]:9477`, or some. There is no password.
     listen: FewOrMany<Listen>,
+    /// Whether there is a web page beside the metrics, at `/`; at loopback addresses alone unless it is exposed. There is
+    /// none if not given.
+    page: Option<PageOrNot>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "its shape is all that matters")]
+enum PageOrNot {
+    Whether(bool),
+    How(Page),
+}
+
+/// A web page that shows what the daemon does, the text of the policy and senders of dropped packets. It changes nothing.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+#[expect(dead_code, reason = "its shape is all that matters")]
+struct Page {
+    /// `true`: also at addresses that are not of the loopback. There is no password.
+    exposed: Option<bool>,
+    /// Names by which a browser may ask for it, beside `localhost` and the addresses.
+    hosts: Option<FewOrMany<Host>>,
 }
 
 #[derive(JsonSchema)]

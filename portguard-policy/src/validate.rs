@@ -11,7 +11,7 @@ use crate::files::Files;
 use crate::host_services::{self, HostServices};
 use crate::interface::InterfacePattern;
 use crate::keys::{self, Field, Fields};
-use crate::policy::{AttachMode, Fate, Fragments, OnStop, Policy, Rate};
+use crate::policy::{AttachMode, Fate, Fragments, Metrics, OnStop, Policy, Rate};
 use crate::problem::{Lines, Place, Problem, Problems, Severity, Span, quoted};
 use crate::sets::Sets;
 use crate::values::{boolean, burst, decimal, list, rate, text, word};
@@ -230,7 +230,7 @@ impl<'d, 'a, 'p> Validator<'d, 'a, 'p> {
             },
             metrics: match fields.get("metrics") {
                 Some(field) => self.metrics(field),
-                None => Vec::new(),
+                None => Metrics::default(),
             },
             events: fields
                 .get("events")

@@ -183,6 +183,18 @@ fn settings_that_no_packet_shows() {
             "127.0.0.1:9477, [::1]:9477",
             "metrics: { listen: [\"[::1]:9477\", 127.0.0.1:9477] }\n",
         ),
+        (
+            "metrics",
+            "nowhere",
+            "127.0.0.1:1; page at loopback addresses",
+            "metrics: { listen: 127.0.0.1:1, page: true }\n",
+        ),
+        (
+            "metrics",
+            "nowhere",
+            "192.0.2.1:1; page at all of them, also as a, b",
+            "metrics: { listen: 192.0.2.1:1, page: { exposed: true, hosts: [b, a] } }\n",
+        ),
     ] {
         let head = if key == "interfaces" { "" } else { base };
         let found = differ(

@@ -84,7 +84,9 @@ rules:
 assert:
   - pass: tcp 10.1.2.3 -> :22
   - drop: -> :80
-metrics: { listen: [127.0.0.1:9477, \"[::1]:9477\"] }
+metrics:
+  listen: [127.0.0.1:9477, \"[::1]:9477\"]
+  page: { exposed: true, hosts: [fw.example.net, 10] }
 events: { rate: 60/m, snap: full }
 ";
     accepted(text);
@@ -166,6 +168,15 @@ fn wrong_shapes_of_a_policy_are_refused() {
         "metrics: { listen: 127.0.0.1:0 }",
         "metrics: { listen: \"::1:9477\" }",
         "metrics: { listen: 127.0.0.1:9477, path: /m }",
+        "metrics: { page: true }",
+        "metrics: { listen: 127.0.0.1:9477, page: 1 }",
+        "metrics: { listen: 127.0.0.1:9477, page: {} }",
+        "metrics: { listen: 127.0.0.1:9477, page: [fw] }",
+        "metrics: { listen: 127.0.0.1:9477, page: { host: fw } }",
+        "metrics: { listen: 127.0.0.1:9477, page: { exposed: 1 } }",
+        "metrics: { listen: 127.0.0.1:9477, page: { hosts: [] } }",
+        "metrics: { listen: 127.0.0.1:9477, page: { hosts: \"http://fw\" } }",
+        "metrics: { listen: 127.0.0.1:9477, page: { hosts: \"*.example.net\" } }",
         "events: true",
         "events: {}",
         "events: { snap: 128 }",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use portguard_common::limits;
-use portguard_policy::{NoFiles, OnStop, Severity, check};
+use portguard_policy::{Metrics, NoFiles, OnStop, Page, Severity, check};
 
 #[test]
 fn y04_misspelled_keys_are_refused_with_what_was_meant() {
@@ -672,7 +672,12 @@ fn metrics_are_listened_for_at_addresses_with_ports() {
         let checked = accepted(&format!(
             "version: 1\nrules: []\nmetrics: {{ listen: {value} }}\n"
         ));
-        let metrics = checked.policy.metrics.iter().map(ToString::to_string);
+        let metrics = checked
+            .policy
+            .metrics
+            .listen
+            .iter()
+            .map(ToString::to_string);
         let warnings = checked.warnings.into_iter().map(|warning| warning.message);
         (metrics.collect::<Vec<_>>(), warnings.collect::<Vec<_>>())
     };
@@ -681,6 +686,7 @@ fn metrics_are_listened_for_at_addresses_with_ports() {
         accepted("version: 1\nrules: []\n")
             .policy
             .metrics
+            .listen
             .is_empty()
     );
     for local in ["127.0.0.1:9477", "127.8.9.1:1", "\"[::1]:65535\""] {
@@ -762,6 +768,158 @@ fn what_is_no_address_with_a_port_is_told_what_is_missing() {
             "{metrics}: {}",
             problem.message
         );
+    }
+}
+
+/// The page of a policy whose metrics are at these addresses, and its warnings.
+fn page(listen: &str, page: &str) -> (Metrics, Vec<String>) {
+    let checked = accepted(&format!(
+        "version: 1\nrules: []\nmetrics: {{ listen: {listen}, page: {page} }}\n"
+    ));
+    let warnings = checked.warnings.into_iter().map(|warning| warning.message);
+    (checked.policy.metrics, warnings.collect())
+}
+
+#[test]
+fn a_page_is_at_loopback_addresses_unless_it_is_exposed() {
+    let none: [String; 0] = [];
+    let at = |metrics: &Metrics, address: &str| {
+        metrics
+            .page_at(address.parse().expect("an address"))
+            .is_some()
+    };
+    let (metrics, warnings) = page("127.0.0.1:9477", "true");
+    assert_eq!(metrics.page, Some(Page::default()));
+    assert_eq!(warnings, none);
+    assert!(at(&metrics, "127.0.0.1:9477"));
+    let (metrics, warnings) = page("127.0.0.1:9477", "false");
+    assert_eq!((metrics.page, warnings), (None, Vec::new()));
+    assert_eq!(
+        accepted("version: 1\nrules: []\nmetrics: { listen: 127.0.0.1:9477 }\n")
+            .policy
+            .metrics
+            .page,
+        None
+    );
+
+    // Metrics for a scraper elsewhere, the page for this host.
+    let (metrics, warnings) = page("[192.0.2.1:9477, \"[::1]:9477\"]", "true");
+    assert!(at(&metrics, "[::1]:9477") && !at(&metrics, "192.0.2.1:9477"));
+    assert_eq!(
+        warnings,
+        ["whoever reaches 192.0.2.1:9477 can read the metrics"]
+    );
+    let (metrics, warnings) = page(
+        "0.0.0.0:9477",
+        "{ exposed: true, hosts: [FW.example.net, box] }",
+    );
+    assert!(at(&metrics, "0.0.0.0:9477"));
+    assert_eq!(
+        metrics.page.expect("a page").hosts,
+        ["fw.example.net", "box"]
+    );
+    assert_eq!(
+        warnings,
+        ["whoever reaches 0.0.0.0:9477 can read the metrics and the page"]
+    );
+    let (_, warnings) = page("127.0.0.1:9477", "{ hosts: [fw, FW] }");
+    assert_eq!(warnings, ["`FW` stands twice"]);
+}
+
+#[test]
+fn a_page_for_nobody_or_for_everybody_by_mistake_is_refused() {
+    for listen in ["192.0.2.1:9477", "[0.0.0.0:9477, \"[::]:9478\"]"] {
+        for page in ["true", "{ hosts: fw }", "{ exposed: false }"] {
+            let problems = refused(&format!(
+                "version: 1\nrules: []\nmetrics: {{ listen: {listen}, page: {page} }}\n"
+            ));
+            // Beside the warning about each address.
+            let mut errors = problems
+                .into_iter()
+                .filter(|problem| problem.severity == Severity::Error);
+            let problem = errors.next().expect("an error");
+            assert_eq!(errors.next(), None);
+            assert_eq!(
+                problem.message,
+                "the page is served at loopback addresses alone, and `listen` has none",
+                "{listen} {page}"
+            );
+            let hint = problem.hint.unwrap_or_default();
+            assert!(hint.contains("`page: { exposed: true }`"), "{hint}");
+        }
+    }
+    let many: Vec<String> = (1..=17).map(|number| format!("h{number}")).collect();
+    let many = format!("{{ hosts: [{}] }}", many.join(", "));
+    for (page, message, hint) in [
+        ("yes", "`page` is `true` or `false`", "write `true`"),
+        ("", "`page` is `true` or `false`", "write `true`"),
+        (
+            "{}",
+            "`page` is an empty mapping",
+            "write `page: true`, or no `page` at all",
+        ),
+        ("{ host: fw }", "`page` has no key `host`", "`hosts`"),
+        (
+            "{ exposed: 1 }",
+            "`exposed` is `true` or `false`",
+            "write `true`",
+        ),
+        (
+            "{ hosts: [] }",
+            "`hosts` is an empty list",
+            "no `hosts` at all",
+        ),
+        (
+            "{ hosts: \"http://fw/\" }",
+            "`hosts` has names of hosts",
+            "without `http://`",
+        ),
+        (
+            "{ hosts: \"*.example.net\" }",
+            "`hosts` has names of hosts",
+            "each name is written out",
+        ),
+        (
+            "{ hosts: \"fw:9477\" }",
+            "`hosts` has names of hosts",
+            "without a port",
+        ),
+        (
+            "{ hosts: 192.0.2.1 }",
+            "`hosts` has names of hosts",
+            "needs no name",
+        ),
+        (
+            "{ hosts: fw..net }",
+            "`hosts` has names of hosts",
+            "letters, digits",
+        ),
+        (
+            "{ hosts: -fw }",
+            "`hosts` has names of hosts",
+            "letters, digits",
+        ),
+        (
+            "{ hosts: \"fw net\" }",
+            "`hosts` has names of hosts",
+            "letters, digits",
+        ),
+        (
+            &many,
+            "`hosts` has more than 16 names",
+            "remove those by which nobody asks",
+        ),
+    ] {
+        let problem = only_problem(&format!(
+            "version: 1\nrules: []\nmetrics: {{ listen: 127.0.0.1:9477, page: {page} }}\n"
+        ));
+        assert!(
+            problem.message.starts_with(message),
+            "{page}: {}",
+            problem.message
+        );
+        let given = problem.hint.unwrap_or_default();
+        assert!(given.contains(hint), "{page}: {given}");
     }
 }
 

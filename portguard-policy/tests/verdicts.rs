@@ -297,7 +297,7 @@ fn policy_of(rules: Vec<Rule>) -> Policy {
         default: Fate::Pass,
         replies: false,
         essential: true,
-        metrics: Vec::new(),
+        metrics: portguard_policy::Metrics::default(),
         events: None,
         on_stop: OnStop::Detach,
         non_ip: Fate::Pass,

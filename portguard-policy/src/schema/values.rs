@@ -97,6 +97,12 @@ values! {
         "type": "string",
         "pattern": "^(([0-9]{1,3}\\.){3}[0-9]{1,3}|\\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[0-9]+)?\\]):[1-9][0-9]{0,4}$"
     });
+    /// The name of a host, without a port.
+    Host = json!({
+        "type": ["string", "number", "boolean"],
+        "pattern": "^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$",
+        "maxLength": 253
+    });
     /// Packets a second or a minute.
     RateText = json!({ "type": "string", "pattern": "^[1-9][0-9]*/[sm]$" });
     /// A number of packets.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::control::{Answer, Request};
 use crate::exit::{Failure, Outcome};
 use crate::observe::metrics::Snapshot;
+use crate::observe::page::Report;
 use crate::observe::sample::Sample;
 
 use super::tell::Feed;
@@ -27,6 +28,8 @@ pub(super) enum Call {
     Sample(Instant, oneshot::Sender<Outcome<Arc<Sample>>>),
     /// All that metrics tell, in the same way.
     Scrape(Instant, oneshot::Sender<Outcome<Arc<Snapshot>>>),
+    /// All that the web page shows, in the same way.
+    Report(Instant, oneshot::Sender<Outcome<Arc<Report>>>),
 }
 
 /// Where questions are asked.
@@ -68,6 +71,11 @@ impl Calls {
     /// All that metrics tell, as it was at a moment or later.
     pub(super) async fn scrape(&self, since: Instant) -> Outcome<Arc<Snapshot>> {
         self.get(|reply| Call::Scrape(since, reply)).await
+    }
+
+    /// All that the web page shows, as it was at a moment or later.
+    pub(super) async fn report(&self, since: Instant) -> Outcome<Arc<Report>> {
+        self.get(|reply| Call::Report(since, reply)).await
     }
 
     async fn get<T>(&self, call: impl FnOnce(oneshot::Sender<Outcome<T>>) -> Call) -> Outcome<T> {

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use crate::control::{Answer, Change, PortChange, Reloaded, Request};
 use crate::exit::{Failure, Outcome};
 use crate::observe::metrics::{Reloads, Snapshot};
+use crate::observe::page::{PolicyText, Report};
 use crate::observe::sample::Sample;
 use crate::policy_file::PolicyFile;
 use crate::policy_file::own::{self, Verb};
@@ -32,6 +33,9 @@ pub(super) struct Controller {
     notifier: Notifier,
     samples: Latest<Sample>,
     snapshots: Latest<Snapshot>,
+    reports: Latest<Report>,
+    /// The text of the policy in force, once somebody has asked for it.
+    text: Option<Arc<PolicyText>>,
     reloads: Reloads,
     pub(super) exporter: Exporter,
 }
@@ -50,6 +54,8 @@ impl Controller {
             notifier: Notifier::start(),
             samples: Latest::default(),
             snapshots: Latest::default(),
+            reports: Latest::default(),
+            text: None,
             reloads: Reloads::default(),
             exporter: Exporter::new(calls),
         };
@@ -91,7 +97,30 @@ impl Controller {
                 let snapshot = self.snapshot(since);
                 let _gone = reply.send(snapshot.map_err(Failure::system));
             }
+            Call::Report(since, reply) => {
+                let report = self.report(since);
+                let _gone = reply.send(report.map_err(Failure::system));
+            }
         }
+    }
+
+    /// All that the web page shows.
+    fn report(&mut self, since: Instant) -> anyhow::Result<Arc<Report>> {
+        let number = self.guard.number();
+        let text = match self.text.take() {
+            Some(text) if text.generation() == number => text,
+            _ => Arc::new(self.guard.text()),
+        };
+        self.text = Some(Arc::clone(&text));
+        let (guard, samples) = (&self.guard, &mut self.samples);
+        self.reports.get(since, || {
+            let sample = samples.get(since, || guard.counters().map(Sample::new))?;
+            Ok(Report {
+                sample,
+                status: guard.status(),
+                policy: text,
+            })
+        })
     }
 
     /// All that metrics tell.
@@ -348,6 +377,7 @@ impl Controller {
     fn follow_guard(&mut self) {
         self.samples.forget();
         self.snapshots.forget();
+        self.reports.forget();
         self.exporter.follow(&self.guard.policy().metrics);
         self.guard.troubles = self.exporter.troubles();
         self.diagnosis.follow(&self.guard);

@@ -30,6 +30,7 @@ mod lockout;
 mod log;
 mod metrics;
 mod nat;
+mod page;
 mod ports;
 mod reject;
 mod reload;

@@ -65,8 +65,9 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
 }
 
 /// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, for
-/// bans, to scrape metrics, to read captures, a terminal, what a usual host serves, and a scanner.
-const TEST_TOOLS: [(&str, &str); 16] = [
+/// bans, to scrape metrics, to read captures, a terminal, what a usual host serves, a scanner, and a
+/// browser.
+const TEST_TOOLS: [(&str, &str); 17] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
@@ -83,6 +84,7 @@ const TEST_TOOLS: [(&str, &str); 16] = [
     ("redis-server", "redis-server"),
     ("pg_ctlcluster", "postgresql"),
     ("nmap", "nmap"),
+    ("chromium", "chromium"),
 ];
 
 /// Those of [`TEST_TOOLS`] that are servers, with their units.

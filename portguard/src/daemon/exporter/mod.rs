@@ -1,6 +1,10 @@
-//! Where metrics are scraped: listeners that follow the policy in force.
+//! Where metrics are scraped, and the web page beside them: listeners that follow the policy in force.
 
+mod hosts;
 mod http;
+mod hub;
+mod page;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,12 +12,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portguard_policy::{Metrics, Page};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::calls::Calls;
+
+use self::hosts::Hosts;
+use self::http::Site;
+use self::hub::Hub;
 
 /// How long to wait before an address is tried again: it may come with its interface, or its holder may leave it.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -22,9 +31,19 @@ const PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Exporter {
     calls: Calls,
-    listeners: BTreeMap<SocketAddr, Listener>,
+    /// What all readers of pages share.
+    hub: Arc<Hub>,
+    listeners: BTreeMap<SocketAddr, Served>,
     /// When to try those again that failed.
     retry_at: Option<Instant>,
+}
+
+/// What is served at one address.
+#[derive(Debug)]
+struct Served {
+    listener: Listener,
+    /// The page beside the metrics.
+    page: Option<Page>,
 }
 
 #[derive(Debug)]
@@ -41,26 +60,28 @@ enum Listener {
 
 impl Exporter {
     /// Listens nowhere.
-    pub(super) const fn new(calls: Calls) -> Self {
+    pub(super) fn new(calls: Calls) -> Self {
         Self {
+            hub: Arc::new(Hub::new(calls.clone())),
             calls,
             listeners: BTreeMap::new(),
             retry_at: None,
         }
     }
 
-    /// Listens at these addresses, and at no others any more. What listens already goes on.
-    pub(super) fn follow(&mut self, wanted: &[SocketAddr]) {
-        self.listeners.retain(|address, _| {
-            let stays = wanted.contains(address);
-            if !stays {
+    /// Listens where the policy says, and nowhere else any more. What listens already goes on, unless there shall be
+    /// another page, or none any more: then it begins anew.
+    pub(super) fn follow(&mut self, wanted: &Metrics) {
+        self.listeners.retain(|address, served| {
+            let is_wanted = wanted.listen.contains(address);
+            if !is_wanted {
                 info!("metrics are not at http://{address}/metrics any more");
             }
-            stays
+            is_wanted && served.page.as_ref() == wanted.page_at(*address)
         });
-        for address in wanted {
+        for address in &wanted.listen {
             if !self.listeners.contains_key(address) {
-                self.listen(*address);
+                self.listen(*address, wanted.page_at(*address).cloned());
             }
         }
         self.plan();
@@ -83,12 +104,12 @@ impl Exporter {
         let failed = self
             .listeners
             .iter()
-            .filter_map(|(address, listener)| match listener {
-                Listener::Failed(_) => Some(*address),
+            .filter_map(|(address, served)| match served.listener {
+                Listener::Failed(_) => Some((*address, served.page.clone())),
                 Listener::Open { .. } => None,
             });
-        for address in failed.collect::<Vec<_>>() {
-            self.listen(address);
+        for (address, page) in failed.collect::<Vec<_>>() {
+            self.listen(address, page);
         }
         self.plan();
     }
@@ -96,20 +117,30 @@ impl Exporter {
     /// Why metrics cannot be scraped where the policy says.
     pub(super) fn troubles(&self) -> Vec<String> {
         let listeners = self.listeners.values();
-        let reasons = listeners.filter_map(|listener| match listener {
+        let reasons = listeners.filter_map(|served| match &served.listener {
             Listener::Failed(reason) => Some(reason.clone()),
             Listener::Open { .. } => None,
         });
         reasons.collect()
     }
 
-    fn listen(&mut self, address: SocketAddr) {
+    fn listen(&mut self, address: SocketAddr, page: Option<Page>) {
         let listener = match open(address) {
             Ok(socket) => {
                 info!("metrics are at http://{address}/metrics");
+                if page.is_some() {
+                    info!("the page is at http://{address}/");
+                }
+                let site = Site {
+                    calls: self.calls.clone(),
+                    page: page.as_ref().map(|page| page::Site {
+                        hosts: Hosts::new(page.hosts.clone()),
+                        hub: Arc::clone(&self.hub),
+                    }),
+                };
                 let socket = Arc::new(socket);
                 let mut tasks = JoinSet::new();
-                tasks.spawn(http::accept(Arc::downgrade(&socket), self.calls.clone()));
+                tasks.spawn(http::accept(Arc::downgrade(&socket), site));
                 Listener::Open {
                     _socket: socket,
                     _tasks: tasks,
@@ -121,9 +152,9 @@ impl Exporter {
                 if error.raw_os_error() == Some(libc::EAFNOSUPPORT) {
                     reason += "; the systemd unit forbids it unless a drop-in allows it (see docs/metrics.md)";
                 }
-                let is_known = matches!(
-                    self.listeners.get(&address),
-                    Some(Listener::Failed(before)) if *before == reason
+                let before = self.listeners.get(&address);
+                let is_known = before.is_some_and(
+                    |served| matches!(&served.listener, Listener::Failed(before) if *before == reason),
                 );
                 if !is_known {
                     warn!("{reason}; it is tried again every {} s", PAUSE.as_secs());
@@ -131,7 +162,7 @@ impl Exporter {
                 Listener::Failed(reason)
             }
         };
-        self.listeners.insert(address, listener);
+        self.listeners.insert(address, Served { listener, page });
     }
 
     fn plan(&mut self) {

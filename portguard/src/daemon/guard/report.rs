@@ -6,6 +6,7 @@ use crate::control::{
     Counters, DropInText, EventSettings, InterfaceState, InterfaceStatus, PolicyInForce, Status,
 };
 use crate::observe::metrics::{PolicyFacts, Reloads, Snapshot, Texts};
+use crate::observe::page::PolicyText;
 use crate::observe::sample::Sample;
 
 use super::super::found;
@@ -132,6 +133,19 @@ impl Guard {
         let around = self.troubles.iter().cloned();
         let reasons = reasons.into_iter().flatten();
         reasons.chain(failed).chain(around).collect()
+    }
+
+    /// The text of the policy in force, without its drop-ins.
+    pub(in super::super) fn text(&self) -> PolicyText {
+        let loaded = &self.in_force.loaded;
+        let rules = loaded.policy.rules.iter();
+        let own = rules.filter(|rule| rule.place.file.is_none());
+        PolicyText::new(
+            &loaded.file.path,
+            self.in_force.number,
+            &loaded.file.text,
+            own.map(|rule| (rule.name.as_str(), rule.place.line)),
+        )
     }
 
     /// All that metrics tell.

@@ -16,7 +16,11 @@ pub struct History {
 
 impl History {
     /// Adds a sample: the rate of all frames, and of what counted in its time.
-    pub(super) fn push(&mut self, frames: f64, rates: impl IntoIterator<Item = (Subject, f64)>) {
+    pub(in crate::observe) fn push(
+        &mut self,
+        frames: f64,
+        rates: impl IntoIterator<Item = (Subject, f64)>,
+    ) {
         let before = self.frames.len();
         append(&mut self.frames, frames);
         for series in self.series.values_mut() {
@@ -49,6 +53,12 @@ impl History {
             Some(series) => series.iter().copied().collect(),
             None => vec![0.0; self.frames.len()],
         }
+    }
+
+    /// Whether a subject takes room.
+    #[must_use]
+    pub fn has(&self, subject: &Subject) -> bool {
+        self.series.contains_key(subject)
     }
 
     /// Subjects that take room.

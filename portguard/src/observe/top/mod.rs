@@ -15,7 +15,7 @@ use crate::observe::rates::{self, Rate};
 
 pub use history::{History, SAMPLES};
 pub use message::{Key, Message, Next, Report};
-use rows::Rows;
+pub(super) use rows::Rows;
 pub use rows::{Pane, Part, PartKind, Row, Sort, Subject};
 
 /// How it is with the daemon.

@@ -175,7 +175,7 @@ impl Sort {
 
 /// The rows of all panes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rows {
+pub(in crate::observe) struct Rows {
     rules: Vec<Row>,
     outcomes: Vec<Row>,
     ports: Vec<Row>,
@@ -183,7 +183,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// The rows of a report; without rates, everything stands still.
-    pub(super) fn new(counters: &Counters, rates: Option<&Rates>) -> Self {
+    pub(in crate::observe) fn new(counters: &Counters, rates: Option<&Rates>) -> Self {
         Self {
             rules: rules(counters, rates),
             outcomes: outcomes(counters, rates),
@@ -191,7 +191,7 @@ impl Rows {
         }
     }
 
-    pub(super) fn of(&self, pane: Pane) -> &[Row] {
+    pub(in crate::observe) fn of(&self, pane: Pane) -> &[Row] {
         match pane {
             Pane::Rules => &self.rules,
             Pane::Outcomes => &self.outcomes,
