@@ -225,6 +225,25 @@ Exit codes:
   2  the command line is wrong
   3  the system refuses";
 
+const IMPORT_HELP: &str = "\
+  nft        what `nft -j list ruleset` prints
+  iptables   what `iptables-save` prints, and as a second file what `ip6tables-save` prints
+  ufw        the folder /etc/ufw, or files of it, such as user.rules
+  firewalld  the folder /etc/firewalld, or the file of a zone
+
+The policy goes to standard output, each rule beneath the line that it was made from. What could
+not be carried over goes to standard error and into comments: wider, stricter, or to know. An
+accept that cannot be said exactly is left out; a drop that cannot is called wider.
+
+  nft -j list ruleset | portguard import nft - -o policy.yaml
+  portguard check policy.yaml
+
+Exit codes:
+  0  nothing passes that the original drops
+  1  something does: it says what, after `wider`
+  2  the command line is wrong, or the file is not what it is said to be
+  3  the system refuses";
+
 /// Filters packets at the XDP hook, before the kernel's network stack.
 #[derive(Debug, Parser)]
 #[command(name = "portguard", version, after_help = CLI_HELP)]
@@ -320,6 +339,9 @@ pub enum Command {
     /// Print a policy that closes everything but what listens, or what is seen to be used. It is never applied.
     #[command(after_help = SUGGEST_HELP)]
     Suggest(Suggest),
+    /// Make a policy of the rules of another packet filter, and list what it does not do as they do. Changes nothing, needs no root.
+    #[command(after_help = IMPORT_HELP)]
+    Import(Import),
     /// Print the JSON schema of policies, for editors: completion, descriptions, and the mistakes of shape.
     #[command(after_help = EXIT_CODES)]
     Schema,
@@ -805,6 +827,40 @@ pub struct Suggest {
     /// The present policy.
     #[command(flatten)]
     pub judged: Judged,
+}
+
+/// `portguard import`
+#[derive(Args, Debug)]
+pub struct Import {
+    /// Whose rules they are.
+    #[arg(value_enum, value_name = "TOOL")]
+    pub from: ImportFrom,
+    /// What has the rules; "-" for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Write the policy to this file, which must not exist yet, instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Interface that the policy guards [default: default-route]. May be given more than once. Where names are given, rules
+    /// for other interfaces are left out.
+    #[arg(long, value_name = "NAME")]
+    pub interface: Vec<String>,
+    /// Where a drop cannot be said exactly, drop more than the original and not less.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Whose rules are imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// nftables.
+    Nft,
+    /// iptables and ip6tables.
+    Iptables,
+    /// ufw.
+    Ufw,
+    /// firewalld.
+    Firewalld,
 }
 
 /// The parts of the port numbers.

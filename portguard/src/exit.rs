@@ -7,8 +7,8 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The policy or the request is refused; of `diff`, the policies differ; of `doctor`, there is a problem; of
-    /// `ports`, nothing is found; of `audit`, something as grave as `--fail-on` says is; of `block` and `open`, the port
-    /// is not as it was asked.
+    /// `ports`, nothing is found; of `audit`, something as grave as `--fail-on` says is; of `import`, the policy
+    /// is wider than its original; of `block` and `open`, the port is not as it was asked.
     Refused = 1,
     /// The command line is wrong; of `diff`, a policy is refused, too.
     Usage = 2,

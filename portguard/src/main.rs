@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Stats(arguments) => commands::stats::stats(&arguments).map(done),
         Command::Audit(arguments) => commands::audit::audit(&arguments),
         Command::Suggest(arguments) => commands::suggest::suggest(&arguments).map(done),
+        Command::Import(arguments) => commands::import::import(&arguments),
         Command::Schema => commands::schema::schema().map(done),
     };
     match result {

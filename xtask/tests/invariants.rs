@@ -43,21 +43,33 @@ const DOCUMENT: [&str; 2] = [
 
 #[test]
 fn only_the_dataplane_talks_to_bpf() {
-    let files = sources(&["portguard", "portguard-common", "portguard-policy", "xtask"]);
+    let files = sources(&[
+        "portguard",
+        "portguard-common",
+        "portguard-import",
+        "portguard-policy",
+        "xtask",
+    ]);
     let found = uses(&files, &["aya::", "aya_log", "aya_obj"], &BPF);
     assert!(found.is_empty(), "{}", report(&found));
 }
 
 #[test]
 fn only_the_document_knows_the_language_of_policies() {
-    let files = sources(&["portguard", "portguard-common", "portguard-policy", "xtask"]);
+    let files = sources(&[
+        "portguard",
+        "portguard-common",
+        "portguard-import",
+        "portguard-policy",
+        "xtask",
+    ]);
     let found = uses(&files, &["serde_yaml", "serde_saphyr"], &DOCUMENT);
     assert!(found.is_empty(), "{}", report(&found));
 }
 
 #[test]
 fn a_policy_depends_on_its_text_alone() {
-    let files = sources(&["portguard-policy/src"]);
+    let files = sources(&["portguard-import/src", "portguard-policy/src"]);
     let outside = [
         "std::fs",
         "std::io",
@@ -84,6 +96,7 @@ fn only_the_output_prints() {
         "portguard/src",
         "portguard-build/src",
         "portguard-common/src",
+        "portguard-import/src",
         "portguard-policy/src",
     ]);
     let macros = ["println!", "eprintln!", "print!", "eprint!", "dbg!"];
@@ -98,6 +111,7 @@ fn unsafe_is_only_where_it_is_listed() {
         "portguard-build",
         "portguard-common",
         "portguard-ebpf",
+        "portguard-import",
         "portguard-policy",
         "portguard-testbed",
         "xtask",

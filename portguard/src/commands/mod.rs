@@ -17,6 +17,7 @@ pub mod events;
 pub mod explain;
 mod filter;
 mod host;
+pub mod import;
 pub mod listen;
 pub mod ports;
 pub mod reload;

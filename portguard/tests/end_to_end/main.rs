@@ -23,6 +23,7 @@ mod fail2ban;
 mod features;
 mod feeds;
 mod flood;
+mod import;
 mod interfaces;
 mod lifecycle;
 mod listen;

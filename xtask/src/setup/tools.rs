@@ -65,9 +65,9 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
 }
 
 /// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, for
-/// bans, to scrape metrics, to read captures, a terminal, what a usual host serves, a scanner, and a
-/// browser.
-const TEST_TOOLS: [(&str, &str); 17] = [
+/// bans, to scrape metrics, to read captures, a terminal, what a usual host serves, a scanner, a
+/// browser, and the packet filters whose rules are imported.
+const TEST_TOOLS: [(&str, &str); 20] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
@@ -85,10 +85,13 @@ const TEST_TOOLS: [(&str, &str); 17] = [
     ("pg_ctlcluster", "postgresql"),
     ("nmap", "nmap"),
     ("chromium", "chromium"),
+    ("iptables-restore", "iptables"),
+    ("ufw", "ufw"),
+    ("firewalld", "firewalld"),
 ];
 
-/// Those of [`TEST_TOOLS`] that are servers, with their units.
-const SERVERS: [(&str, &[&str]); 6] = [
+/// Those of [`TEST_TOOLS`] that are servers, or filters of their own, with their units.
+const SERVERS: [(&str, &[&str]); 8] = [
     ("sshd", &["ssh.service", "ssh.socket"]),
     ("prometheus", &["prometheus.service"]),
     ("fail2ban-server", &["fail2ban.service"]),
@@ -98,6 +101,8 @@ const SERVERS: [(&str, &[&str]); 6] = [
         "pg_ctlcluster",
         &["postgresql.service", "postgresql@.service"],
     ),
+    ("ufw", &["ufw.service"]),
+    ("firewalld", &["firewalld.service"]),
 ];
 
 /// Makes sure of [`NAMESPACE_TOOLS`] and of [`TEST_TOOLS`].
