@@ -64,8 +64,9 @@ impl Controller {
     }
 
     pub(super) fn say_ready(&self) {
-        self.notifier.tell(Message::Ready(self.guard.summary()));
+        // First, so that whoever waits for it finds all of the start in the log.
         info!(generation = self.guard.number(), "{}", self.guard.summary());
+        self.notifier.tell(Message::Ready(self.guard.summary()));
     }
 
     pub(super) fn say_alive(&self) {
