@@ -3,7 +3,7 @@
 mod browser;
 mod chromium;
 mod hostile;
-mod server_sent;
+pub(crate) mod server_sent;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@ use crate::metrics::http::connect;
 use super::PATIENCE;
 
 /// A reader of the page's stream.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     stream: TcpStream,
     /// What has come of the chunked body, without its chunks.
     text: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Asks for the stream.
-    pub(super) fn open(bed: &Bed, address: &str) -> Self {
+    pub(crate) fn open(bed: &Bed, address: &str) -> Self {
         let mut stream = connect(bed, address).expect("connects");
         let request = format!("GET /stream HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("sends");
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     /// The next report.
-    pub(super) fn report(&mut self) -> Value {
+    pub(crate) fn report(&mut self) -> Value {
         self.next_of("report")
     }
 
