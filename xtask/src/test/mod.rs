@@ -3,8 +3,11 @@
 mod summary;
 
 use std::{
+    env,
     io::{BufRead as _, BufReader},
+    num::NonZero,
     process::{Command, ExitCode, Stdio},
+    thread,
 };
 
 use anyhow::{Context as _, Result};
@@ -15,6 +18,9 @@ use crate::{root, setup, step};
 
 /// Everything but the kernel side, which does not compile for this machine.
 const ON_THIS_MACHINE: [&str; 3] = ["--workspace", "--exclude", "portguard-ebpf"];
+
+/// How many tests run at the same time; a variable of Rust's test runner.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -61,6 +67,11 @@ fn lint(toolchain: &Toolchain) -> Result<()> {
 fn test() -> Result<Summary> {
     step::announce("tests");
     let mut cargo: Command = root::cargo();
+    // Most of the end-to-end tests wait most of the time: for packets that must not come, for clocks.
+    if env::var_os(THREADS).is_none() {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        cargo.env(THREADS, (2 * processors).to_string());
+    }
     let mut running = cargo
         .arg("test")
         .args(ON_THIS_MACHINE)
