@@ -71,7 +71,7 @@ impl Sender {
     }
 
     /// Floods one port for a time; returns how many packets it took.
-    fn flood(&self, time: Duration) -> u64 {
+    pub(crate) fn flood(&self, time: Duration) -> u64 {
         let end = Instant::now() + time;
         let mut sent = 0;
         while Instant::now() < end {
