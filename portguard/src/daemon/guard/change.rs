@@ -166,11 +166,8 @@ impl Guard {
     ) -> Outcome<Reloaded> {
         let mut warnings = output::problems::warnings(&loaded);
         let found = self.find(&loaded)?;
-        let mut options = found.load_options(loaded.policy.attach);
-        options.count_all_buffers |= self.in_force.options.count_all_buffers;
+        let mut options = self.in_force.next_options(&found, loaded.policy.attach);
         options.state = self.keeping.state();
-        options.bans = self.in_force.options.bans;
-        options.diagnostics = self.in_force.options.diagnostics;
         let id = self.next_id();
         options.events = Some(tell::number(id));
         let mut generation = load(&mut loaded, &options)?;

@@ -62,11 +62,7 @@ impl Guard {
     /// has to wait until the trial is over.
     fn tell_apart(&mut self, found: &Found) -> anyhow::Result<()> {
         let present = &self.in_force;
-        let mut options = found.load_options(present.loaded.policy.attach);
-        options.count_all_buffers |= present.options.count_all_buffers;
-        options.state.clone_from(&present.options.state);
-        options.bans = present.options.bans;
-        options.diagnostics = present.options.diagnostics;
+        let options = present.next_options(found, present.loaded.policy.attach);
         if !present.loaded.policy.tells_interfaces_apart()
             || options.interfaces == present.options.interfaces
         {

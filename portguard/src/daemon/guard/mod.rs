@@ -91,6 +91,16 @@ impl InForce {
         rules.map(|rule| rule.name.clone()).collect()
     }
 
+    /// What another generation in its place needs to know: what is found now, and what holds as long as the daemon runs.
+    fn next_options(&self, found: &Found, attach: AttachMode) -> LoadOptions {
+        let now = found.load_options(attach);
+        LoadOptions {
+            count_all_buffers: now.count_all_buffers || self.options.count_all_buffers,
+            interfaces: now.interfaces,
+            ..self.options.clone()
+        }
+    }
+
     /// Pins what it counts; before it is attached, so that nothing is counted in vain.
     fn keep(&self, keeping: &mut Keeping) {
         keeping.keep(&self.generation, self.id, self.number, self.rules());
