@@ -151,10 +151,24 @@ fn from_proc(kind: Kind, family: i32, why: &io::Error) -> io::Result<Vec<Entry>>
     let six = if family == libc::AF_INET6 { "6" } else { "" };
     let table = format!("/proc/thread-self/net/{}{six}", kind.name());
     let read: ProcResult<Vec<Entry>> = match kind {
-        Kind::Tcp => TcpNetEntries::from_file(&table, current_system_info())
-            .map(|TcpNetEntries(entries)| entries.iter().map(|own| tcp(family, own)).collect()),
-        Kind::Udp | Kind::Raw => UdpNetEntries::from_file(&table, current_system_info())
-            .map(|UdpNetEntries(entries)| entries.iter().map(|own| udp(family, own)).collect()),
+        Kind::Tcp => {
+            TcpNetEntries::from_file(&table, current_system_info()).map(|TcpNetEntries(entries)| {
+                let one = |own: &TcpNetEntry| {
+                    let (local, peer) = (own.local_address, own.remote_address);
+                    in_text(family, own.state.to_u8(), local, peer, own.uid, own.inode)
+                };
+                entries.iter().map(one).collect()
+            })
+        }
+        Kind::Udp | Kind::Raw => {
+            UdpNetEntries::from_file(&table, current_system_info()).map(|UdpNetEntries(entries)| {
+                let one = |own: &UdpNetEntry| {
+                    let (local, peer) = (own.local_address, own.remote_address);
+                    in_text(family, own.state.to_u8(), local, peer, own.uid, own.inode)
+                };
+                entries.iter().map(one).collect()
+            })
+        }
         // Its tables have another form; a kernel with it and without this part of netlink is rare.
         Kind::Sctp => Ok(Vec::new()),
     };
@@ -168,30 +182,23 @@ fn from_proc(kind: Kind, family: i32, why: &io::Error) -> io::Result<Vec<Entry>>
     }
 }
 
-fn tcp(family: i32, entry: &TcpNetEntry) -> Entry {
+/// What a table in text tells of a socket: less than netlink.
+fn in_text(
+    family: i32,
+    state: u8,
+    local: SocketAddr,
+    peer: SocketAddr,
+    user: u32,
+    inode: u64,
+) -> Entry {
     Entry {
         family,
-        state: entry.state.to_u8(),
-        local: entry.local_address,
-        peer: entry.remote_address,
+        state,
+        local,
+        peer,
         bound: None,
-        user: entry.uid,
-        inode: entry.inode,
-        cgroup: None,
-        v6_only: None,
-        locals: Vec::new(),
-    }
-}
-
-fn udp(family: i32, entry: &UdpNetEntry) -> Entry {
-    Entry {
-        family,
-        state: entry.state.to_u8(),
-        local: entry.local_address,
-        peer: entry.remote_address,
-        bound: None,
-        user: entry.uid,
-        inode: entry.inode,
+        user,
+        inode,
         cgroup: None,
         v6_only: None,
         locals: Vec::new(),
