@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portguard_common::classify::Verdict;
-use portguard_import::{Imported, Kind};
+use portguard_import::{Imported, Kind, Options, Source};
 use portguard_policy::{
     Evaluator, NoFiles, Outcome, Policy, RuleAction, Stateless, Tables, check, compile,
 };
@@ -30,6 +30,20 @@ pub(crate) const SAME: Known<'static> = Known {
     stricter: None,
     list: &[],
 };
+
+/// Texts by their names, to be read.
+pub(crate) fn sources(texts: &[(String, String)]) -> Vec<Source<'_>> {
+    let sources = texts.iter();
+    sources.map(|(name, text)| Source { name, text }).collect()
+}
+
+/// What is imported for the test's interfaces, no stricter than it must be.
+pub(crate) fn options() -> Options {
+    Options {
+        interfaces: INTERFACES.map(str::to_owned).to_vec(),
+        strict: false,
+    }
+}
 
 fn compiled(text: &str) -> (Policy, Tables) {
     let policy = match check(text, &mut NoFiles) {

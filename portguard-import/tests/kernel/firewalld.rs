@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portguard_import::{Kind, Options, Source, firewalld};
+use portguard_import::{Kind, firewalld};
 
-use crate::compare::{Known, SAME, compare};
-use crate::host::{Host, INTERFACES, run};
+use crate::compare::{Known, SAME, compare, options, sources};
+use crate::host::{Host, run};
 
 const SHARED: &str = "/usr/lib/firewalld";
 const CONFIGURATION: &str = "DefaultZone=public\nCleanupOnExit=no\nLogDenied=off\nFirewallBackend=nftables\nIPv6_rpfilter=no\n";
@@ -155,15 +155,7 @@ fn check(daemon: &Daemon, host: &Host, name: &str, seed: u64, known: &Known<'_>)
     }
     compare(name, &zones, seed, known, host, |host| {
         daemon.load(host, &own);
-        let sources: Vec<Source<'_>> = texts
-            .iter()
-            .map(|(name, text)| Source { name, text })
-            .collect();
-        let options = Options {
-            interfaces: INTERFACES.map(str::to_owned).to_vec(),
-            strict: false,
-        };
-        firewalld(&sources, &options).expect("zones")
+        firewalld(&sources(&texts), &options()).expect("zones")
     });
 }
 

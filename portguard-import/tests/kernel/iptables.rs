@@ -1,10 +1,10 @@
 //! Rule sets of iptables and ip6tables, normalised by `iptables-save`.
 
-use portguard_import::{Kind, Options, Source, iptables};
+use portguard_import::{Kind, Source, iptables};
 use portguard_policy::Transport;
 
-use crate::compare::{Known, SAME, compare};
-use crate::host::{Host, INTERFACES};
+use crate::compare::{Known, SAME, compare, options};
+use crate::host::Host;
 use crate::packets::Sent;
 
 fn check(name: &str, v4: Option<&str>, v6: Option<&str>, seed: u64, known: &Known<'_>) {
@@ -18,15 +18,11 @@ fn check(name: &str, v4: Option<&str>, v6: Option<&str>, seed: u64, known: &Know
                 saved.push_str(&host.run(&format!("{program}-save"), &[], ""));
             }
         }
-        let options = Options {
-            interfaces: INTERFACES.map(str::to_owned).to_vec(),
-            strict: false,
-        };
         let source = Source {
             name: "rules.v4",
             text: &saved,
         };
-        iptables(&[source], &options).expect("a rule set")
+        iptables(&[source], &options()).expect("a rule set")
     });
 }
 

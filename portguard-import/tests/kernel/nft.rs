@@ -1,10 +1,10 @@
 //! Rule sets of nftables, normalised by `nft` itself.
 
-use portguard_import::{Kind, Options, Source, nft};
+use portguard_import::{Kind, Source, nft};
 use portguard_policy::Transport;
 
-use crate::compare::{Known, SAME, compare};
-use crate::host::{Host, INTERFACES};
+use crate::compare::{Known, SAME, compare, options};
+use crate::host::Host;
 use crate::packets::Sent;
 
 fn check(name: &str, text: &str, seed: u64, known: &Known<'_>) {
@@ -12,15 +12,11 @@ fn check(name: &str, text: &str, seed: u64, known: &Known<'_>) {
     compare(name, text, seed, known, &host, |host| {
         host.run("nft", &["-f", "-"], text);
         let json = host.run("nft", &["-j", "list", "ruleset"], "");
-        let options = Options {
-            interfaces: INTERFACES.map(str::to_owned).to_vec(),
-            strict: false,
-        };
         let source = Source {
             name: "rules.json",
             text: &json,
         };
-        nft(source, &options).expect("a rule set")
+        nft(source, &options()).expect("a rule set")
     });
 }
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portguard_import::{Kind, Options, Source, ufw};
+use portguard_import::{Kind, ufw};
 
-use crate::compare::{Known, SAME, compare};
-use crate::host::{Host, INTERFACES};
+use crate::compare::{Known, SAME, compare, options, sources};
+use crate::host::Host;
 
 /// Where the package keeps its own rules.
 const SHARED: &str = "/usr/share/ufw/iptables";
@@ -64,15 +64,7 @@ fn check(name: &str, seed: u64, known: &Known<'_>) {
             &["--rootdir", "/", "--datadir", data, "start"],
             "",
         );
-        let sources: Vec<Source<'_>> = texts
-            .iter()
-            .map(|(name, text)| Source { name, text })
-            .collect();
-        let options = Options {
-            interfaces: INTERFACES.map(str::to_owned).to_vec(),
-            strict: false,
-        };
-        ufw(&sources, &options).expect("rules")
+        ufw(&sources(&texts), &options()).expect("rules")
     });
 }
 

@@ -3,6 +3,8 @@
 
 pub mod budget;
 pub mod filter;
+#[cfg(test)]
+mod fixtures;
 pub mod frame;
 pub mod metrics;
 pub mod page;

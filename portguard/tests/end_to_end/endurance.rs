@@ -10,7 +10,7 @@ use std::time::Duration;
 use portguard_testbed::{Bed, Daemon};
 
 use crate::stream::{Stream, policy};
-use crate::{binary, rule_packets, stderr, stdout};
+use crate::{binary, resident_kib, rule_packets, stderr, stdout};
 
 const RELOADS: u64 = 60;
 const KILLS: u64 = 12;
@@ -54,12 +54,6 @@ struct Held {
 
 fn held(daemon: &Daemon) -> Held {
     let proc = format!("/proc/{}", daemon.pid());
-    let status = fs::read_to_string(format!("{proc}/status")).expect("reads");
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|line| line.split_whitespace().next())
-        .and_then(|number| number.parse().ok());
     let names: Vec<_> = fs::read_dir(format!("{proc}/fd"))
         .expect("reads")
         .filter_map(|entry| fs::read_link(entry.expect("an entry").path()).ok())
@@ -68,7 +62,7 @@ fn held(daemon: &Daemon) -> Held {
     let mut find = daemon.within(Command::new("find"));
     let pins = find.arg("/sys/fs/bpf/portguard").output().expect("finds");
     Held {
-        memory: resident.expect("a number"),
+        memory: resident_kib(daemon.pid()),
         descriptors: names.len(),
         maps: names.iter().filter(is_map).count(),
         pins: stdout(&pins).lines().count(),

@@ -16,7 +16,7 @@ use crate::events::{Reader, Sender};
 use crate::metrics::http;
 use crate::page::server_sent;
 use crate::top::Terminal;
-use crate::{binary, policy, rule_packets};
+use crate::{binary, policy, resident_kib, rule_packets};
 
 const FLOODED: u16 = 9_000;
 const RARE: u16 = 9_001;
@@ -81,14 +81,6 @@ fn processor_time(pid: u32) -> Duration {
         / u32::try_from(rustix::param::clock_ticks_per_second()).expect("few")
 }
 
-/// Resident memory of a process in KiB.
-fn memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("reads");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.expect("a line").trim().trim_end_matches(" kB");
-    number.parse().expect("a number")
-}
-
 fn client(daemon: &Daemon, words: &[&str]) -> Child {
     Command::new(binary())
         .args(words)
@@ -146,7 +138,7 @@ fn under_a_flood_all_that_is_shown_stays_true_and_nobody_holds_up_another() {
     let flood = Flood::new(&bed.client, "cli0").expect("a flood");
     let frames = [FLOODED, RARE, PASSED].map(|port| sender.frame(port));
     let over = AtomicBool::new(false);
-    let before = memory(daemon.pid());
+    let before = resident_kib(daemon.pid());
     let mut page = server_sent::Reader::open(&bed, METRICS);
     let (measured, scrapes, reports) = thread::scope(|scope| {
         let flooding = scope.spawn(|| {
@@ -197,7 +189,7 @@ fn under_a_flood_all_that_is_shown_stays_true_and_nobody_holds_up_another() {
     });
     let (told, used, rare_sent) = measured;
     let (arrived, counters) = settled(&bed, &daemon);
-    let after = memory(daemon.pid());
+    let after = resident_kib(daemon.pid());
     let median = {
         let mut scrapes = scrapes;
         scrapes.sort();

@@ -74,6 +74,17 @@ fn policy(rules: &str) -> String {
     format!("version: 1\ninterfaces: [srv0]\nrules:\n{rules}")
 }
 
+/// Resident memory of a process in KiB.
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("reads");
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|line| line.split_whitespace().next())
+        .and_then(|number| number.parse().ok());
+    resident.expect("a number")
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

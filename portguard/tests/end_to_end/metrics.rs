@@ -40,7 +40,7 @@ fn scraped(rules: &str) -> (Bed, Daemon) {
 }
 
 /// Sends UDP packets to ports of the server, so many to each.
-fn send(bed: &Bed, packets: &[(u16, usize)]) {
+pub(crate) fn send(bed: &Bed, packets: &[(u16, usize)]) {
     let ends = Ends {
         from_mac: hardware_address(&bed.client, "cli0").expect("address"),
         to_mac: hardware_address(&bed.server, "srv0").expect("address"),

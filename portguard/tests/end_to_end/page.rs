@@ -8,11 +8,11 @@ pub(crate) mod server_sent;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use portguard_testbed::raw::{Ends, RawSocket, hardware_address, udp_frame};
 use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4};
 use serde_json::Value;
 
 use crate::metrics::http::{Reply, get, request};
+use crate::metrics::send;
 use crate::{binary, entry, rule_packets, stderr, stdout};
 
 use self::server_sent::Reader;
@@ -44,21 +44,6 @@ fn shown(rules: &str) -> (Bed, Daemon) {
     let policy = policy(ADDRESS, "true", rules);
     let daemon = Daemon::start(binary(), &bed.server, &policy).expect("a daemon");
     (bed, daemon)
-}
-
-/// Sends UDP packets to ports of the server, so many to each.
-fn send(bed: &Bed, packets: &[(u16, usize)]) {
-    let ends = Ends {
-        from_mac: hardware_address(&bed.client, "cli0").expect("address"),
-        to_mac: hardware_address(&bed.server, "srv0").expect("address"),
-        from: CLIENT_V4.into(),
-        to: SERVER_V4.into(),
-    };
-    let socket = RawSocket::open(&bed.client, "cli0").expect("a sender");
-    for (port, number) in packets {
-        let frame = udp_frame(ends, &[], *port, b"shown").expect("a frame");
-        (0..*number).for_each(|_| socket.send(&frame).expect("sends"));
-    }
 }
 
 /// Asks by a method for a path, and says that the host is this one.

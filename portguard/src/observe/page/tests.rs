@@ -4,27 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::super::fixtures::{count, rule};
 use super::*;
 use crate::control::{
     DropCount, EventAccount, EventAction, EventSettings, OutcomeCount, RuleCount,
 };
-
-fn count(packets: u64) -> Count {
-    Count {
-        packets,
-        bytes: packets * 100,
-    }
-}
-
-fn rule(name: &str, packets: u64) -> RuleCount {
-    RuleCount {
-        name: name.into(),
-        action: Some("drop".into()),
-        count: count(packets),
-        limited: count(0),
-        shadow: count(0),
-    }
-}
 
 fn dropped(port: u16, packets: u64) -> DropCount {
     DropCount {

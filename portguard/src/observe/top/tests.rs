@@ -2,25 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::super::fixtures::{count, rule};
 use super::*;
 use crate::control::{DropCount, EventAccount, OutcomeCount, RuleCount};
-
-fn count(packets: u64) -> Count {
-    Count {
-        packets,
-        bytes: packets * 100,
-    }
-}
-
-fn rule(name: &str, packets: u64) -> RuleCount {
-    RuleCount {
-        name: name.into(),
-        action: Some("drop".into()),
-        count: count(packets),
-        limited: count(0),
-        shadow: count(0),
-    }
-}
 
 fn dropped(port: u16, service: &str, packets: u64) -> DropCount {
     DropCount {
