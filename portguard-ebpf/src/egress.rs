@@ -13,6 +13,7 @@ use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent, tcp_is_over};
 use portguard_common::packet::{Extension, Frame, Headers, Transport, parse, parse_plain};
 use portguard_common::word::Word;
 
+use crate::diagnose;
 use crate::extension;
 use crate::flows::{self, KernelFlows};
 use crate::frame::{FirstBuffer, conceal, forget};
@@ -27,17 +28,20 @@ const REFRESH_NS: u64 = 1_000_000_000;
 fn portguard_egress(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
     let frame = FirstBuffer::of_sent(&ctx);
-    match parse_plain(&frame) {
+    let error = match parse_plain(&frame) {
         Some(headers) => remember(&ctx, &frame, &headers),
         None => {
             let word = portguard_read_sent(skb);
             if Word(word).malformed().is_some() {
                 // It may go on where it cannot be read directly.
-                portguard_remember_in_parts(skb, portguard_read_sent_in_parts(skb));
+                portguard_remember_in_parts(skb, portguard_read_sent_in_parts(skb))
             } else {
-                portguard_remember(skb, word);
+                portguard_remember(skb, word)
             }
         }
+    };
+    if error != 0 {
+        diagnose::flow_not_kept(error);
     }
     TC_ACT_UNSPEC
 }
@@ -59,69 +63,72 @@ extern "C" fn portguard_read_sent_in_parts(skb: *mut __sk_buff) -> u64 {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_remember(skb: *mut __sk_buff, word: u64) -> u32 {
+extern "C" fn portguard_remember(skb: *mut __sk_buff, word: u64) -> i32 {
     let ctx = &TcContext::new(skb);
     remember_word(ctx, &FirstBuffer::of_sent(ctx), Word(word))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_remember_in_parts(skb: *mut __sk_buff, word: u64) -> u32 {
+extern "C" fn portguard_remember_in_parts(skb: *mut __sk_buff, word: u64) -> i32 {
     remember_word(&TcContext::new(skb), &AllParts::new(skb), Word(word))
 }
 
 /// What is not IP is not remembered.
 #[inline(always)]
-fn remember_word<F: Frame>(ctx: &TcContext, frame: &F, word: Word) -> u32 {
-    if let Some(headers) = word.headers(frame) {
-        remember(ctx, frame, &headers);
+fn remember_word<F: Frame>(ctx: &TcContext, frame: &F, word: Word) -> i32 {
+    match word.headers(frame) {
+        Some(headers) => remember(ctx, frame, &headers),
+        None => 0,
     }
-    // The kernel calls no global function that gives nothing back.
-    0
 }
 
-/// Does to the flows what a packet that leaves does to them.
+/// Does to the flows what a packet that leaves does to them. The answer is the kernel's error where it does not keep one, else 0: the entry point
+/// tells of it, whose stack has room for that.
 #[inline(always)]
-fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) {
+fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> i32 {
     if headers.later_fragment {
-        return;
+        return 0;
     }
     let now_ns = KernelFlows.now_ns();
     match sent(frame, headers) {
         Sent::Nothing => {}
         Sent::Ends(key) => flows::remove(&key),
-        Sent::Starts(key, index) => start(&key, index, now_ns),
+        Sent::Starts(key, index) => return start(&key, index, now_ns),
         Sent::Continues(key, index) => go_on(&key, index, now_ns, false),
         Sent::Closes(key, index) => go_on(&key, index, now_ns, true),
         Sent::Datagram(key, index, port) => {
             let closed_at = KernelFlows.closed_at(port);
             let is_closed = closed_at != 0 && now_ns.saturating_sub(closed_at) <= CLOSED_NS;
             if !is_closed && answer_is_dropped(ctx, frame, headers) {
-                start(&key, index, now_ns);
+                return start(&key, index, now_ns);
             }
         }
     }
+    0
 }
 
 /// Starts a flow, or starts it anew.
 #[inline(always)]
-fn start(key: &FlowKey, index: u32, now_ns: u64) {
+fn start(key: &FlowKey, index: u32, now_ns: u64) -> i32 {
     let flow = Flow {
         last_ns: now_ns,
         closing: 0,
     };
     // Changing it in place is much faster than inserting it again.
-    match flows::find(key) {
+    let error = match flows::find(key) {
         // SAFETY: the kernel returned a pointer to the value; CPUs that write at the same time write much the same.
         Some(present) => unsafe {
             let is_recent = now_ns.saturating_sub((*present).last_ns) < REFRESH_NS;
             if !is_recent || (*present).closing != 0 {
                 *present = flow;
             }
+            0
         },
         None => flows::add(key, &flow),
-    }
+    };
     flows::set_last_sent(index, now_ns);
+    error
 }
 
 /// Goes on with a TCP flow, if there is one.

@@ -7,7 +7,6 @@ use aya_ebpf::maps::{Array, LruHashMap};
 use portguard_common::abi::{Flow, FlowKey, TIMES, TimePage};
 use portguard_common::flow::Flows;
 
-use crate::diagnose;
 use crate::tables::time_of;
 
 // All are sized by the loader.
@@ -75,12 +74,13 @@ pub(crate) fn find(key: &FlowKey) -> Option<*mut Flow> {
     table(key).get_ptr_mut(key)
 }
 
-/// Adds a flow. A table that is full forgets another one for it.
+/// Adds a flow; 0, or the kernel's error. A table that is full forgets another one for it. Where even that fails there is no flow, and
+/// its replies are dropped: nothing passes by a full table.
 #[inline(always)]
-pub(crate) fn add(key: &FlowKey, flow: &Flow) {
-    // Where even that fails there is no flow, and its replies are dropped: nothing passes by a full table.
-    if let Err(error) = table(key).insert(key, flow, BPF_ANY.into()) {
-        diagnose::flow_not_kept(error);
+pub(crate) fn add(key: &FlowKey, flow: &Flow) -> i32 {
+    match table(key).insert(key, flow, BPF_ANY.into()) {
+        Ok(()) => 0,
+        Err(error) => error,
     }
 }
 
