@@ -142,6 +142,16 @@ impl Limit {
     /// The last of a cell.
     pub const LAST: u32 = 4;
 
+    /// Stands where there is none, so that the walk over the limits of a cell ends.
+    pub const NONE: Self = Self {
+        interval_ns: 1,
+        tolerance_ns: 0,
+        counter: counter::NONE,
+        bucket: 0,
+        flags: Self::LAST,
+        reserved: 0,
+    };
+
     /// Whether a flag is set.
     #[inline(always)]
     pub const fn has(&self, flag: u32) -> bool {
@@ -388,18 +398,26 @@ pub struct Trie {
     pub form: u32,
     /// By form: the class; the page of halves where it begins; the index of its first word.
     pub root: u32,
-    /// Of a packed trie: its first node.
+    /// Of a packed trie, or one of lists: its first node.
     pub nodes: u32,
+    /// Of one of lists: their first half.
+    pub lists: u32,
+    /// Of one of lists: starts in the longest of them.
+    pub longest: u32,
 }
 
 impl Trie {
     /// All addresses of the family are of one class.
     pub const CONSTANT: u32 = 0;
-    /// Nodes of 256 halves, each a class, or the number of a child with [`Trie::CHILD`]. The first two bytes
+    /// IPv6 alone. Nodes of 256 halves, each a class, or the number of a child with [`Trie::CHILD`]. The first two bytes
     /// of an address are resolved by the first 256 nodes.
     pub const FLAT: u32 = 1;
-    /// The first two bytes are resolved by 65,536 words; then nodes that hold each run of equal entries once.
+    /// IPv6 alone. The first two bytes are resolved by 65,536 words; then nodes that hold each run of equal entries once.
     pub const PACKED: u32 = 2;
+    /// IPv4 alone. The first two bytes are resolved by 65,536 words: each names a list of the ranges into which the last two
+    /// bytes divide, or with [`Trie::NODE`] a node of a packed trie. All that is read for an address then lies in a line or two of
+    /// the cache, and which branch is taken does not depend on the address.
+    pub const LISTS: u32 = 3;
     /// Marks a half as the number of a child.
     pub const CHILD: u16 = 0x8000;
     /// Marks a word that ends the walk: a class, or with [`Trie::ONE_PREFIX`] two.
@@ -437,6 +455,16 @@ impl Trie {
         (of_two & is_one_prefix | leaf & !is_one_prefix) as u16
     }
 
+    /// Marks a word of [`Trie::LISTS`] as the number of a packed node.
+    pub const NODE: u32 = 0x8000_0000;
+
+    /// The word of a list: how many ranges begin in it after the first one, at most [`List::LONGEST`]; where it begins, an even number
+    /// of halves from the first list, below [`crate::limits::HALVES`]; and whether only two classes take turns in it.
+    #[must_use]
+    pub const fn list(starts: u32, first: u32, takes_turns: bool) -> u32 {
+        (takes_turns as u32) << 30 | starts << List::FIRST_BITS | first / 2
+    }
+
     /// The trie of one address and family.
     #[inline(always)]
     pub const fn index(destination: bool, v6: bool) -> usize {
@@ -446,6 +474,42 @@ impl Trie {
 
 /// Number of [`Trie`]s.
 pub const TRIES: usize = 4;
+
+/// A list of ranges of two bytes: where each but the first begins, in ascending order, then their classes, or only the
+/// first two where these take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List {
+    /// How many ranges begin after the first one.
+    pub starts: u32,
+    /// Where it begins, counted in halves from the first list.
+    pub first: u32,
+    /// Which bits of a range's number find its class.
+    pub mask: u32,
+}
+
+const _: () = assert!(crate::limits::HALVES == 2 << List::FIRST_BITS);
+
+impl List {
+    /// Most ranges that begin after the first one.
+    pub const LONGEST: u32 = 63;
+    /// Halves that may be read from the beginning of a list on, whatever its length: so many there are behind the last.
+    pub const WINDOW: u32 = 128;
+
+    const FIRST_BITS: u32 = 24;
+
+    /// Of a word without [`Trie::NODE`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_word(word: u32) -> Self {
+        let takes_turns = word >> 30 & 1;
+        Self {
+            starts: word >> Self::FIRST_BITS & Self::LONGEST,
+            first: (word & ((1 << Self::FIRST_BITS) - 1)) * 2,
+            // 63, or 1.
+            mask: Self::LONGEST - (Self::LONGEST - 1) * takes_turns,
+        }
+    }
+}
 
 /// A node of a packed trie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -470,14 +534,40 @@ const _: () = assert!(size_of::<PackedNode>() == 56);
 impl PackedNode {
     /// Most bits that a node skips.
     pub const MAX_SKIP: u32 = 48;
+
+    /// No entries.
+    pub const EMPTY: Self = Self {
+        starts: [0; 4],
+        path: 0,
+        skip: 0,
+        miss: 0,
+        words: 0,
+        before: [0; 4],
+    };
 }
 
-/// Halves in one map element.
+/// Halves in one node of a flat trie, and in one map element.
 pub const HALVES: usize = 256;
-/// Words in one map element.
-pub const WORDS: usize = 256;
-/// Packed nodes in one map element.
-pub const PACKED_NODES: usize = 16;
+
+/// How many entries the tables have that are as long as a policy makes them. Frozen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Lengths {
+    /// Entries of 16 bits.
+    pub halves: u32,
+    /// How many of them begin [`List::WINDOW`] that are there.
+    pub windows: u32,
+    /// Entries of 32 bits.
+    pub words: u32,
+    /// Rows of sparse stages.
+    pub rows: u32,
+    /// Nodes of packed tries.
+    pub nodes: u32,
+    /// Limits of all cells.
+    pub limits: u32,
+}
+
+const _: () = assert!(size_of::<Lengths>() == 24);
 
 /// Where each kind of source port lies in the table of source ports.
 pub mod source_port {
@@ -834,16 +924,18 @@ pub mod symbol {
     pub const INTERFACE_CLASSES: &str = "INTERFACE_CLASSES";
     /// The index of the first half of the table of [`super::source_port`]s, frozen.
     pub const SOURCE_PORTS: &str = "SOURCE_PORTS";
-    /// Tables of 16 bits: [`super::HALVES`] an element.
-    pub const HALVES: &str = "HALVES";
-    /// Tables of 32 bits: [`super::WORDS`] an element.
-    pub const WORDS: &str = "WORDS";
-    /// Rows of sparse stages: a [`super::Row`] an element.
-    pub const ROWS: &str = "ROWS";
-    /// Nodes of packed tries: [`super::PACKED_NODES`] an element.
-    pub const NODES: &str = "NODES";
-    /// The [`super::Limit`]s of all cells.
-    pub const LIMITS: &str = "LIMITS";
+    /// How long the tables of the next five sections are: [`super::Lengths`], frozen.
+    pub const LENGTHS: &str = "LENGTHS";
+    /// The section of the tables of 16 bits.
+    pub const HALVES: &str = ".rodata.halves";
+    /// The section of the tables of 32 bits.
+    pub const WORDS: &str = ".rodata.words";
+    /// The section of the rows of sparse stages: [`super::Row`]s.
+    pub const ROWS: &str = ".rodata.rows";
+    /// The section of the nodes of packed tries: [`super::PackedNode`]s.
+    pub const NODES: &str = ".rodata.nodes";
+    /// The section of the [`super::Limit`]s of all cells.
+    pub const LIMITS: &str = ".rodata.limits";
     /// Counters: [`super::CounterPage`] by page, per CPU.
     pub const COUNTERS: &str = "COUNTERS";
     /// The ring of events: an [`super::EventHeader`] with what follows it.
@@ -931,6 +1023,8 @@ mod pod {
     unsafe impl aya::Pod for super::Stage {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Row {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Lengths {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Trie {}
     // SAFETY: as above.

@@ -9,10 +9,14 @@ use crate::combine::{Direction, find_cell};
 use crate::flow::Candidate;
 use crate::limiter::Asked;
 use crate::packet::{Family, Frame, Headers, Transport, Unparsed, protocol};
-use crate::trie::Bits;
+use crate::trie::{Bits, Window};
 
 /// The tables of one generation, and the state that outlives it.
 pub trait Tables {
+    /// Some entries of the tables of 16 bits in a row.
+    type Window<'t>: Window
+    where
+        Self: 't;
     /// A setting, frozen when the program was loaded.
     fn setting(&self, setting: Setting) -> u32;
     /// How the class of a [`field`] is combined with those before it, frozen too.
@@ -33,6 +37,8 @@ pub trait Tables {
     fn word(&self, index: u32) -> u32;
     /// A row of a sparse stage.
     fn row(&self, index: u32) -> Row;
+    /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from an index on; `None` where there are not so many.
+    fn window(&self, index: u32) -> Option<Self::Window<'_>>;
     /// Goes on from a packed node: its entry for these bits of an address.
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32;
     /// The class of an IPv6 address by one of the tries, see [`crate::trie::find_v6`].

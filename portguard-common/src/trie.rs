@@ -1,6 +1,6 @@
 //! From an address to its class.
 
-use crate::abi::{HALVES, PackedNode, Trie};
+use crate::abi::{HALVES, List, PackedNode, Trie};
 use crate::classify::Tables;
 
 /// Levels below the first two bytes.
@@ -55,40 +55,102 @@ impl Bits {
 /// The class of an IPv4 address.
 #[inline(always)]
 pub fn find_v4<T: Tables>(tables: &T, trie: &Trie, address: u32) -> u16 {
-    find::<T, LEVELS_V4>(tables, trie, Bits::v4(address))
+    let mut bits = Bits::v4(address);
+    let first = bits.peek(16) as u32;
+    bits.skip(16);
+    let word = tables.word(trie.root + first);
+    if word & Trie::NODE != 0 {
+        return descend::<T, LEVELS_V4>(tables, trie, word & !Trie::NODE, bits);
+    }
+    let list = List::of_word(word);
+    match tables.window(trie.lists + list.first) {
+        Some(window) => find_in_list(&window, &list, trie.longest, bits.peek(16) as u32),
+        None => 0,
+    }
 }
 
 /// The class of an IPv6 address, by halves.
 #[inline(always)]
 pub fn find_v6<T: Tables>(tables: &T, trie: &Trie, high: u64, low: u64) -> u16 {
-    find::<T, LEVELS_V6>(tables, trie, Bits::v6(high, low))
+    let mut bits = Bits::v6(high, low);
+    if trie.form == Trie::FLAT {
+        return find_flat(tables, trie, bits);
+    }
+    let first = bits.peek(16) as u32;
+    bits.skip(16);
+    descend::<T, LEVELS_V6>(tables, trie, tables.word(trie.root + first), bits)
 }
 
 #[inline(always)]
-fn find<T: Tables, const LEVELS: usize>(tables: &T, trie: &Trie, mut bits: Bits) -> u16 {
-    let first = bits.peek(16) as u32;
+fn find_flat<T: Tables>(tables: &T, trie: &Trie, mut bits: Bits) -> u16 {
+    let root = trie.root * HALVES as u32;
+    let mut entry = tables.half(root + bits.peek(16) as u32);
     bits.skip(16);
-    if trie.form == Trie::FLAT {
-        let root = trie.root * HALVES as u32;
-        let mut entry = tables.half(root + first);
-        for _ in 0..LEVELS {
-            if entry & Trie::CHILD == 0 {
-                break;
-            }
-            let child = u32::from(entry & !Trie::CHILD) * HALVES as u32;
-            entry = tables.half(root + child + bits.byte());
+    for _ in 0..LEVELS_V6 {
+        if entry & Trie::CHILD == 0 {
+            break;
         }
-        entry & !Trie::CHILD
-    } else {
-        let mut entry = tables.word(trie.root + first);
-        for _ in 0..LEVELS {
-            if entry & Trie::LEAF != 0 {
-                break;
-            }
-            entry = tables.packed_step(trie.nodes + entry, &mut bits);
-        }
-        Trie::class(entry, bits.byte())
+        let child = u32::from(entry & !Trie::CHILD) * HALVES as u32;
+        entry = tables.half(root + child + bits.byte());
     }
+    entry & !Trie::CHILD
+}
+
+/// From an entry of a packed trie to a class.
+#[inline(always)]
+fn descend<T: Tables, const LEVELS: usize>(
+    tables: &T,
+    trie: &Trie,
+    mut entry: u32,
+    mut bits: Bits,
+) -> u16 {
+    for _ in 0..LEVELS {
+        if entry & Trie::LEAF != 0 {
+            break;
+        }
+        entry = tables.packed_step(trie.nodes + entry, &mut bits);
+    }
+    Trie::class(entry, bits.byte())
+}
+
+/// Halves that lie one after another.
+pub trait Window {
+    /// The half at an offset below [`List::WINDOW`].
+    fn at(&self, offset: u32) -> u16;
+
+    /// The same number; in the kernel one of which the compiler knows nothing, since it would make a branch of what is computed with
+    /// it.
+    #[inline(always)]
+    fn conceal(&self, number: u64) -> u64 {
+        number
+    }
+}
+
+impl Window for &[u16] {
+    fn at(&self, offset: u32) -> u16 {
+        self.get(offset as usize).copied().unwrap_or_default()
+    }
+}
+
+/// The class of two bytes by a list of at most `longest` starts. Without a branch that depends on either: it would be guessed
+/// wrongly every other time, and nothing of what follows could be done meanwhile.
+#[inline(always)]
+fn find_in_list<W: Window>(window: &W, list: &List, longest: u32, bytes: u32) -> u16 {
+    const STEPS: [u32; 6] = [32, 16, 8, 4, 2, 1];
+    // Ranges that begin up to these bytes, after the first one.
+    let mut range = 0;
+    for step in STEPS {
+        if longest >= step {
+            let next = range + step;
+            let start = window.at(next - 1);
+            // Negative where there is no such range, or it begins later.
+            let excess =
+                (i64::from(bytes) - i64::from(start)) | (i64::from(list.starts) - i64::from(next));
+            let refused = window.conceal((excess >> 63).cast_unsigned());
+            range += step & !(refused as u32);
+        }
+    }
+    window.at(list.starts + (range & list.mask))
 }
 
 /// Goes on from a packed node: the index of the word for these bits, or the word itself where the bits that the

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use frames::{Ipv4, Ipv6, Link, Segment, TCP, UDP, ethernet, portless, raw_ethernet, tcp, udp};
 use portguard_common::abi::{
-    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, Row, SETTINGS, Setting,
-    Stage, TRIES, Trie, counter, exception, field, service, source_port,
+    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, List, Row, SETTINGS,
+    Setting, Stage, TRIES, Trie, counter, exception, field, service, source_port,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Judgement, Source, Tables, Verdict, judge};
@@ -17,7 +17,7 @@ use portguard_common::combine::{Direction, find_cell};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::packet::{Malformed, parse};
-use portguard_common::trie::{self, Bits};
+use portguard_common::trie::{self, Bits, Window};
 
 /// Tables of which what is not said is 0.
 struct Fake {
@@ -78,6 +78,15 @@ fn of<K: Eq + std::hash::Hash, V: Copy + Default>(table: &HashMap<K, V>, key: K)
     table.get(&key).copied().unwrap_or_default()
 }
 
+struct FakeWindow<'f>(&'f Fake, u32);
+
+impl Window for FakeWindow<'_> {
+    fn at(&self, offset: u32) -> u16 {
+        assert!(offset < List::WINDOW);
+        self.0.half(self.1 + offset)
+    }
+}
+
 impl Tables for Fake {
     fn setting(&self, setting: Setting) -> u32 {
         self.settings[setting as usize]
@@ -119,6 +128,12 @@ impl Tables for Fake {
 
     fn row(&self, index: u32) -> Row {
         of(&self.rows, index)
+    }
+
+    type Window<'w> = FakeWindow<'w>;
+
+    fn window(&self, index: u32) -> Option<FakeWindow<'_>> {
+        Some(FakeWindow(self, index))
     }
 
     fn packed_step(&self, _node: u32, _bits: &mut Bits) -> u32 {
@@ -720,16 +735,8 @@ fn each_field_is_combined_in_its_turn() {
 
 #[test]
 fn addresses_change_places_in_what_leaves() {
-    // 198.51.100.9 to 192.0.2.1, and 2001:db8:0:1::9 to 2001:db8:0:2::1: the tries know the byte that tells them.
-    for (frame, is_v6, first, rest) in [
-        (attempt(), false, 0xc633_u32, [100_u32, 9].as_slice()),
-        (
-            frames::ipv6(tcp(40_000, 22)),
-            true,
-            0x2001,
-            [0x0d, 0xb8, 0, 0, 0, 1].as_slice(),
-        ),
-    ] {
+    // 198.51.100.9 to 192.0.2.1, and 2001:db8:0:1::9 to 2001:db8:0:2::1: the tries know what tells them apart.
+    for (frame, is_v6) in [(attempt(), false), (frames::ipv6(tcp(40_000, 22)), true)] {
         for destination in [false, true] {
             let mut fake = Fake::default();
             let field = if destination {
@@ -745,24 +752,93 @@ fn addresses_change_places_in_what_leaves() {
                 ..Stage::default()
             };
             fake.halves.insert(1, 1);
-            // A flat trie at the third page, of which the sender's address alone is of class 1.
-            let root = 3 * 256;
-            fake.tries[Trie::index(destination, is_v6)] = Trie {
-                form: Trie::FLAT,
-                root: 3,
-                nodes: 0,
+            let trie = if is_v6 {
+                flat_trie(&mut fake, 0x2001, &[0x0d, 0xb8, 0, 0, 0, 1])
+            } else {
+                lists(&mut fake, 0xc633, 0x6409)
             };
-            let mut place = root + first;
-            for (node, byte) in (256..).zip(rest) {
-                fake.halves.insert(place, Trie::CHILD | node);
-                place = root + u32::from(node) * 256 + byte;
-            }
-            fake.halves.insert(place, 1);
+            fake.tries[Trie::index(destination, is_v6)] = trie;
             // What arrives is judged by its source as it is; what leaves, by its source as the destination of the answer.
             let arriving = cell(&fake, &frame, Direction::Arriving);
             assert_eq!(arriving, u16::from(!destination), "{is_v6}");
             let leaving = cell(&fake, &frame, Direction::Leaving);
             assert_eq!(leaving, u16::from(destination), "{is_v6}");
+        }
+    }
+}
+
+/// A flat trie at the third page, of which the addresses that begin so are alone of class 1.
+fn flat_trie(fake: &mut Fake, first: u32, rest: &[u32]) -> Trie {
+    let root = 3 * 256;
+    let mut place = root + first;
+    for (node, byte) in (256..).zip(rest) {
+        fake.halves.insert(place, Trie::CHILD | node);
+        place = root + u32::from(node) * 256 + byte;
+    }
+    fake.halves.insert(place, 1);
+    Trie {
+        form: Trie::FLAT,
+        root: 3,
+        ..Trie::default()
+    }
+}
+
+/// A trie of lists, of which one address is alone of class 1. All other networks have the word 0: the empty list at the beginning.
+fn lists(fake: &mut Fake, network: u32, host: u16) -> Trie {
+    const ROOT: u32 = 70;
+    const LISTS: u32 = 1000;
+    fake.words.insert(ROOT + network, Trie::list(2, 10, true));
+    for (place, half) in (LISTS + 10..).zip([host, host + 1, 0, 1]) {
+        fake.halves.insert(place, half);
+    }
+    Trie {
+        form: Trie::LISTS,
+        root: ROOT,
+        lists: LISTS,
+        longest: 2,
+        ..Trie::default()
+    }
+}
+
+#[test]
+fn a_list_tells_where_each_range_begins() {
+    for starts in [0_u16, 1, 2, 3, 31, 62, 63] {
+        for takes_turns in [false, true] {
+            let start = |number: u16| {
+                if number == 63 {
+                    0xffff
+                } else {
+                    number * 900 + 1
+                }
+            };
+            let class = |number: u16| if takes_turns { number % 2 } else { number };
+            let mut fake = Fake::default();
+            // Behind the list lies another one.
+            let classes = if takes_turns { 2 } else { starts + 1 };
+            let list = (1..=starts).map(start).chain((0..classes).map(class));
+            for (place, half) in (500..).zip(list.chain([7; 128])) {
+                fake.halves.insert(place, half);
+            }
+            fake.words
+                .insert(0x0a01, Trie::list(starts.into(), 400, takes_turns));
+            let trie = Trie {
+                form: Trie::LISTS,
+                lists: 100,
+                longest: starts.into(),
+                ..Trie::default()
+            };
+            for number in 0..=starts {
+                let begins = if number == 0 { 0 } else { start(number) };
+                let ends = if number == starts {
+                    0xffff
+                } else {
+                    start(number + 1) - 1
+                };
+                for low in [begins, ends] {
+                    let found = trie::find_v4(&fake, &trie, 0x0a01_0000 | u32::from(low));
+                    assert_eq!(found, class(number), "{starts} {takes_turns} {low:#x}");
+                }
+            }
         }
     }
 }

@@ -14,12 +14,14 @@ use portguard_common::limits::RULE_BUCKETS as RULE_BUCKET_COUNT;
 use crate::bucket;
 use crate::count::count;
 use crate::diagnose;
-use crate::tables::{now_ns, setting};
+use crate::tables::{lengths, now_ns, place, setting};
 
-// All are sized by the loader.
+/// The loader puts all limits in the place of this one.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.limits")]
+static LIMITS: [Limit; 1] = [Limit::NONE];
 
-#[map]
-static LIMITS: Array<Limit> = Array::with_max_entries(1, 0);
+// The others are sized by the loader.
 
 #[map]
 static RULE_BUCKETS: Array<Bucket> = Array::with_max_entries(1, 0);
@@ -62,16 +64,9 @@ impl Limits for KernelLimits {
 
     #[inline(always)]
     fn limit(&self, index: u32) -> Limit {
-        // A cell names only limits that are there. The last one, so that the walk ends.
-        const NONE: Limit = Limit {
-            interval_ns: 1,
-            tolerance_ns: 0,
-            counter: portguard_common::abi::counter::NONE,
-            bucket: 0,
-            flags: Limit::LAST,
-            reserved: 0,
-        };
-        LIMITS.get(index).copied().unwrap_or(NONE)
+        // A cell names only limits that are there.
+        let limit = place(&LIMITS, index, lengths().limits);
+        *limit.unwrap_or(&Limit::NONE)
     }
 
     #[inline(always)]

@@ -7,9 +7,9 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use portguard_common::abi::{
-    self, Cell, CounterPage, DropPage, HALVES as HALVES_PER_PAGE, INTERFACES, PACKED_NODES,
-    PackedNode, Row, SETTINGS as SETTING_COUNT, Setting, Settings, Stage, TRIES as TRIE_COUNT,
-    Trace, Trie, VLANS, WORDS as WORDS_PER_PAGE, drops, field, interface_entry, service,
+    self, Cell, CounterPage, DropPage, INTERFACES, Lengths, List, PackedNode, Row,
+    SETTINGS as SETTING_COUNT, Setting, Settings, Stage, TRIES as TRIE_COUNT, Trace, Trie, VLANS,
+    drops, field, interface_entry, service,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Source, Tables};
@@ -17,7 +17,7 @@ use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::limits::CELLS as CELL_COUNT;
 use portguard_common::packet::Frame;
-use portguard_common::trie::{self, Bits, Step, step};
+use portguard_common::trie::{self, Bits, Step, Window, step};
 
 use crate::bans;
 use crate::host;
@@ -42,6 +42,8 @@ static TRIES: [Trie; TRIE_COUNT] = [Trie {
     form: 0,
     root: 0,
     nodes: 0,
+    lists: 0,
+    longest: 0,
 }; TRIE_COUNT];
 
 #[unsafe(no_mangle)]
@@ -60,19 +62,39 @@ static VLAN_CLASSES: [u16; VLANS] = [0; VLANS];
 #[unsafe(no_mangle)]
 static INTERFACE_CLASSES: [u16; INTERFACES] = [0; INTERFACES];
 
+// Each of these has a section, and so a map, of its own: the loader puts a policy's tables in the place of what stands here, however
+// long they are, and says how long. An entry is found by its address, without a look-up that would wait for a key in memory.
+
+#[unsafe(no_mangle)]
+static LENGTHS: Lengths = Lengths {
+    halves: 0,
+    windows: 0,
+    words: 0,
+    rows: 0,
+    nodes: 0,
+    limits: 0,
+};
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.halves")]
+static HALVES: [u16; 1] = [0];
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.words")]
+static WORDS: [u32; 1] = [0];
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.rows")]
+static ROWS: [Row; 1] = [Row {
+    dense: 0,
+    exceptions: 0,
+}];
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.nodes")]
+static NODES: [PackedNode; 1] = [PackedNode::EMPTY];
+
 // All that follow are sized by the loader.
-
-#[map]
-static HALVES: Array<[u16; HALVES_PER_PAGE]> = Array::with_max_entries(1, 0);
-
-#[map]
-static WORDS: Array<[u32; WORDS_PER_PAGE]> = Array::with_max_entries(1, 0);
-
-#[map]
-static ROWS: Array<Row> = Array::with_max_entries(1, 0);
-
-#[map]
-static NODES: Array<[PackedNode; PACKED_NODES]> = Array::with_max_entries(1, 0);
 
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<CounterPage> = PerCpuArray::with_max_entries(1, 0);
@@ -222,7 +244,52 @@ fn frozen<T>(data: &'static T) -> &'static T {
     unsafe { &*pointer }
 }
 
+/// Halves of which the verifier knows that they are there.
+pub(crate) struct KernelWindow(*const u16);
+
+impl Window for KernelWindow {
+    #[inline(always)]
+    fn at(&self, offset: u32) -> u16 {
+        let offset = opaque((offset & (List::WINDOW - 1)).into());
+        // SAFETY: below `WINDOW` by the mask.
+        unsafe { *self.0.add(offset as usize) }
+    }
+
+    #[inline(always)]
+    fn conceal(&self, number: u64) -> u64 {
+        opaque(number)
+    }
+}
+
+/// How long the tables are.
+#[inline(always)]
+pub(crate) fn lengths() -> &'static Lengths {
+    frozen(&LENGTHS)
+}
+
+/// An entry of a table; nothing where the table ends before it, which the verifier must see.
+#[inline(always)]
+pub(crate) fn place<T>(table: &'static [T; 1], index: u32, length: u32) -> Option<&'static T> {
+    let index = opaque(index.into());
+    if index >= u64::from(length) {
+        return None;
+    }
+    // SAFETY: the loader put `length` entries there.
+    Some(unsafe { &*frozen(table).as_ptr().add(index as usize) })
+}
+
+/// A copy of an entry.
+#[inline(always)]
+fn entry<T: Copy + Default>(table: &'static [T; 1], index: u32, length: u32) -> T {
+    place(table, index, length).copied().unwrap_or_default()
+}
+
 impl<D: Device> Tables for KernelTables<D> {
+    type Window<'t>
+        = KernelWindow
+    where
+        Self: 't;
+
     #[inline(always)]
     fn setting(&self, setting: Setting) -> u32 {
         self::setting(setting)
@@ -291,38 +358,35 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn half(&self, index: u32) -> u16 {
-        const PER_PAGE: u32 = HALVES_PER_PAGE as u32;
-        match HALVES.get_ptr(index / PER_PAGE) {
-            // SAFETY: the kernel returned a pointer to the element, and the place is below its length by the
-            // remainder. Nothing writes to it after the loader.
-            Some(page) => unsafe { *page.cast::<u16>().add((index % PER_PAGE) as usize) },
-            None => 0,
-        }
+        entry(&HALVES, index, lengths().halves)
     }
 
     #[inline(always)]
     fn word(&self, index: u32) -> u32 {
-        const PER_PAGE: u32 = WORDS_PER_PAGE as u32;
-        match WORDS.get_ptr(index / PER_PAGE) {
-            // SAFETY: as in `half`.
-            Some(page) => unsafe { *page.cast::<u32>().add((index % PER_PAGE) as usize) },
-            None => 0,
-        }
+        entry(&WORDS, index, lengths().words)
     }
 
     #[inline(always)]
     fn row(&self, index: u32) -> Row {
-        ROWS.get(index).copied().unwrap_or_default()
+        entry(&ROWS, index, lengths().rows)
+    }
+
+    #[inline(always)]
+    fn window(&self, index: u32) -> Option<KernelWindow> {
+        let index = opaque(index.into());
+        if index >= u64::from(lengths().windows) {
+            return None;
+        }
+        // SAFETY: the loader put at least `WINDOW` entries from there on.
+        let first = unsafe { frozen(&HALVES).as_ptr().add(index as usize) };
+        Some(KernelWindow(opaque(first as u64) as *const u16))
     }
 
     #[inline(always)]
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
-        const PER_PAGE: u32 = PACKED_NODES as u32;
-        let Some(page) = NODES.get_ptr(node / PER_PAGE) else {
+        let Some(node) = place(&NODES, node, lengths().nodes) else {
             return Trie::LEAF;
         };
-        // SAFETY: as in `half`.
-        let node = unsafe { &*page.cast::<PackedNode>().add((node % PER_PAGE) as usize) };
         match step(node, bits) {
             Step::Word(index) => self.word(index),
             Step::Miss(word) => word,

@@ -1,6 +1,6 @@
 //! The classifier on the host: the same source that the kernel runs, over the same tables.
 
-use portguard_common::abi::{Cell, Limit, Row, Setting, Stage, Trie};
+use portguard_common::abi::{Cell, Limit, List, Row, Setting, Stage, Trie};
 use portguard_common::ban::Address;
 use portguard_common::classify::{self, Judgement, Source};
 use portguard_common::flow::Candidate;
@@ -148,6 +148,16 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
 
     fn row(&self, index: u32) -> Row {
         at(&self.evaluator.tables.rows, index)
+    }
+
+    type Window<'w>
+        = &'w [u16]
+    where
+        Self: 'w;
+
+    fn window(&self, index: u32) -> Option<&[u16]> {
+        let halves = self.evaluator.tables.halves.get(index as usize..)?;
+        halves.get(..List::WINDOW as usize)
     }
 
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {

@@ -327,14 +327,15 @@ fn rules_with_conditions_on_every_field() {
     // Addresses of IPv6 that part deep down: packed tries lie before the exceptions of the tables.
     assert_eq!(tables.tries[Trie::index(false, true)].form, Trie::PACKED);
     assert_eq!(tables.tries[Trie::index(true, true)].form, Trie::PACKED);
-    assert_eq!(tables.tries[Trie::index(false, false)].form, Trie::FLAT);
+    assert_eq!(tables.tries[Trie::index(false, false)].form, Trie::LISTS);
     let segments = segments_near(&rules, &mut Numbers(2));
     assert_agree(&rules, &tables, &segments);
 }
 
 #[test]
 fn many_addresses_of_one_rule() {
-    // More nodes than a flat trie may have: each host in a /16 of its own, then all /28 of one /16 by turns.
+    // Lists of a host, each in a /16 of its own, then all /28 of one /16 by turns, which are more than
+    // a list holds.
     let mut numbers = Numbers(3);
     let hosts: Vec<u32> = (0..9_000_u32)
         .map(|number| (number + 0x0b00) << 16 | numbers.below(1 << 16))
@@ -354,7 +355,7 @@ fn many_addresses_of_one_rule() {
     let checked = portguard_policy::check(&text, &mut portguard_policy::NoFiles);
     let policy = checked.expect("a valid policy").policy;
     let tables = common::compiled(&policy).expect("fits");
-    assert_eq!(tables.tries[Trie::index(false, false)].form, Trie::PACKED);
+    assert_eq!(tables.tries[Trie::index(false, false)].form, Trie::LISTS);
     let evaluator = Evaluator::new(&tables, "eth0", Stateless);
     let is_dropped = |source: u32| {
         let segment = Segment {

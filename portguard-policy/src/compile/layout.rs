@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use portguard_common::abi::{self, HALVES, Setting, Stage, VLANS, field, service, source_port};
+use portguard_common::abi::{
+    self, HALVES, List, Setting, Stage, Trie, VLANS, field, service, source_port,
+};
 use portguard_common::limits;
 
 use super::cells::Cells;
@@ -143,7 +145,10 @@ impl Layout {
     }
 
     fn check(&self) -> Result<(), CompileError> {
-        let halves = self.halves.len() + self.tries.halves.len() + self.source_ports.len();
+        let halves = self.halves.len()
+            + self.tries.halves.len()
+            + self.source_ports.len()
+            + self.tries.lists.len();
         let words = self.words.len() + self.tries.words.len();
         for (what, needed, allowed) in [
             ("table entries", halves, limits::HALVES),
@@ -162,6 +167,11 @@ impl Layout {
     }
 
     pub(super) fn finish(mut self, cells: Cells<'_, '_>) -> Result<Tables, CompileError> {
+        let lists = &mut self.tries.lists;
+        if !lists.is_empty() {
+            // So that as much may be read from the beginning of the last one on.
+            lists.resize(lists.len() + List::WINDOW as usize, 0);
+        }
         self.check()?;
         let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let mut tables = self.tables;
@@ -183,6 +193,13 @@ impl Layout {
             }
         }
         tables.halves.append(&mut self.halves);
+        let lists = place(tables.halves.len());
+        for trie in &mut tables.tries {
+            if trie.form == Trie::LISTS {
+                trie.lists += lists;
+            }
+        }
+        tables.halves.append(&mut self.tries.lists);
         tables.words.append(&mut self.words);
         tables.meaning = cells.meaning;
         Ok(tables)

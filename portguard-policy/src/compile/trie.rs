@@ -1,5 +1,7 @@
 //! From intervals of addresses to a trie that the kernel side walks in a few steps.
 
+use std::collections::HashMap;
+
 use portguard_common::abi::{self, HALVES, PackedNode};
 use portguard_common::limits;
 
@@ -25,6 +27,8 @@ struct Space<'i, T> {
 /// An address that intervals can be made of.
 pub(super) trait Address: Copy {
     const BITS: u32;
+    /// Whether a list resolves what the root leaves.
+    const HAS_LISTS: bool = Self::BITS == ROOT_BITS + u16::BITS;
     fn widen(self) -> u128;
 }
 
@@ -132,17 +136,20 @@ pub(super) fn build<T: Address>(
         return Ok(abi::Trie {
             form: abi::Trie::CONSTANT,
             root: class.into(),
-            nodes: 0,
+            ..abi::Trie::default()
         });
     }
     let space = Space::new(intervals);
+    if T::HAS_LISTS {
+        return Packed::build_lists(&space, tables);
+    }
     if let Some(halves) = Flat::build(&space) {
         let root = u32::try_from(tables.halves.len() / HALVES).unwrap_or(u32::MAX);
         tables.halves.extend(halves);
         return Ok(abi::Trie {
             form: abi::Trie::FLAT,
             root,
-            nodes: 0,
+            ..abi::Trie::default()
         });
     }
     Packed::build(&space, tables)
@@ -155,6 +162,8 @@ pub(super) struct Tries {
     pub(super) halves: Vec<u16>,
     pub(super) words: Vec<u32>,
     pub(super) nodes: Vec<PackedNode>,
+    /// Lists of ranges, one behind the other.
+    pub(super) lists: Vec<u16>,
 }
 
 /// A flat trie: every node has all 256 entries.
@@ -249,15 +258,57 @@ impl Packed<'_> {
             let word = packed.entry(space, &part, prefix);
             packed.tables.words[root + number] = word;
         }
-        let needed = packed.needed;
-        if needed > limits::NODES {
-            return Err(TooLarge { needed });
-        }
+        packed.check()?;
         Ok(abi::Trie {
             form: abi::Trie::PACKED,
             root: u32::try_from(root).unwrap_or(u32::MAX),
             nodes: u32::try_from(first_node).unwrap_or(u32::MAX),
+            ..abi::Trie::default()
         })
+    }
+
+    /// A trie of lists, with nodes where one would be too long.
+    fn build_lists<T: Address>(
+        space: &Space<'_, T>,
+        tables: &mut Tries,
+    ) -> Result<abi::Trie, TooLarge> {
+        let (root, first_node) = (tables.words.len(), tables.nodes.len());
+        tables.words.resize(root + (1 << ROOT_BITS), 0);
+        let mut lists = Lists::new(tables.lists.len());
+        let mut packed = Packed {
+            tables,
+            first_node,
+            needed: first_node,
+        };
+        let top = Prefix { low: 0, len: 0 };
+        let mut sweep = space.sweep(space.intervals);
+        for number in 0..1 << ROOT_BITS {
+            let prefix = top.child(number, ROOT_BITS, space.bits);
+            let part = sweep.within(prefix);
+            let word = if part.range.len() <= abi::List::LONGEST as usize + 1 {
+                lists.add(&part, prefix, &mut packed.tables.lists)
+            } else {
+                abi::Trie::NODE | packed.node(space, &part, prefix)
+            };
+            packed.tables.words[root + number] = word;
+        }
+        packed.check()?;
+        Ok(abi::Trie {
+            form: abi::Trie::LISTS,
+            root: u32::try_from(root).unwrap_or(u32::MAX),
+            nodes: u32::try_from(first_node).unwrap_or(u32::MAX),
+            lists: u32::try_from(lists.first).unwrap_or(u32::MAX),
+            longest: lists.longest,
+        })
+    }
+
+    fn check(&self) -> Result<(), TooLarge> {
+        if self.needed > limits::NODES {
+            return Err(TooLarge {
+                needed: self.needed,
+            });
+        }
+        Ok(())
     }
 
     fn entry<T: Address>(
@@ -272,6 +323,16 @@ impl Packed<'_> {
         if let Some(word) = one_prefix(part.range, prefix, space.bits) {
             return word;
         }
+        self.node(space, part, prefix)
+    }
+
+    /// Adds a node. The answer is its number, counted from the first one.
+    fn node<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        part: &Part<'_, T>,
+        prefix: Prefix,
+    ) -> u32 {
         self.needed += 1;
         if self.needed > limits::NODES {
             return abi::Trie::LEAF;
@@ -310,6 +371,57 @@ impl Packed<'_> {
         self.tables.words.extend(runs);
         self.tables.nodes[number] = node;
         u32::try_from(number - self.first_node).unwrap_or(0)
+    }
+}
+
+/// The lists of one trie.
+struct Lists {
+    /// Where the first one begins.
+    first: usize,
+    /// Starts in the longest.
+    longest: u32,
+    /// Those of a single range, by its class.
+    single: HashMap<u16, u32>,
+}
+
+impl Lists {
+    fn new(first: usize) -> Self {
+        Self {
+            first,
+            longest: 0,
+            single: HashMap::new(),
+        }
+    }
+
+    /// Adds the list of a part of at most [`abi::List::LONGEST`] starts. The answer is its word.
+    fn add<T: Address>(&mut self, part: &Part<'_, T>, prefix: Prefix, lists: &mut Vec<u16>) -> u32 {
+        if let Some(word) = part.class().and_then(|class| self.single.get(&class)) {
+            return *word;
+        }
+        // More than fit a word are more than are allowed at all, which is found out when all tables are there.
+        let first = u32::try_from(lists.len() - self.first).unwrap_or(u32::MAX);
+        let rest = &part.range[1..];
+        lists.extend(
+            rest.iter()
+                .map(|(start, _)| (start.widen() - prefix.low) as u16),
+        );
+        let classes = || {
+            let others = rest.iter().map(|(_, class)| *class);
+            [part.first].into_iter().chain(others)
+        };
+        let takes_turns = classes()
+            .zip(classes().skip(2))
+            .all(|(class, next_but_one)| class == next_but_one);
+        let distinct = if takes_turns { 2 } else { usize::MAX };
+        lists.extend(classes().take(distinct));
+        lists.resize(lists.len().next_multiple_of(2), 0);
+        let starts = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        self.longest = self.longest.max(starts);
+        let word = abi::Trie::list(starts, first, takes_turns);
+        if let Some(class) = part.class() {
+            self.single.insert(class, word);
+        }
+        word
     }
 }
 
@@ -390,7 +502,7 @@ fn path(branch: Prefix, skipped: u32, bits: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use portguard_common::abi::Trie;
+    use portguard_common::abi::{List, Trie};
     use portguard_common::trie::{Bits, Step, step};
 
     use super::*;
@@ -418,8 +530,19 @@ mod tests {
                 }
                 entry
             }
+            Trie::LISTS if tables.words[trie.root as usize + first] & Trie::NODE == 0 => {
+                let list = List::of_word(tables.words[trie.root as usize + first]);
+                let halves = &tables.lists[(trie.lists + list.first) as usize..];
+                let (starts, classes) = halves.split_at(list.starts as usize);
+                let bytes = u16::from_be_bytes([rest[0], rest[1]]);
+                let range = starts.iter().take_while(|start| **start <= bytes).count();
+                classes[range & list.mask as usize]
+            }
             _ => {
                 let mut word = tables.words[trie.root as usize + first];
+                if trie.form == Trie::LISTS {
+                    word &= !Trie::NODE;
+                }
                 let mut wide = [0; 16];
                 wide[..rest.len()].copy_from_slice(&rest);
                 let wide = u128::from_be_bytes(wide);
@@ -443,9 +566,10 @@ mod tests {
 
     fn check<T: Address>(intervals: &Intervals<T>, v6: bool) {
         let mut tables = Tries::default();
-        let flat = build(intervals, &mut tables)
+        let first = build(intervals, &mut tables)
             .map_err(|error| error.needed)
             .unwrap();
+        // For an IPv6 address, what it would be if there were more; of IPv4 the parts below a list that is too long.
         let packed = Packed::build(&Space::new(intervals), &mut tables)
             .map_err(|error| error.needed)
             .unwrap();
@@ -457,7 +581,7 @@ mod tests {
                 start.wrapping_sub(1) & highest,
                 start.wrapping_add(1) & highest,
             ] {
-                for (name, trie) in [("first", flat), ("packed", packed)] {
+                for (name, trie) in [("first", first), ("packed", packed)] {
                     let found = look_up(trie, &tables, v6, address);
                     assert_eq!(found, expected(intervals, address), "{name} {address:x}");
                 }
@@ -515,6 +639,52 @@ mod tests {
             // The /16, and of the /24 those that no leaf can tell.
             assert_eq!(tables.nodes.len(), nodes);
         }
+    }
+
+    /// The hosts at even addresses of the first networks of 16 bits: so many of each.
+    fn hosts(counts: &[u32]) -> Intervals<u32> {
+        let mut intervals = vec![(0, 0)];
+        for (network, count) in (0..).zip(counts) {
+            for number in 0..*count {
+                let host = network << 16 | (2 * number + 2);
+                intervals.extend([(host, 1), (host + 1, 0)]);
+            }
+        }
+        intervals
+    }
+
+    #[test]
+    fn a_list_holds_63_starts_and_a_node_more() {
+        for (intervals, nodes) in [
+            (hosts(&[31, 31, 0, 5]), 0),
+            (hosts(&[31, 32, 0, 5]), 1),
+            // A start at the end of the first network is the 63rd; the next one belongs to the second.
+            ([hosts(&[31]), vec![(0xffff, 1), (0x1_0000, 0)]].concat(), 0),
+        ] {
+            check(&intervals, false);
+            let mut tables = Tries::default();
+            let trie = Packed::build_lists(&Space::new(&intervals), &mut tables)
+                .map_err(|error| error.needed)
+                .unwrap();
+            assert_eq!(trie.form, Trie::LISTS);
+            assert_eq!(tables.nodes.len(), nodes);
+            assert!(trie.longest <= List::LONGEST);
+        }
+    }
+
+    #[test]
+    fn classes_that_take_turns_are_written_once() {
+        let lists = |intervals: &Intervals<u32>| {
+            let mut tables = Tries::default();
+            assert!(Packed::build_lists(&Space::new(intervals), &mut tables).is_ok());
+            tables.lists
+        };
+        // Starts, and both classes; then the class of all other networks.
+        let turns = lists(&hosts(&[2]));
+        assert_eq!(turns, [2, 3, 4, 5, 0, 1, 0, 0]);
+        // A third class: each range has its own; a half is left over.
+        let third = lists(&vec![(0, 0), (2, 1), (3, 2), (4, 0)]);
+        assert_eq!(third, [2, 3, 4, 0, 1, 2, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tables as what leaves through one interface sees them.
 
-use portguard_common::abi::{Cell, Row, Setting, Stage, Trie, counter};
+use portguard_common::abi::{Cell, List, Row, Setting, Stage, Trie, counter};
 use portguard_common::ban::Address;
 use portguard_common::classify::{self, Source};
 use portguard_common::flow::Candidate;
@@ -64,6 +64,15 @@ impl classify::Tables for View<'_> {
 
     fn row(&self, index: u32) -> Row {
         self.tables.rows[index as usize]
+    }
+
+    type Window<'w>
+        = &'w [u16]
+    where
+        Self: 'w;
+
+    fn window(&self, index: u32) -> Option<&[u16]> {
+        Some(&self.tables.halves[index as usize..][..List::WINDOW as usize])
     }
 
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {

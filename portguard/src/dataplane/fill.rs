@@ -5,15 +5,15 @@ use std::io;
 use aya::maps::{Array, Map, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
 use portguard_common::abi::{
-    self, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, PACKED_NODES, PackedNode, Setting,
-    Settings, TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, WORDS, counter, credit, host, interface_entry,
-    local_port, symbol,
+    self, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths, List, Setting, Settings,
+    TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, counter, credit, host, interface_entry, local_port,
+    symbol,
 };
 use portguard_common::limits;
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
-use super::state;
+use super::{kernel, sections, state, sys};
 
 /// The programs, compiled for the kernel.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
@@ -108,6 +108,26 @@ pub(super) fn load(
             loader.map_pin_path(name, state.path(name));
         }
     }
+    let length = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
+    let lengths = Lengths {
+        halves: length(tables.halves.len()),
+        windows: length((tables.halves.len() + 1).saturating_sub(List::WINDOW as usize)),
+        words: length(tables.words.len()),
+        rows: length(tables.rows.len()),
+        nodes: length(tables.nodes.len()),
+        limits: length(meaning.limits.len()),
+    };
+    let object = sections::replaced(
+        object,
+        &[
+            (symbol::HALVES, sys::bytes(&tables.halves)),
+            (symbol::WORDS, sys::bytes(&tables.words)),
+            (symbol::ROWS, sys::bytes(&tables.rows)),
+            (symbol::NODES, sys::bytes(&tables.nodes)),
+            (symbol::LIMITS, sys::bytes(&meaning.limits)),
+        ],
+        kernel::largest_table(),
+    )?;
     let ban_lengths = state::ban_lengths(options.state.as_ref())?;
     let mut ebpf = loader
         // Nothing here needs the kernel's own types, and reading them takes longer than the rest.
@@ -115,6 +135,7 @@ pub(super) fn load(
         .override_global(symbol::SETTINGS, &settings, true)
         .override_global(symbol::STAGES, &tables.stages, true)
         .override_global(symbol::TRIES, &tables.tries, true)
+        .override_global(symbol::LENGTHS, &lengths, true)
         .override_global(symbol::SOURCE_PORTS, &tables.source_ports, true)
         .override_global(symbol::SERVICES, tables.services.as_slice(), true)
         .override_global(symbol::CELLS, cells.as_slice(), true)
@@ -125,10 +146,6 @@ pub(super) fn load(
         // The silent object has neither.
         .override_global(symbol::DIAGNOSTICS_LEVEL, &diagnostics_level, false)
         .map_max_entries(symbol::DIAGNOSTICS, diagnostics_ring)
-        .map_max_entries(symbol::HALVES, elements(tables.halves.len(), HALVES))
-        .map_max_entries(symbol::WORDS, elements(tables.words.len(), WORDS))
-        .map_max_entries(symbol::ROWS, elements(tables.rows.len(), 1))
-        .map_max_entries(symbol::NODES, elements(tables.nodes.len(), PACKED_NODES))
         .map_max_entries(symbol::EVENT_GROUPS, elements(event_groups.len(), HALVES))
         .map_max_entries(
             symbol::EVENT_CREDITS,
@@ -138,20 +155,14 @@ pub(super) fn load(
             symbol::EVENT_COUNTS,
             elements(groups, EVENT_COUNTS_PER_PAGE),
         )
-        .map_max_entries(symbol::LIMITS, elements(meaning.limits.len(), 1))
         .map_max_entries(
             symbol::COUNTERS,
             elements(counter::pages(meaning.counters()), 1),
         )
-        .load(object)
+        .load(&object)
         .map_err(maps_error)?;
 
-    fill::<u16, HALVES>(&mut ebpf, symbol::HALVES, &tables.halves)?;
     fill::<u16, HALVES>(&mut ebpf, symbol::EVENT_GROUPS, &event_groups)?;
-    fill::<u32, WORDS>(&mut ebpf, symbol::WORDS, &tables.words)?;
-    fill::<PackedNode, PACKED_NODES>(&mut ebpf, symbol::NODES, &tables.nodes)?;
-    fill_each(&mut ebpf, symbol::ROWS, &tables.rows)?;
-    fill_each(&mut ebpf, symbol::LIMITS, &meaning.limits)?;
     state::keep_seed(&mut ebpf, seed)?;
     Ok(ebpf)
 }
@@ -171,16 +182,6 @@ where
         let mut element = [T::default(); PER_ELEMENT];
         element[..chunk.len()].copy_from_slice(chunk);
         map.set(index, element, 0).map_err(error)?;
-    }
-    Ok(())
-}
-
-/// Fills a table of which each entry is a map element.
-fn fill_each<T: Pod>(ebpf: &mut Ebpf, name: &'static str, entries: &[T]) -> Result<(), LoadError> {
-    let mut map = array::<T>(ebpf, name)?;
-    for (index, entry) in (0..).zip(entries) {
-        map.set(index, entry, 0)
-            .map_err(|source| LoadError::Map { name, source })?;
     }
     Ok(())
 }

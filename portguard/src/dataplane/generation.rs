@@ -85,6 +85,17 @@ pub enum LoadError {
     /// The kernel has no memory for the maps.
     #[error("the kernel has no memory for the policy's tables: {0}")]
     Memory(#[source] std::io::Error),
+    /// An old kernel takes no table of this size.
+    #[error(
+        "the policy needs a table of {needed} bytes, and kernels before Linux 6.0 take {allowed}: let it name fewer addresses, \
+         or run a later kernel"
+    )]
+    TableTooLarge {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes allowed.
+        allowed: usize,
+    },
     /// What outlives a generation cannot be found or kept.
     #[error("cannot keep what outlives a reload: {0}")]
     State(#[source] MapError),
@@ -108,6 +119,9 @@ pub enum LoadError {
     /// The object file lacks what it should have; a fault of this build.
     #[error("this build is broken: its kernel object has no `{0}`")]
     Missing(&'static str),
+    /// The object file cannot be read; a fault of this build.
+    #[error("this build is broken: its kernel object cannot be read")]
+    Object(#[source] object::Error),
 }
 
 /// What the program did with one frame.

@@ -15,6 +15,15 @@ pub(super) fn has_multi_buffer() -> bool {
     at_least(5, 18)
 }
 
+/// Bytes of the largest table that the running kernel takes: before 6.0 what it has in one piece (`KMALLOC_MAX_SIZE`).
+pub(super) fn largest_table() -> usize {
+    if at_least(6, 0) {
+        i32::MAX as usize
+    } else {
+        4 << 20
+    }
+}
+
 /// Whether the running kernel has the system call `bpf`, and nothing takes it away.
 #[must_use]
 pub fn has_bpf() -> bool {

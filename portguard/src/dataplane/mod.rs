@@ -20,6 +20,7 @@ pub mod link_stats;
 pub mod measure;
 mod netlink;
 mod pins;
+mod sections;
 mod state;
 mod sys;
 mod trial;

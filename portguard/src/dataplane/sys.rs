@@ -150,3 +150,10 @@ fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     }
     Ok(result)
 }
+
+/// The bytes of a table.
+pub(super) fn bytes<T: aya::Pod>(entries: &[T]) -> &[u8] {
+    // SAFETY: what is `Pod` is made of integers without padding, so that all its bytes are initialised; the slice covers just them, and
+    // lives as long as they are borrowed.
+    unsafe { std::slice::from_raw_parts(entries.as_ptr().cast(), size_of_val(entries)) }
+}

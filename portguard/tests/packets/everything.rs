@@ -39,8 +39,9 @@ fn the_verifier_accepts_limits_rejects_and_replies_together() {
                 trace,
                 ..LoadOptions::default()
             };
-            let loaded = Generation::load(&tables, &options);
-            assert!(loaded.is_ok(), "{limits} limits, trace: {trace}");
+            if let Err(error) = Generation::load(&tables, &options) {
+                panic!("{limits} limits, trace: {trace}: {error}");
+            }
         }
     }
 }

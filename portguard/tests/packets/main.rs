@@ -15,6 +15,7 @@
 #[path = "../../../portguard-common/tests/frames/mod.rs"]
 mod frames;
 
+mod addresses;
 mod agreement;
 mod bans;
 mod buffers;
