@@ -723,6 +723,8 @@ pub enum Setting {
     Replies,
     /// Most limits that one packet has to ask; 0: no rule has one.
     Limits,
+    /// 1: the clock of the last timer tick will do for limits, see [`crate::limits::COARSE_TOLERANCE_NS`].
+    CoarseClock,
     /// 1: some rule answers what it drops.
     Reject,
     /// The number of [`interface_entry`].
@@ -742,7 +744,7 @@ pub enum Setting {
 }
 
 /// Number of [`Setting`]s.
-pub const SETTINGS: usize = 19;
+pub const SETTINGS: usize = 20;
 
 /// All settings of a generation, indexed by [`Setting`].
 pub type Settings = [u32; SETTINGS];

@@ -51,6 +51,10 @@ pub const SET_MEMBERS: usize = 16 * 1024 * 1024;
 /// Rules with a limit that one packet may have to ask, those that only count included.
 pub const LIMITS_OF_A_PACKET: usize = 8;
 
+/// What the burst of a limit takes at its rate, in nanoseconds, from which on the clock of the last timer tick measures it: ticks
+/// are at most 10 ms apart (`CONFIG_HZ=100`), a tenth of this, and nothing is lost between them.
+pub const COARSE_TOLERANCE_NS: u64 = 100_000_000;
+
 /// Limits of all cells.
 pub const LIMITS: usize = 1 << 16;
 

@@ -1,13 +1,12 @@
 //! The flows that this side started, in maps that outlive a generation.
 
 use aya_ebpf::bindings::BPF_ANY;
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
 use portguard_common::abi::{Flow, FlowKey, TIMES, TimePage};
 use portguard_common::flow::Flows;
 
-use crate::tables::time_of;
+use crate::tables::coarse_now_ns;
 
 // All are sized by the loader.
 
@@ -26,11 +25,10 @@ static CLOSED_PORTS: Array<TimePage> = Array::with_max_entries(1, 0);
 pub(crate) struct KernelFlows;
 
 impl Flows for KernelFlows {
-    /// Flows last seconds and more, so the clock of the last timer tick (kernel 5.11) will do.
+    /// Flows last seconds and more, so the clock of the last timer tick will do.
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        // SAFETY: a helper without arguments.
-        time_of(|| unsafe { bpf_ktime_get_coarse_ns() })
+        coarse_now_ns()
     }
 
     #[inline(always)]

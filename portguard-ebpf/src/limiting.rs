@@ -14,7 +14,7 @@ use portguard_common::limits::RULE_BUCKETS as RULE_BUCKET_COUNT;
 use crate::bucket;
 use crate::count::count;
 use crate::diagnose;
-use crate::tables::{lengths, now_ns, place, setting};
+use crate::tables::{coarse_now_ns, lengths, now_ns, place, setting};
 
 /// The loader puts all limits in the place of this one.
 #[unsafe(no_mangle)]
@@ -75,7 +75,10 @@ impl Limits for KernelLimits {
         let Some(own) = own else {
             return false;
         };
-        let now_ns = now_ns();
+        let now_ns = match setting(Setting::CoarseClock) {
+            0 => now_ns(),
+            _ => coarse_now_ns(),
+        };
         let bucket = if limit.has(Limit::PER_SOURCE) {
             match bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns) {
                 Some(bucket) => bucket,

@@ -290,6 +290,29 @@ fn settings_come_from_the_policy() {
     assert_eq!(rate[Fragments as usize], FRAGMENTS_RATE);
 }
 
+#[test]
+fn the_clock_of_the_last_tick_measures_bursts_of_a_tenth_of_a_second_and_more() {
+    let is_coarse = |limits: &[&str]| {
+        let rules: String = (1..)
+            .zip(limits)
+            .map(|(port, limit)| {
+                format!("  - {{ name: l{port}, action: limit, ports: [{port}/udp], {limit} }}\n")
+            })
+            .collect();
+        let settings = tables(&format!("version: 1\nrules:\n{rules}")).1.settings;
+        settings[Setting::CoarseClock as usize] != 0
+    };
+    // One second's worth is the default.
+    assert!(is_coarse(&["rate: 1000/s"]));
+    // The first packet of a burst takes no time.
+    assert!(is_coarse(&["rate: 1000/s, burst: 101"]));
+    assert!(!is_coarse(&["rate: 1000/s, burst: 100"]));
+    assert!(!is_coarse(&["rate: 1/s"]));
+    assert!(is_coarse(&["rate: 2/s"]));
+    // One that does not suit is enough.
+    assert!(!is_coarse(&["rate: 1000/s", "rate: 1000/s, burst: 1"]));
+}
+
 fn policy_of(rules: Vec<Rule>) -> Policy {
     Policy {
         interfaces: Vec::new(),

@@ -139,9 +139,12 @@ impl Layout {
         self.table(field::SERVICE, table)
     }
 
-    /// Most limits that a packet has to ask.
-    pub(super) fn limits(&mut self, most: usize) {
-        self.tables.settings[Setting::Limits as usize] = u32::try_from(most).unwrap_or(u32::MAX);
+    /// Most limits that a packet has to ask, and all of them.
+    pub(super) fn limits(&mut self, most: usize, all: &[abi::Limit]) {
+        let settings = &mut self.tables.settings;
+        settings[Setting::Limits as usize] = u32::try_from(most).unwrap_or(u32::MAX);
+        let suits = |limit: &abi::Limit| limit.tolerance_ns >= limits::COARSE_TOLERANCE_NS;
+        settings[Setting::CoarseClock as usize] = (most != 0 && all.iter().all(suits)).into();
     }
 
     fn check(&self) -> Result<(), CompileError> {

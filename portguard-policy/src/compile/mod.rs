@@ -261,7 +261,7 @@ pub fn compile(policy: &Policy, interfaces: &[&str]) -> Result<Tables, CompileEr
     let mut cells = Cells::new(policy, &entries, &services, &lefts);
     let table = tabulate(&mut cells);
     cells.finish()?;
-    layout.limits(cells.needed_limits);
+    layout.limits(cells.needed_limits, &cells.meaning.limits);
     layout.services(&services, table?)?;
     layout.finish(cells)
 }
