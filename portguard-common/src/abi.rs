@@ -462,7 +462,7 @@ impl Trie {
     /// of halves from the first list, below [`crate::limits::HALVES`]; and whether only two classes take turns in it.
     #[must_use]
     pub const fn list(starts: u32, first: u32, takes_turns: bool) -> u32 {
-        (takes_turns as u32) << 30 | starts << List::FIRST_BITS | first / 2
+        (takes_turns as u32) << 30 | starts << List::FIRST_BITS | (first / 2)
     }
 
     /// The trie of one address and family.

@@ -134,8 +134,25 @@ pub fn malformed<T: Tables>(reason: u32, tables: &T) -> Judgement {
 #[inline(always)]
 pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -> Judgement {
     let service = service(headers, tables.setting(Setting::Essential) != 0);
-    let (service, headers) = &forget_kind(frame, service, headers);
-    let service = *service;
+    let (service, headers) = forget_kind(frame, service, headers);
+    classify_service(frame, &headers, service, tables)
+}
+
+/// The same for a packet of [`crate::packet::parse_plain`]. There are so few kinds of them that the verifier may check what follows
+/// for each, and the compiler may leave out what they do not need.
+#[inline(always)]
+pub fn classify_plain<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -> Judgement {
+    let service = service(headers, tables.setting(Setting::Essential) != 0);
+    classify_service(frame, headers, service, tables)
+}
+
+#[inline(always)]
+fn classify_service<F: Frame, T: Tables>(
+    frame: &F,
+    headers: &Headers,
+    service: Service,
+    tables: &T,
+) -> Judgement {
     let number = find_cell(frame, headers, service, Direction::Arriving, tables);
     let cell = tables.cell(number);
     let mut judgement = Judgement {
@@ -375,21 +392,20 @@ fn ordinary(index: u32) -> Service {
 fn ports(headers: &Headers, src: u16, dst: u16, exempt: bool) -> Service {
     let first = match headers.protocol {
         protocol::TCP => service::TCP,
-        protocol::UDP => {
-            let dhcp = match headers.family {
-                Family::V4 => (67, 68, service::ESSENTIAL_DHCP),
-                Family::V6 => (547, 546, service::ESSENTIAL_DHCPV6),
-            };
-            if exempt && src == dhcp.0 && dst == dhcp.1 {
-                return Service {
-                    index: dhcp.2,
-                    essential: true,
-                };
-            }
-            service::UDP
-        }
+        protocol::UDP => service::UDP,
         _ => service::SCTP,
     };
+    // By its destination first, which is that of few packets.
+    let (server, client, essential) = match headers.family {
+        Family::V4 => (67, 68, service::ESSENTIAL_DHCP),
+        Family::V6 => (547, 546, service::ESSENTIAL_DHCPV6),
+    };
+    if dst == client && src == server && headers.protocol == protocol::UDP && exempt {
+        return Service {
+            index: essential,
+            essential: true,
+        };
+    }
     ordinary(first + u32::from(dst))
 }
 

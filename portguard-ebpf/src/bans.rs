@@ -31,11 +31,11 @@ static mut BAN_LENGTHS: BanLengths = BanLengths {
 /// Whether any source of a family is banned.
 #[inline(always)]
 pub(crate) fn any(v6: bool) -> bool {
-    let lengths = lengths();
     if v6 {
-        lengths.v6[0] | lengths.v6[1] != 0
+        let [low, high] = lengths_v6();
+        low | high != 0
     } else {
-        lengths.v4 != 0
+        lengths_v4() != 0
     }
 }
 
@@ -66,19 +66,20 @@ extern "C" fn portguard_is_banned(ctx: *mut xdp_md, network_offset: u32, v6: u32
 }
 
 #[inline(always)]
-fn lengths() -> BanLengths {
-    let lengths = &raw const BAN_LENGTHS;
-    // SAFETY: words of this program's data, read one by one, while the daemon may write to them: each bit means something
-    // by itself. Volatile, since the compiler sees that nothing here writes to them.
+fn lengths_v4() -> u64 {
+    // SAFETY: a word of this program's data, while the daemon may write to it: each bit means something by itself. Volatile, since
+    // the compiler sees that nothing here writes to it.
+    unsafe { (&raw const BAN_LENGTHS.v4).read_volatile() }
+}
+
+#[inline(always)]
+fn lengths_v6() -> [u64; 2] {
+    // SAFETY: as above, word by word.
     unsafe {
-        BanLengths {
-            v4: (&raw const (*lengths).v4).read_volatile(),
-            v6: [
-                (&raw const (*lengths).v6[0]).read_volatile(),
-                (&raw const (*lengths).v6[1]).read_volatile(),
-            ],
-            table: 0,
-        }
+        [
+            (&raw const BAN_LENGTHS.v6[0]).read_volatile(),
+            (&raw const BAN_LENGTHS.v6[1]).read_volatile(),
+        ]
     }
 }
 
@@ -87,7 +88,11 @@ struct KernelBans;
 impl Bans for KernelBans {
     #[inline(always)]
     fn lengths(&self) -> BanLengths {
-        lengths()
+        BanLengths {
+            v4: lengths_v4(),
+            v6: lengths_v6(),
+            table: 0,
+        }
     }
 
     #[inline(always)]

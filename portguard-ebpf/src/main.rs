@@ -67,7 +67,7 @@ fn run(ctx: &XdpContext) -> u32 {
             enforce(
                 ctx.ctx,
                 &tables,
-                &classify::classify(&frame, &headers, &tables),
+                &classify::classify_plain(&frame, &headers, &tables),
             )
         }
         None => other::judge(ctx.ctx),
