@@ -1,5 +1,6 @@
 //! Policies that use the whole language at once: the verifier must accept the program with everything in it.
 
+use log::Level;
 use portguard::dataplane::{Generation, LoadOptions};
 use portguard_policy::{NoFiles, check, compile};
 
@@ -9,7 +10,7 @@ const FIELDS: &str = "interfaces: [eth0], vlan: [1, none], source_ports: [1-5], 
 
 fn text(limits: usize) -> String {
     let mut text = String::from(
-        "version: 1\ninterfaces: [eth0, wan0]\ndefault: drop\nfragments: { rate: 5/s }\n\
+        "version: 1\ninterfaces: [eth0, wan0]\nevents: { rate: 100/s }\ndefault: drop\nfragments: { rate: 5/s }\n\
          trusted: [{ from: 192.0.2.9, interfaces: [eth0] }]\nrules:\n",
     );
     // All but the last only count, so that a packet comes to each of them.
@@ -27,20 +28,35 @@ fn text(limits: usize) -> String {
 /// With one limit and `default: drop` it checked more than a million instructions, and refused.
 #[test]
 fn the_verifier_accepts_limits_rejects_and_replies_together() {
+    // Whoever hears the programs does so within one.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
     for limits in [1, 8] {
         let checked = check(&text(limits), &mut NoFiles).unwrap_or_else(|problems| {
             panic!("{problems:#?}");
         });
         let tables = compile(&checked.policy, &["eth0", "wan0"]).unwrap();
-        for trace in [false, true] {
+        for (trace, events, diagnostics) in [
+            (false, None, None),
+            (true, None, None),
+            (false, Some(1), None),
+            (false, None, Some(Level::Trace)),
+            (true, Some(1), Some(Level::Trace)),
+        ] {
             let options = LoadOptions {
                 interfaces: vec![(7, "eth0".to_owned()), (8, "wan0".to_owned())],
                 count_all_buffers: true,
+                bans: 10,
+                events,
+                diagnostics,
                 trace,
                 ..LoadOptions::default()
             };
             if let Err(error) = Generation::load(&tables, &options) {
-                panic!("{limits} limits, trace: {trace}: {error}");
+                panic!("{limits} limits, {options:?}: {error}");
             }
         }
     }
