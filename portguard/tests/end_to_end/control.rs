@@ -15,7 +15,7 @@ use rustix::process::{Gid, Pid, Signal, Uid, kill_process};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde_json::Value;
 
-use crate::{binary, guarded, policy, stderr};
+use crate::{binary, guarded, policy, program_for_everyone, stderr};
 
 const RULES: &str = "  - {name: a, action: drop, ports: [1001/tcp]}\n";
 
@@ -182,12 +182,7 @@ fn members_of_the_group_may_read_and_only_root_may_change() {
 #[test]
 fn the_program_of_a_member_says_that_only_root_may_reload() {
     let (_bed, daemon) = open_to_group();
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("chmod");
-    // A copy, since the build folder may not be open to everyone.
-    let program = folder.path().join("portguard");
-    fs::copy(binary(), &program).expect("copies");
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("chmod");
+    let (_folder, program) = program_for_everyone();
     let run = |verb: &str| -> Output {
         Command::new("setpriv")
             .args(["--reuid", "47111", "--regid", "47110", "--clear-groups"])

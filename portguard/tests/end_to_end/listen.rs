@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use portguard_testbed::{Bed, Daemon, Namespace, SERVER_V4};
 use serde_json::{Value, json};
 
-use crate::{binary, stderr, stdout};
+use crate::{binary, program_for_everyone, stderr, stdout};
 
 /// Where no daemon is.
 pub(crate) const NO_SOCKET: &str = "/nonexistent/control.sock";
@@ -299,14 +299,7 @@ fn who_may_not_see_is_told_what_is_hidden() {
         .server
         .listen(([0, 0, 0, 0], 80).into())
         .expect("listens");
-    // The program lies in a folder for root alone.
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("portguard");
-    std::fs::copy(binary(), &program).expect("copies");
-    for path in [folder.path(), &program] {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("opens");
-    }
+    let (_folder, program) = program_for_everyone();
     let output = bed
         .server
         .command("setpriv")

@@ -51,15 +51,32 @@ mod trouble;
 mod watch;
 mod watchdog;
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use portguard_testbed::{Bed, Daemon};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// The program under test.
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_portguard"))
+}
+
+/// A copy of the program under test in a folder that everybody may look into, which the build's may not be. Another process writes
+/// it: a program that this one had open for writing could not be run while a test beside is between fork and exec.
+fn program_for_everyone() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("opens");
+    let program = folder.path().join("portguard");
+    let copies = std::process::Command::new("install")
+        .args(["--mode", "755"])
+        .args([binary(), &program])
+        .status();
+    assert!(copies.expect("install").success());
+    (folder, program)
 }
 
 /// A bed with a daemon that guards `srv0` by these rules.

@@ -9,7 +9,7 @@ use portguard_testbed::traffic::{Seen, Servers, probe_tcp, probe_udp};
 use portguard_testbed::{Bed, Daemon, SERVER_V4};
 use rustix::process::Signal;
 
-use crate::{binary, guarded, policy, rule_packets, stderr, stdout};
+use crate::{binary, guarded, policy, program_for_everyone, rule_packets, stderr, stdout};
 
 const THREE_RULES: &str = "  - {name: one, action: drop, ports: [1001/tcp]}
   - {name: two, action: drop, ports: [1002/tcp]}
@@ -359,15 +359,10 @@ fn interfaces_are_added_and_removed_by_a_reload() {
 
 #[test]
 fn a_file_that_may_not_be_read_is_refused_to_who_may_not() {
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+    let (folder, program) = program_for_everyone();
     let file = folder.path().join("policy.yaml");
     fs::write(&file, policy(THREE_RULES)).expect("writes");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("chmod");
-    // A copy, since the build folder may not be open to everyone.
-    let program = folder.path().join("portguard");
-    fs::copy(binary(), &program).expect("copies");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
     let output = std::process::Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(&program)
