@@ -18,6 +18,7 @@ mod iptables;
 mod model;
 mod nft;
 mod plan;
+mod protocols;
 mod ranges;
 mod region;
 mod replies;

@@ -9,6 +9,7 @@ use super::File;
 use crate::error::ImportError;
 use crate::finding::Finding;
 use crate::model::Rule;
+use crate::protocols;
 use crate::ranges::Ranges;
 use crate::region::{Addresses, Region, SCTP, TCP, UDP};
 
@@ -183,26 +184,9 @@ pub(super) fn element(file: &File<'_>, node: &Node<'_, '_>) -> Result<Option<Reg
     }))
 }
 
+/// By name or number.
 fn protocol(name: &str) -> Option<u8> {
-    Some(match name {
-        "icmp" => 1,
-        "igmp" => 2,
-        "ipip" | "ipencap" => 4,
-        "tcp" => TCP,
-        "udp" => UDP,
-        "dccp" => 33,
-        "ipv6" => 41,
-        "gre" => 47,
-        "esp" => 50,
-        "ah" => 51,
-        "icmpv6" | "ipv6-icmp" => 58,
-        "ospf" => 89,
-        "pim" => 103,
-        "vrrp" => 112,
-        "l2tp" => 115,
-        "sctp" => SCTP,
-        number => number.parse().ok()?,
-    })
+    protocols::number_of(name).or_else(|| name.parse().ok())
 }
 
 /// An address or a prefix; of IPv4 also with a netmask.

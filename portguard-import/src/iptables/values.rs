@@ -2,33 +2,17 @@
 
 use std::net::IpAddr;
 
+use crate::protocols;
 use crate::ranges::Ranges;
-use crate::region::{Addresses, ICMP, ICMPV6, LAST_KIND, SCTP, TCP, UDP};
+use crate::region::{Addresses, LAST_KIND};
 
-/// A number, or a name of `/etc/protocols` that rule sets use; the inner `None` is any.
+/// A number or a name; the inner `None` is any.
 pub(super) fn protocol(name: &str) -> Option<Option<u8>> {
-    Some(Some(match name {
-        "all" | "0" => return Some(None),
-        "icmp" => ICMP,
-        "igmp" => 2,
-        "ipencap" | "ipip" => 4,
-        "tcp" => TCP,
-        "udp" => UDP,
-        "dccp" => 33,
-        "ipv6" => 41,
-        "gre" => 47,
-        "esp" | "ipv6-crypt" => 50,
-        "ah" | "ipv6-auth" => 51,
-        "icmpv6" | "ipv6-icmp" => ICMPV6,
-        "ospf" | "ospfigp" => 89,
-        "pim" => 103,
-        "vrrp" => 112,
-        "l2tp" => 115,
-        "sctp" => SCTP,
-        "mobility-header" | "mh" => 135,
-        "udplite" => 136,
-        number => number.parse().ok()?,
-    }))
+    if matches!(name, "all" | "0") {
+        return Some(None);
+    }
+    let number = protocols::number_of(name).or_else(|| name.parse().ok())?;
+    Some(Some(number))
 }
 
 /// The same of ICMPv6.

@@ -8,6 +8,7 @@ use super::names;
 use crate::interfaces::Interfaces;
 use crate::iptables::address_type;
 use crate::model::{FlagKind, FlagTest, States, flag};
+use crate::protocols;
 use crate::ranges::Ranges;
 use crate::region::{Addresses, LAST_KIND, LAST_PORT, Region, WITH_PORTS};
 
@@ -67,8 +68,8 @@ pub(super) fn field(left: &Value) -> Result<Field, String> {
             ("ip6", "hoplimit") => Field::HopLimit(Family::V6),
             ("th", "sport") => Field::SourcePort(None),
             ("th", "dport") => Field::Port(None),
-            ("tcp" | "udp" | "sctp", "sport") => Field::SourcePort(names::protocol(protocol)),
-            ("tcp" | "udp" | "sctp", "dport") => Field::Port(names::protocol(protocol)),
+            ("tcp" | "udp" | "sctp", "sport") => Field::SourcePort(protocols::number_of(protocol)),
+            ("tcp" | "udp" | "sctp", "dport") => Field::Port(protocols::number_of(protocol)),
             ("tcp", "flags") => Field::Flags,
             ("icmp", "type") => Field::IcmpType(Family::V4),
             ("icmp", "code") => Field::IcmpCode(Family::V4),
@@ -132,7 +133,10 @@ pub(super) fn condition(
         Field::To => all.with_to(addresses(values, inverted)?),
         Field::Protocol(family) => {
             let number = |value: &Value| -> Option<u128> {
-                let named = value.as_str().and_then(names::protocol).map(u128::from);
+                let named = value
+                    .as_str()
+                    .and_then(protocols::number_of)
+                    .map(u128::from);
                 named.or_else(|| number(value))
             };
             let own = all.with_protocols(ranges(&number, u8::MAX.into())?);

@@ -1,29 +1,5 @@
 //! Names that `nft` prints for numbers.
 
-pub(super) fn protocol(name: &str) -> Option<u8> {
-    Some(match name {
-        "icmp" => 1,
-        "igmp" => 2,
-        "ipencap" => 4,
-        "tcp" => 6,
-        "udp" => 17,
-        "dccp" => 33,
-        "ipv6" => 41,
-        "gre" => 47,
-        "esp" => 50,
-        "ah" => 51,
-        "icmpv6" | "ipv6-icmp" => 58,
-        "ospf" => 89,
-        "pim" => 103,
-        "comp" | "ipcomp" => 108,
-        "vrrp" => 112,
-        "l2tp" => 115,
-        "sctp" => 132,
-        "udplite" => 136,
-        _ => return None,
-    })
-}
-
 pub(super) fn icmp_type(name: &str) -> Option<u8> {
     Some(match name {
         "echo-reply" => 0,
