@@ -283,7 +283,7 @@ pub enum Command {
     /// Show what the running daemon has counted.
     #[command(after_help = EXIT_CODES)]
     Counters(Counters),
-    /// Watch the running daemon: rates and graphs of rules, outcomes and blocked ports, and what state it is in.
+    /// Watch the running daemon: rates and graphs of rules, outcomes and blocked ports, who sends what is dropped, and what state it is in.
     #[command(after_help = TOP_HELP)]
     Top(Top),
     /// Show dropped packets one by one as they come, with what dropped each. The policy has to ask for it by `events`.

@@ -30,12 +30,12 @@ impl Client {
         let patience = match request {
             Request::Counters {
                 interval_ms: Some(interval_ms),
-            } => PATIENCE + Duration::from_millis(*interval_ms),
-            _ => PATIENCE,
+            } => Some(PATIENCE + Duration::from_millis(*interval_ms)),
+            // There may be nothing to tell for days.
+            Request::Events { .. } => None,
+            _ => Some(PATIENCE),
         };
-        stream
-            .set_read_timeout(Some(patience))
-            .map_err(Failure::system)?;
+        stream.set_read_timeout(patience).map_err(Failure::system)?;
         let mut line = serde_json::to_vec(request).map_err(Failure::system)?;
         line.push(b'\n');
         match stream.write_all(&line) {

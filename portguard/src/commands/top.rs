@@ -2,6 +2,7 @@
 
 mod follow;
 mod keys;
+mod listen;
 
 use std::thread;
 use std::time::Duration;

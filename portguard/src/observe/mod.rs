@@ -4,7 +4,7 @@
 pub mod budget;
 pub mod filter;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod frame;
 pub mod metrics;
 pub mod page;
@@ -12,4 +12,5 @@ pub mod pcapng;
 pub mod rates;
 pub mod sample;
 pub mod share;
+pub mod sources;
 pub mod top;

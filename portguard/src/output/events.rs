@@ -47,7 +47,8 @@ pub(super) fn of_host(account: &EventAccount) -> String {
     )
 }
 
-fn line(event: &Event) -> String {
+/// An event, on one line.
+pub(super) fn line(event: &Event) -> String {
     let mut line = format!(
         "{} {} {}",
         utc_ms(event.unix_time),

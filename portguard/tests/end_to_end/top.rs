@@ -1,5 +1,7 @@
 //! `portguard top` in a terminal: what is seen, what keys do, and that the terminal is given back.
 
+mod senders;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -235,7 +237,7 @@ fn rates_of_rules_and_ports_are_seen_under_traffic_and_keys_work() {
             "{screen}"
         );
 
-        terminal.press(&["BTab"]);
+        terminal.press(&["Tab", "Tab"]);
         let screen = terminal.wait_for("[Blocked ports 1]");
         assert_eq!(line_with(&screen, "23/udp")[0], ">", "{screen}");
         terminal.press(&["Enter"]);
@@ -255,7 +257,7 @@ fn rates_of_rules_and_ports_are_seen_under_traffic_and_keys_work() {
             line_with(screen, "23/udp").join(" ") != row
         });
     });
-    terminal.press(&["Tab"]);
+    terminal.press(&["Tab", "Tab"]);
     terminal.wait_for("[Rules 2]");
     terminal.press(&["/", "q", "u"]);
     terminal.wait_for("filter: qu");

@@ -3,7 +3,6 @@
 //! Rates, names and graphs are those of [`super::top`]. What goes out is whole each time, so that a reader who misses some of it
 //! misses nothing later; and it is bounded, however many rules, ports and sources there are.
 
-mod sources;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -18,9 +17,9 @@ use crate::control::{Count, Counters, Event, EventAccount, Status};
 
 use super::rates::{self, Rate};
 use super::sample::Sample;
+use super::sources::{Period, Sampled, Source, Sources};
 use super::top::{History, Pane, PartKind, Row, Rows, SAMPLES};
 
-pub use sources::{Source, Sources};
 pub use text::PolicyText;
 
 /// Rows of a list that are shown; the rest is counted.
@@ -85,8 +84,12 @@ impl Page {
                 self.rows = Rows::new(now, Some(&rates));
                 self.rate = Some(rates.frames);
                 self.draw();
-                self.sources.turn();
                 self.sources.add(events);
+                self.sources.close(Period::between(
+                    &before.counters().events,
+                    &now.events,
+                    rates.seconds,
+                ));
                 self.report = report;
             }
             _ => {
@@ -142,10 +145,9 @@ impl Page {
             rules: self.list(Pane::Rules),
             outcomes: self.list(Pane::Outcomes),
             ports: self.list(Pane::Ports),
-            sources: status.events.as_ref().map(|_| ShownSources {
-                account: counters.events,
-                events: self.sources.events(),
-                rows: self.sources.top(SHOWN),
+            sources: status.events.as_ref().map(|_| {
+                let sampled = self.sources.sampled(SHOWN);
+                ShownSources::new(counters.events, &sampled)
             }),
             lines: lines(counters, &self.report.policy),
         }
@@ -254,7 +256,35 @@ struct ShownSources {
     account: EventAccount,
     /// Drop events that were told in the last samples.
     events: u64,
-    rows: Vec<Source>,
+    rows: Vec<ShownSource>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownSource {
+    /// An IPv4 address or an IPv6 network.
+    address: String,
+    /// Events of it in the last samples.
+    events: u64,
+    /// The rule, or else the outcome, that dropped the last of them.
+    decided_by: String,
+    /// Where that went.
+    target: String,
+}
+
+impl ShownSources {
+    fn new(account: EventAccount, sampled: &Sampled) -> Self {
+        let row = |source: &Source| ShownSource {
+            address: source.prefix.to_string(),
+            events: source.events,
+            decided_by: source.decided_by().to_owned(),
+            target: source.target(),
+        };
+        Self {
+            account,
+            events: sampled.events,
+            rows: sampled.heaviest.iter().map(row).collect(),
+        }
+    }
 }
 
 /// What the rules on a line of the policy have counted. A profile has several.

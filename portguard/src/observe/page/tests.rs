@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::super::fixtures::{count, rule};
+use super::super::fixtures::{count, event, rule};
 use super::*;
-use crate::control::{
-    DropCount, EventAccount, EventAction, EventSettings, OutcomeCount, RuleCount,
-};
+use crate::control::{DropCount, EventAccount, EventSettings, OutcomeCount, RuleCount};
 
 fn dropped(port: u16, packets: u64) -> DropCount {
     DropCount {
@@ -77,32 +75,6 @@ fn names(list: &Value) -> Vec<&str> {
     rows.iter()
         .map(|row| row["name"].as_str().unwrap())
         .collect()
-}
-
-fn event(source: &str, rule: Option<&str>, port: u16) -> Event {
-    Event {
-        unix_time: 0.0,
-        interface: "eth0".into(),
-        action: EventAction::Drop,
-        enforced: true,
-        outcome: rule.map_or("default-drop", |_| "rule").into(),
-        rule: rule.map(str::to_owned),
-        line: None,
-        policy: PathBuf::new(),
-        generation: 2,
-        length: 60,
-        vlan: None,
-        ether_type: None,
-        protocol: Some("tcp".into()),
-        source: source.parse().ok(),
-        source_port: None,
-        destination: None,
-        destination_port: Some(port),
-        icmp_type: None,
-        icmp_code: None,
-        later_fragment: false,
-        bytes: None,
-    }
 }
 
 #[test]
@@ -210,19 +182,6 @@ fn what_is_told_and_kept_is_bounded() {
     // All of them are in the sum.
     assert_eq!(now["dropped_per_second"], 6_000.0);
     assert!(page.json().unwrap().len() < 32_768);
-
-    for _ in 0..3 {
-        page.sources.turn();
-        page.sources.add((0..3_000).map(|number: u32| {
-            let address = std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();
-            event(&address, None, 23)
-        }));
-    }
-    assert_eq!(page.sources.events(), 9_000);
-    let top = page.sources.top(SHOWN);
-    assert_eq!(top.len(), SHOWN);
-    // The first thousand of each sample.
-    assert_eq!((top[0].address, top[0].events), ([10, 0, 0, 0].into(), 3));
 }
 
 #[test]
@@ -243,39 +202,6 @@ fn graphs_are_as_long_as_there_are_samples() {
     assert_eq!(length(&now["frames_series"]), SAMPLES);
     assert_eq!(length(&now["dropped_series"]), SAMPLES);
     assert_eq!(length(&now["rules"]["rows"][0]["series"]), SAMPLES);
-}
-
-#[test]
-fn sources_are_those_of_the_last_samples() {
-    let mut sources = Sources::default();
-    sources.add([
-        event("192.0.2.9", Some("telnet"), 23),
-        event("2001:db8::9", None, 80),
-        event("192.0.2.9", Some("smb"), 445),
-        // No IP: it has no source, and counts.
-        event("none", None, 0),
-    ]);
-    assert_eq!(sources.events(), 4);
-    let top = sources.top(10);
-    let [first, second] = &top[..] else {
-        panic!("two sources: {top:?}")
-    };
-    assert_eq!(first.address.to_string(), "192.0.2.9");
-    assert_eq!(
-        (first.events, &*first.decided_by, &*first.target),
-        (2, "smb", "445/tcp")
-    );
-    assert_eq!(
-        (second.events, &*second.decided_by, &*second.target),
-        (1, "default-drop", "80/tcp")
-    );
-    assert_eq!(sources.top(1).len(), 1);
-    for _ in 1..SAMPLES {
-        sources.turn();
-    }
-    assert_eq!(sources.events(), 4);
-    sources.turn();
-    assert_eq!((sources.events(), sources.top(10)), (0, Vec::new()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What happens to the view: reports, keys, and that there are no reports.
 
 use crate::control::{Counters, Status};
+use crate::observe::sources::Sampled;
 
 /// What happens.
 #[derive(Clone, Debug)]
@@ -22,6 +23,19 @@ pub struct Report {
     pub status: Status,
     /// What it has counted.
     pub counters: Counters,
+    /// Who sends what is dropped, as far as this view was told.
+    pub senders: Senders,
+}
+
+/// What was heard of drop events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Senders {
+    /// Of the last samples.
+    pub sampled: Sampled,
+    /// Events that came too fast for this view, since it listens.
+    pub missed: u64,
+    /// Why nothing is heard.
+    pub trouble: Option<String>,
 }
 
 /// A key.

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 
 use crate::control::{Count, Counters, Status};
 use crate::observe::rates::{self, Rate};
+use crate::observe::sources::Source;
 
 pub use history::{History, SAMPLES};
-pub use message::{Key, Message, Next, Report};
+pub use message::{Key, Message, Next, Report, Senders};
 pub(super) use rows::Rows;
 pub use rows::{Pane, Part, PartKind, Row, Sort, Subject};
 
@@ -47,7 +48,30 @@ pub struct Picture {
     pub rate: Option<Rate>,
     /// Rates before.
     pub history: History,
+    /// Who sends what is dropped.
+    pub senders: Senders,
     rows: Rows,
+}
+
+impl Picture {
+    /// A source of the rows.
+    #[must_use]
+    pub fn source(&self, subject: &Subject) -> Option<&Source> {
+        let Subject::Source(prefix) = subject else {
+            return None;
+        };
+        let mut heaviest = self.senders.sampled.heaviest.iter();
+        heaviest.find(|source| source.prefix == *prefix)
+    }
+
+    /// The rates of a row, oldest first.
+    #[must_use]
+    pub fn series(&self, subject: &Subject) -> Vec<f64> {
+        match self.source(subject) {
+            Some(source) => source.rates.clone(),
+            None => self.history.of(subject),
+        }
+    }
 }
 
 /// What fits the screen, as it was last drawn.
@@ -253,7 +277,11 @@ impl Top {
     }
 
     fn take(&mut self, report: Report) {
-        let Report { status, counters } = report;
+        let Report {
+            status,
+            counters,
+            senders,
+        } = report;
         self.status = status;
         self.link = Link::Live;
         let rates = self
@@ -261,10 +289,16 @@ impl Top {
             .as_ref()
             .and_then(|before| rates::between(before, &counters));
         self.live.rows = Rows::new(&counters, rates.as_ref());
+        self.live.senders = match self.status.events {
+            Some(_) => senders,
+            // Those that were told before another policy was in force.
+            None => Senders::default(),
+        };
+        self.live.rows.set_sources(&self.live.senders.sampled);
         self.live.frames = counters.frames;
         self.live.rate = rates.as_ref().map(|rates| rates.frames);
         if let Some(rates) = &rates {
-            let moving = self.live.rows.all().filter(|row| row.rate() > 0.0);
+            let moving = self.live.rows.counted().filter(|row| row.rate() > 0.0);
             let series = moving.map(|row| (row.subject.clone(), row.rate()));
             self.live
                 .history

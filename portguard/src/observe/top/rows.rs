@@ -1,11 +1,14 @@
-//! What the panes list: rules, outcomes and blocked ports, each with what it counted and how fast.
+//! What the panes list: rules, outcomes, blocked ports and sources, each with what it counted and how fast.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 
+use portguard_policy::Prefix;
+
 use crate::control::{Count, Counters, DropCount, OutcomeCount, RuleCount};
 use crate::observe::rates::{Rate, Rates, RuleRate};
+use crate::observe::sources::{Sampled, Source};
 
 /// A list that can be looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,11 +20,13 @@ pub enum Pane {
     Outcomes,
     /// Destinations of dropped packets.
     Ports,
+    /// Senders of dropped packets.
+    Sources,
 }
 
 impl Pane {
     /// All of them, in the order of the Tab key.
-    pub const ALL: [Self; 3] = [Self::Rules, Self::Outcomes, Self::Ports];
+    pub const ALL: [Self; 4] = [Self::Rules, Self::Outcomes, Self::Ports, Self::Sources];
 
     /// Its heading.
     #[must_use]
@@ -30,6 +35,7 @@ impl Pane {
             Self::Rules => "Rules",
             Self::Outcomes => "Outcomes",
             Self::Ports => "Blocked ports",
+            Self::Sources => "Sources",
         }
     }
 
@@ -55,6 +61,8 @@ pub enum Subject {
         /// As in [`DropCount`].
         protocol: String,
     },
+    /// A sender of dropped packets.
+    Source(Prefix),
 }
 
 impl fmt::Display for Subject {
@@ -69,6 +77,7 @@ impl fmt::Display for Subject {
                 port: None,
                 protocol,
             } => f.write_str(protocol),
+            Self::Source(prefix) => write!(f, "{prefix}"),
         }
     }
 }
@@ -78,7 +87,8 @@ impl fmt::Display for Subject {
 pub struct Row {
     /// What counts.
     pub subject: Subject,
-    /// Action of a rule (`removed` if the policy in force does not have it), service of a port, or empty.
+    /// Action of a rule (`removed` if the policy in force does not have it), service of a port, what decided the last event of a
+    /// source, or empty.
     pub note: String,
     /// What makes it up: of a rule, what it decided, what was beyond its limit, and what it would have dropped.
     pub parts: Vec<Part>,
@@ -106,6 +116,8 @@ pub enum PartKind {
     Limited,
     /// Packets that a rule would have dropped, were it enforced.
     Shadow,
+    /// Drop events of a source in the last samples.
+    Told,
 }
 
 impl Row {
@@ -179,16 +191,23 @@ pub(in crate::observe) struct Rows {
     rules: Vec<Row>,
     outcomes: Vec<Row>,
     ports: Vec<Row>,
+    sources: Vec<Row>,
 }
 
 impl Rows {
-    /// The rows of a report; without rates, everything stands still.
+    /// The rows of a report, which has no sources; without rates, everything stands still.
     pub(in crate::observe) fn new(counters: &Counters, rates: Option<&Rates>) -> Self {
         Self {
             rules: rules(counters, rates),
             outcomes: outcomes(counters, rates),
             ports: ports(counters, rates),
+            sources: Vec::new(),
         }
+    }
+
+    /// Adds the sources, which are sampled and not counted.
+    pub(super) fn set_sources(&mut self, sampled: &Sampled) {
+        self.sources = sampled.heaviest.iter().map(source).collect();
     }
 
     pub(in crate::observe) fn of(&self, pane: Pane) -> &[Row] {
@@ -196,10 +215,12 @@ impl Rows {
             Pane::Rules => &self.rules,
             Pane::Outcomes => &self.outcomes,
             Pane::Ports => &self.ports,
+            Pane::Sources => &self.sources,
         }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Row> {
+    /// All that is counted.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &Row> {
         self.rules.iter().chain(&self.outcomes).chain(&self.ports)
     }
 }
@@ -290,4 +311,17 @@ fn ports(counters: &Counters, rates: Option<&Rates>) -> Vec<Row> {
     };
     let happened = |drop: &&DropCount| drop.packets > 0;
     counters.drops.iter().filter(happened).map(row).collect()
+}
+
+fn source(source: &Source) -> Row {
+    Row {
+        subject: Subject::Source(source.prefix),
+        note: source.decided_by().to_owned(),
+        parts: vec![Part {
+            kind: PartKind::Told,
+            packets: source.events,
+            packets_per_second: source.rates.last().copied().unwrap_or_default(),
+            bytes: None,
+        }],
+    }
 }

@@ -1,5 +1,7 @@
 //! The view, key by key and report by report.
 
+mod senders;
+
 use std::path::PathBuf;
 
 use super::super::fixtures::{count, rule};
@@ -49,6 +51,7 @@ fn report(uptime_s: f64, rules: &[(&str, u64)]) -> Report {
             events: EventAccount::default(),
             drops: Vec::new(),
         },
+        senders: Senders::default(),
     }
 }
 
@@ -206,7 +209,7 @@ fn a_filter_finds_actions_and_services_too() {
     typed(&mut top, "/drop");
     assert_eq!(names(&top), ["alpha"]);
     press(&mut top, &[Key::Escape]);
-    press(&mut top, &[Key::BackTab]);
+    press(&mut top, &[Key::Tab, Key::Tab]);
     assert_eq!(top.pane(), Pane::Ports);
     typed(&mut top, "/telnet");
     assert_eq!(names(&top), ["23/tcp"]);
@@ -237,11 +240,13 @@ fn tab_goes_through_the_panes_and_each_keeps_its_row() {
     press(&mut top, &[Key::Tab]);
     assert_eq!(names(&top), ["23/tcp", "1000/tcp"], "ports by number");
     press(&mut top, &[Key::Tab]);
+    assert_eq!((top.pane(), names(&top).len()), (Pane::Sources, 0));
+    press(&mut top, &[Key::Tab]);
     assert_eq!((top.pane(), selected(&top)), (Pane::Rules, "beta".into()));
     press(&mut top, &[Key::BackTab]);
-    assert_eq!(top.pane(), Pane::Ports);
+    assert_eq!(top.pane(), Pane::Sources);
     let counts = Pane::ALL.map(|pane| top.count(pane));
-    assert_eq!(counts, [2, 1, 2]);
+    assert_eq!(counts, [2, 1, 2, 0]);
 }
 
 #[test]

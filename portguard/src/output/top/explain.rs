@@ -7,6 +7,7 @@ use portguard_policy::{PortRange, Transport};
 use crate::observe::top::{Part, PartKind, Picture, Row, Subject, Top};
 
 use super::super::ports::described;
+use super::sources;
 use super::table::short;
 
 /// A heading, and labels with their texts.
@@ -16,6 +17,9 @@ pub(super) fn selected(top: &Top) -> (String, Vec<(String, String)>) {
         return ("No row is selected".into(), Vec::new());
     };
     let picture = top.picture();
+    if let Some(source) = picture.source(&row.subject) {
+        return sources::explained(source, &picture.senders.sampled);
+    }
     let mut entries = Vec::new();
     let mut say = |label: &str, text: String| entries.push((label.to_owned(), text));
     let heading = match &row.subject {
@@ -34,6 +38,7 @@ pub(super) fn selected(top: &Top) -> (String, Vec<(String, String)>) {
             );
             format!("Blocked port {}", row.subject)
         }
+        Subject::Source(prefix) => format!("Source {prefix}"),
     };
     for part in &row.parts {
         for (label, text) in told(row, part) {
@@ -75,6 +80,7 @@ fn told(row: &Row, part: &Part) -> [(&'static str, String); 2] {
         (PartKind::Decided, _) => ("total", ""),
         (PartKind::Limited, _) => ("limited", "dropped beyond its limit"),
         (PartKind::Shadow, _) => ("shadow", "that it would have dropped (`enforce: false`)"),
+        (PartKind::Told, _) => ("told", "of which drop events tell"),
     };
     let space = if what.is_empty() { "" } else { " " };
     let (total, rate) = match part.bytes {
@@ -113,7 +119,7 @@ fn share(row: &Row, picture: &Picture) -> String {
     }
 }
 
-fn percent(part: f64, whole: f64) -> String {
+pub(super) fn percent(part: f64, whole: f64) -> String {
     if whole <= 0.0 {
         return "0 %".into();
     }

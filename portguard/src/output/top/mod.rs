@@ -4,6 +4,7 @@ mod explain;
 mod header;
 mod look;
 mod screen;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,19 +23,22 @@ pub use look::Look;
 pub use screen::Screen;
 
 /// What the keys do; the first column is as wide as a label of an entry.
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("up, down", "select a row (also k and j)"),
     (
         "PgUp/PgDn",
         "a page on or back; Home and End go to the ends",
     ),
-    ("Tab", "rules, outcomes, blocked ports; Shift-Tab back"),
+    (
+        "Tab",
+        "rules, outcomes, blocked ports, sources; Shift-Tab back",
+    ),
     ("Enter, e", "explain the selected row"),
     ("s", "sort by rate, by total, by name"),
     ("r", "reverse the order"),
     (
         "/",
-        "list only rows with this text in their name, action or service; Enter keeps it, Esc takes it away",
+        "list only rows with this text in their name, action, service or rule; Enter keeps it, Esc takes it away",
     ),
     (
         "p",
@@ -46,6 +50,10 @@ const KEYS: [(&str, &str); 12] = [
     (
         "",
         "Rates are packets in a second. Each row has a graph of its own height, the newest second on the right.",
+    ),
+    (
+        "",
+        "Sources come from drop events, a sample of what is dropped: rates and numbers are those of events.",
     ),
 ];
 
@@ -67,8 +75,11 @@ pub fn draw(frame: &mut Frame<'_>, top: &Top, look: &Look) -> Fit {
         frame.render_widget(line, row);
     }
     header::frames(frame, head_area, head.len(), top, look);
-    frame.render_widget(tabs(top), tabs_area);
-    let rows = table::draw(frame, body, top, look);
+    frame.render_widget(tabs(top, tabs_area.width.into()), tabs_area);
+    let rows = match top.pane() {
+        Pane::Sources => sources::draw(frame, body, top, look),
+        Pane::Rules | Pane::Outcomes | Pane::Ports => table::draw(frame, body, top, look),
+    };
     let hidden_lines = match top.overlay() {
         None => 0,
         Some(overlay) => draw_over(frame, body, top, overlay),
@@ -100,11 +111,37 @@ fn draw_over(frame: &mut Frame<'_>, area: Rect, top: &Top, overlay: Overlay) -> 
     hidden
 }
 
-/// The panes, and how the rows of this one are chosen.
-fn tabs(top: &Top) -> Line<'static> {
+/// The panes, and how the rows of this one are chosen: in so many columns, as far as it can be said so shortly.
+fn tabs(top: &Top, width: usize) -> Line<'static> {
+    let forms = [Titles::Long, Titles::Short, Titles::Bare];
+    let lines = forms.map(|titles| tabs_with(top, titles));
+    let [.., shortest] = &lines;
+    let fits = lines.iter().find(|line| line.width() <= width);
+    fits.unwrap_or(shortest).clone()
+}
+
+/// How panes are named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Titles {
+    /// By their headings, with the number of rows.
+    Long,
+    /// By a word, with the number of rows.
+    Short,
+    /// By a word, that of this one with the number of its rows.
+    Bare,
+}
+
+fn tabs_with(top: &Top, titles: Titles) -> Line<'static> {
     let mut spans = Vec::new();
     for pane in Pane::ALL {
-        let text = format!("{} {}", pane.title(), top.count(pane));
+        let title = match (titles, pane) {
+            (Titles::Short | Titles::Bare, Pane::Ports) => "Ports",
+            (..) => pane.title(),
+        };
+        let text = match titles {
+            Titles::Bare if pane != top.pane() => title.to_owned(),
+            _ => format!("{title} {}", top.count(pane)),
+        };
         spans.push(if pane == top.pane() {
             Span::styled(format!("[{text}]"), Modifier::BOLD)
         } else {

@@ -36,6 +36,9 @@ impl Columns {
             Pane::Rules => 8,
             Pane::Outcomes => 0,
             Pane::Ports => width / 4,
+            // An IPv6 network has to fit beside it, and an address before it.
+            Pane::Sources if width < GRAPHS_FROM => 0,
+            Pane::Sources => width / 7,
         };
         let graph = if width < GRAPHS_FROM {
             0
@@ -97,6 +100,11 @@ fn heading(frame: &mut Frame<'_>, area: Rect, top: &Top) {
         Pane::Rules => ("RULE", "ACTION"),
         Pane::Outcomes => ("OUTCOME", ""),
         Pane::Ports => ("PORT", "SERVICE"),
+        Pane::Sources => ("SOURCE", "LAST RULE"),
+    };
+    let total = match top.pane() {
+        Pane::Sources => "EVENTS",
+        Pane::Rules | Pane::Outcomes | Pane::Ports => "TOTAL",
     };
     let style = Style::from(Modifier::BOLD | Modifier::UNDERLINED);
     frame.buffer_mut().set_style(area, style);
@@ -124,7 +132,7 @@ fn heading(frame: &mut Frame<'_>, area: Rect, top: &Top) {
         ),
         (graph, columns.graph, Alignment::Left),
         (
-            format!("{}TOTAL", mark(Sort::Total)),
+            format!("{}{total}", mark(Sort::Total)),
             columns.total,
             Alignment::Right,
         ),
@@ -141,14 +149,14 @@ fn draw_row(frame: &mut Frame<'_>, area: Rect, row: &Row, top: &Top, look: &Look
     let name = format!("  {}", row.subject);
     let note_style = match top.pane() {
         Pane::Rules => look.action(&row.note),
-        Pane::Outcomes | Pane::Ports => Style::new(),
+        Pane::Outcomes | Pane::Ports | Pane::Sources => Style::new(),
     };
     let right = |text: String| Line::raw(text).alignment(Alignment::Right);
     frame.render_widget(Line::raw(cut(&name, columns.name, 1)), columns.name);
     let note = Line::styled(cut(&row.note, columns.note, 1), note_style);
     frame.render_widget(note, columns.note);
     frame.render_widget(right(short(row.rate())), columns.rate);
-    let history = top.picture().history.of(&row.subject);
+    let history = top.picture().series(&row.subject);
     graph(frame, columns.graph, history, look);
     frame.render_widget(right(short(row.packets() as f64)), columns.total);
 }
@@ -159,6 +167,7 @@ fn nothing(top: &Top, look: &Look, width: u16) -> Line<'static> {
             Pane::Rules => "  the policy has no rules".to_owned(),
             Pane::Outcomes => "  nothing has come yet".to_owned(),
             Pane::Ports => "  nothing was dropped yet".to_owned(),
+            Pane::Sources => "  nobody is among what was told".to_owned(),
         }
     } else {
         format!("  nothing here has `{}`", top.filter())

@@ -1,5 +1,7 @@
 //! The screen, as a terminal of some size would show it.
 
+mod sources;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -14,7 +16,7 @@ use crate::control::{
     RuleCount, Status,
 };
 use crate::dataplane::Mode;
-use crate::observe::top::{Key, Message, Report};
+use crate::observe::top::{Key, Message, Report, Senders};
 
 fn count(packets: u64) -> Count {
     Count {
@@ -80,6 +82,7 @@ fn report(uptime_s: f64, ssh: u64) -> Report {
                 packets: ssh,
             }],
         },
+        senders: Senders::default(),
     }
 }
 
@@ -177,7 +180,7 @@ fn eighty_by_twenty_four_shows_the_daemon_and_its_rules() {
         "portguard 0.1.0, generation 7, 2 rules, enforced, /etc/portguard/policy.yaml"
     );
     assert_eq!(lines[2], "eth0 native, wan0 WAITING");
-    assert_eq!(lines[3], "[Rules 2] Outcomes 1  Blocked ports 1");
+    assert_eq!(lines[3], "[Rules 2] Outcomes 1  Blocked ports 1  Sources 0");
     assert_eq!(
         words(&lines[4]),
         [
@@ -207,6 +210,7 @@ fn forty_by_ten_shows_names_rates_and_totals() {
         lines[1]
     );
     assert_eq!(lines[2], "DEGRADED: the last reload failed");
+    assert_eq!(lines[3], "[Rules 2] Outcomes  Ports  Sources");
     assert_eq!(words(&lines[4]), ["RULE", "ACTION", "vRATE/S", "TOTAL"]);
     assert_eq!(words(&lines[5]), [">", "no-ssh", "drop", "3.00k", "7.50k"]);
     assert_eq!(words(&lines[6]), ["web", "pass", "0", "1.00k"]);
@@ -309,7 +313,7 @@ fn a_rule_is_explained() {
 #[test]
 fn a_port_is_explained_by_the_catalogue() {
     let mut top = busy();
-    press(&mut top, &[Key::BackTab, Key::Char('e')]);
+    press(&mut top, &[Key::Tab, Key::Tab, Key::Char('e')]);
     let shown = lines(&mut top, 80, 40);
     has(&shown, "Blocked port 23/tcp");
     has(&shown, "total 4500 packets");
@@ -353,7 +357,14 @@ fn help_lists_the_keys_and_scrolls_where_it_does_not_fit() {
 
 #[test]
 fn no_size_is_too_small() {
-    let mut tops = [busy(), busy(), busy()];
+    let mut tops = [
+        busy(),
+        busy(),
+        busy(),
+        sources::with_senders(),
+        sources::with_senders(),
+    ];
+    press(&mut tops[4], &[Key::Enter]);
     press(&mut tops[1], &[Key::Char('?')]);
     press(&mut tops[2], &[Key::Tab, Key::Char('/'), Key::Char('x')]);
     for top in &mut tops {
