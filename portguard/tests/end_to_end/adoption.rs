@@ -256,7 +256,7 @@ fn what_stays_after_a_stop_is_taken_away_by_detach() {
     assert!(!stdout(&left).contains("portguard"), "{}", stdout(&left));
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !done() {
         assert!(Instant::now() < deadline, "{what}");

@@ -1,5 +1,7 @@
 //! Drop events, from the packet to `portguard events`.
 
+mod generations;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
