@@ -41,6 +41,17 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// The namespace of a process.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such process.
+    pub fn of_process(pid: u32) -> anyhow::Result<Self> {
+        let file = File::open(format!("/proc/{pid}/ns/net"))
+            .with_context(|| format!("process {pid} has no network namespace"))?;
+        Ok(Self(file))
+    }
+
     /// Runs a closure on a thread inside the namespace.
     ///
     /// # Errors

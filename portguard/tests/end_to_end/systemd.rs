@@ -1,15 +1,21 @@
 //! The shipped unit: what systemd thinks of it, and under a real systemd.
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use portguard_testbed::Namespace;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::adoption::wait_until;
+use crate::metrics::http::{request_on, series};
 use crate::{binary, policy, stderr, stdout};
 
 const UNIT: &str = include_str!("../../../config/portguard.service");
+const METRICS: &str = include_str!("../../../config/portguard.service.d/metrics.conf");
 const BOOT: &str = include_str!("systemd_boot.sh");
 
 const RULES: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}
@@ -78,8 +84,12 @@ fn the_unit_is_verified_without_a_word() {
     assert_eq!(stdout(&output) + &stderr(&output), "");
 }
 
+/// Two systems at the same time would have the same control groups, and in them each other's firewall (`IPAddressDeny=`).
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A systemd that has booted with nothing but portguard; until dropped.
 struct System {
+    _alone: MutexGuard<'static, ()>,
     /// Its parent, with which it ends.
     child: Child,
     /// Process ID of systemd, seen from here.
@@ -89,6 +99,8 @@ struct System {
 
 impl System {
     fn boot(policy: &str) -> Self {
+        // A test that failed leaves nothing behind.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| folder.path().join(name);
         std::fs::write(place("boot.sh"), BOOT).expect("writes");
@@ -115,6 +127,7 @@ impl System {
             std::thread::sleep(Duration::from_millis(10));
         };
         Self {
+            _alone: alone,
             child,
             pid,
             _folder: folder,
@@ -233,4 +246,85 @@ fn l09_under_a_real_systemd_it_starts_reloads_is_watched_and_stops() {
         system.log()
     );
     assert!(system.has_program());
+}
+
+#[test]
+fn the_drop_in_for_metrics_lets_this_host_scrape_and_no_other() {
+    const PORT: u16 = 9477;
+    const LOCAL: &str = "127.0.0.1:9477";
+    const PUBLIC: &str = "192.0.2.1:9477";
+    let text = format!(
+        "{}metrics: {{ listen: [\"{LOCAL}\", \"{PUBLIC}\"], page: true }}\n",
+        policy(RULES)
+    );
+    let system = System::boot(&text);
+    system.wait_for("ActiveState", "active");
+    // The unit alone keeps the daemon off the network; it filters all the same, and says what to do.
+    let status = stdout(&system.run("portguard status"));
+    assert!(
+        status.contains("DEGRADED") && status.contains("(see docs/metrics.md)"),
+        "{status}\n{}",
+        system.log()
+    );
+    assert!(system.has_program());
+
+    // As docs/metrics.md has it.
+    let folder = "/etc/systemd/system/portguard.service.d";
+    let installed = system.run(&format!(
+        "ip addr add 192.0.2.1/24 dev srv0
+         mkdir -p {folder} && cat > {folder}/metrics.conf <<'END' && systemctl daemon-reload && systemctl restart portguard
+{METRICS}END"
+    ));
+    assert!(
+        installed.status.success(),
+        "{}{}",
+        stderr(&installed),
+        system.log()
+    );
+    let host = Namespace::of_process(system.pid).expect("a namespace");
+    // Its filter is at work when it is started, which is what counts; it listens soon after.
+    let wait_for_listener = || {
+        wait_until("it listens", || host.listens_at(PORT).expect("looks"));
+    };
+    wait_for_listener();
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {LOCAL}\r\n\r\n");
+        request_on(&host, LOCAL, &request)
+    };
+    let scraped = ask("/metrics");
+    assert_eq!(scraped.status, 200, "{}", system.log());
+    let metrics = series(&scraped.body);
+    assert_eq!(metrics["portguard_policy_rules"], 2.0);
+    assert_eq!(
+        metrics["portguard_degraded_reasons"],
+        0.0,
+        "{}",
+        system.log()
+    );
+    assert_eq!(
+        metrics["portguard_rule_packets_total{rule=\"no-telnet\",result=\"dropped\"}"],
+        0.0
+    );
+    assert_eq!(ask("/").status, 200, "the page is served as well");
+    let status = stdout(&system.run("portguard status"));
+    assert!(!status.contains("DEGRADED"), "{status}");
+
+    // It listens at the other address, too, as the policy says: but nothing comes through before the drop-in names who may.
+    let public: SocketAddr = PUBLIC.parse().expect("an address");
+    let connect = || {
+        let connected =
+            host.enter(|| TcpStream::connect_timeout(&public, Duration::from_millis(500)));
+        connected.expect("enters")
+    };
+    assert_eq!(
+        connect().expect_err("it is kept out").kind(),
+        std::io::ErrorKind::TimedOut
+    );
+    let allowed = system.run(&format!(
+        "sed -i 's/^# \\(IPAddressAllow=\\).*/\\1192.0.2.1/' {folder}/metrics.conf && systemctl daemon-reload && systemctl restart portguard"
+    ));
+    assert!(allowed.status.success(), "{}", stderr(&allowed));
+    wait_for_listener();
+    connect().expect("the drop-in names it now");
+    assert_eq!(ask("/metrics").status, 200);
 }

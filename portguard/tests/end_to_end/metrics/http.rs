@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use portguard_testbed::Bed;
+use portguard_testbed::{Bed, Namespace};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -29,8 +29,11 @@ impl Reply {
 
 /// Connects to an address of the server, from the server itself.
 pub(crate) fn connect(bed: &Bed, address: &str) -> io::Result<TcpStream> {
-    let stream = bed
-        .server
+    connect_on(&bed.server, address)
+}
+
+fn connect_on(host: &Namespace, address: &str) -> io::Result<TcpStream> {
+    let stream = host
         .enter(|| TcpStream::connect(address))
         .expect("enters")?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -47,7 +50,12 @@ pub(crate) fn get(bed: &Bed, address: &str, path: &str) -> Reply {
 
 /// Sends a request and reads the answer until the connection is closed.
 pub(crate) fn request(bed: &Bed, address: &str, request: &str) -> Reply {
-    let mut stream = connect(bed, address).expect("connects");
+    request_on(&bed.server, address, request)
+}
+
+/// The same on any host.
+pub(crate) fn request_on(host: &Namespace, address: &str, request: &str) -> Reply {
+    let mut stream = connect_on(host, address).expect("connects");
     stream.write_all(request.as_bytes()).expect("sends");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer in time");
