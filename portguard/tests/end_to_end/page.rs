@@ -66,7 +66,7 @@ fn figures_of_the_stream_are_those_of_the_counters() {
     let mut reader = Reader::open(&bed, ADDRESS);
     let text = reader.policy();
     assert_eq!(text["generation"], 1);
-    let lines = text["lines"].as_array().expect("lines");
+    let lines = text["files"][0]["lines"].as_array().expect("lines");
     assert_eq!(lines[FIRST_RULE - 1], "  - name: closed");
     send(&bed, &[(9000, 7), (9002, 6), (9003, 3)]);
     let report = reader.report_when("packets", |report| {
@@ -146,7 +146,7 @@ fn a_trial_a_refusal_and_another_policy_are_told() {
     let other = reader.policy();
     assert_eq!(other["generation"], 2);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(other["lines"], serde_json::json!(lines));
+    assert_eq!(other["files"][0]["lines"], serde_json::json!(lines));
     let report = reader.report_when("trial", |report| report["status"]["trial_s"] != Value::Null);
     for (rule, note) in [("only", "drop"), ("closed", "removed")] {
         assert_eq!(entry(&report["rules"]["rows"], rule)["note"], note);

@@ -135,16 +135,17 @@ impl Guard {
         reasons.chain(failed).chain(around).collect()
     }
 
-    /// The text of the policy in force, without its drop-ins.
+    /// The text of the policy in force and of its drop-ins.
     pub(in super::super) fn text(&self) -> PolicyText {
         let loaded = &self.in_force.loaded;
+        let drop_ins = loaded.file.drop_ins.iter();
         let rules = loaded.policy.rules.iter();
-        let own = rules.filter(|rule| rule.place.file.is_none());
         PolicyText::new(
             &loaded.file.path,
             self.in_force.number,
             &loaded.file.text,
-            own.map(|rule| (rule.name.as_str(), rule.place.line)),
+            drop_ins.map(|own| (own.name.as_str(), own.text.as_str())),
+            rules.map(|rule| (rule.name.as_str(), &rule.place)),
         )
     }
 

@@ -287,9 +287,11 @@ impl ShownSources {
     }
 }
 
-/// What the rules on a line of the policy have counted. A profile has several.
+/// What the rules on a line of the policy, or of a drop-in, have counted. A profile has several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 struct Line {
+    /// Which of the files that are shown, from 0.
+    file: usize,
     /// From 1.
     line: usize,
     /// As in [`ShownRow`].
@@ -302,13 +304,13 @@ struct Line {
 
 /// The lines that are shown and have counted something.
 fn lines(counters: &Counters, policy: &PolicyText) -> Vec<Line> {
-    let mut lines: BTreeMap<usize, Line> = BTreeMap::new();
+    let mut lines: BTreeMap<(usize, usize), Line> = BTreeMap::new();
     for rule in &counters.rules {
-        let Some(number) = policy.line_of(&rule.name) else {
+        let Some(place) = policy.place_of(&rule.name) else {
             continue;
         };
-        let line = lines.entry(number).or_default();
-        line.line = number;
+        let line = lines.entry(place).or_default();
+        (line.file, line.line) = place;
         line.packets += rule.count.packets;
         line.limited += rule.limited.packets;
         line.shadow += rule.shadow.packets;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use portguard_policy::Place;
 use serde_json::Value;
 
 use super::super::fixtures::{count, event, rule};
@@ -53,9 +54,26 @@ fn status() -> Status {
 const TEXT: &str =
     "version: 1\r\nrules:\n  - name: a # <script>\n    action: drop\n  - {profile: p}\n";
 
+const DROP_IN: &str = "rules:\n  - {name: web, action: drop}\n";
+
 fn text() -> Arc<PolicyText> {
-    let rules = [("a", 3), ("p1", 5), ("p2", 5)];
-    Arc::new(PolicyText::new(Path::new("/p.yaml"), 2, TEXT, rules))
+    let rules = [
+        ("a", place(None, 3)),
+        ("p1", place(None, 5)),
+        ("p2", place(None, 5)),
+        ("web", place(Some("policy.d/10-web.yaml"), 2)),
+    ];
+    let rules = rules.iter().map(|(name, place)| (*name, place));
+    let drop_ins = [("policy.d/10-web.yaml", DROP_IN)];
+    let path = Path::new("/p.yaml");
+    Arc::new(PolicyText::new(path, 2, TEXT, drop_ins, rules))
+}
+
+fn place(file: Option<&str>, line: usize) -> Place {
+    Place {
+        file: file.map(Into::into),
+        line,
+    }
 }
 
 fn report(counters: Counters) -> Arc<Report> {
@@ -241,13 +259,16 @@ fn lines_of_the_policy_have_the_counts_of_their_rules() {
     };
     let page = Page::new(report(counters(
         1.0,
-        vec![rule("a", 0), rule("p1", 4), shadow, removed],
+        vec![rule("a", 0), rule("p1", 4), shadow, removed, rule("web", 9)],
         Vec::new(),
     )));
     // A profile has several rules on its line; `a` has counted nothing.
     assert_eq!(
         shown(&page)["lines"],
-        serde_json::json!([{ "line": 5, "packets": 5, "limited": 0, "shadow": 6 }])
+        serde_json::json!([
+            { "file": 0, "line": 5, "packets": 5, "limited": 0, "shadow": 6 },
+            { "file": 1, "line": 2, "packets": 9, "limited": 0, "shadow": 0 },
+        ])
     );
     let outcomes = Counters {
         outcomes: vec![OutcomeCount {
@@ -259,7 +280,7 @@ fn lines_of_the_policy_have_the_counts_of_their_rules() {
     let page = Page::new(report(outcomes));
     assert_eq!(
         shown(&page)["lines"],
-        serde_json::json!([{ "line": 3, "packets": 2, "limited": 0, "shadow": 0 }])
+        serde_json::json!([{ "file": 0, "line": 3, "packets": 2, "limited": 0, "shadow": 0 }])
     );
     assert_eq!(names(&shown(&page)["outcomes"]), ["default-pass"]);
 }
@@ -271,27 +292,71 @@ fn the_text_of_the_policy_is_told_as_it_is_and_cut_where_it_is_long() {
         whole,
         serde_json::json!({
             "generation": 2,
-            "path": "/p.yaml",
-            "lines": ["version: 1", "rules:", "  - name: a # <script>", "    action: drop", "  - {profile: p}"],
-            "hidden": 0,
+            "files": [
+                {
+                    "name": "/p.yaml",
+                    "lines": ["version: 1", "rules:", "  - name: a # <script>", "    action: drop", "  - {profile: p}"],
+                    "hidden": 0,
+                },
+                {
+                    "name": "policy.d/10-web.yaml",
+                    "lines": ["rules:", "  - {name: web, action: drop}"],
+                    "hidden": 0,
+                },
+            ],
+            "hidden_files": 0,
         })
     );
     let cut = |text: &str| -> (usize, usize, PolicyText) {
-        let text = PolicyText::new(Path::new("/p"), 1, text, [("last", 2_500), ("first", 1)]);
+        let places = [place(None, 2_500), place(None, 1)];
+        let rules = ["last", "first"].into_iter().zip(&places);
+        let text = PolicyText::new(Path::new("/p"), 1, text, [], rules);
         let json: Value = serde_json::from_str(&text.json().unwrap()).unwrap();
-        let lines = json["lines"].as_array().unwrap().len();
-        let hidden = json["hidden"].as_u64().unwrap() as usize;
         assert!(json.to_string().len() < 300 * 1024);
+        let (lines, hidden) = shown_lines(&json["files"][0]);
         (lines, hidden, text)
     };
     let (lines, hidden, text) = cut(&"x: 1\n".repeat(2_500));
     assert_eq!((lines, hidden), (2_000, 500));
     assert_eq!(
-        (text.line_of("first"), text.line_of("last")),
-        (Some(1), None)
+        (text.place_of("first"), text.place_of("last")),
+        (Some((0, 1)), None)
     );
     // Lines of a thousand characters fill the room before.
     let (lines, hidden, _) = cut(&format!("{}\n", "y".repeat(5_000)).repeat(2_000));
     assert_eq!(lines + hidden, 2_000);
     assert!((200..300).contains(&lines), "{lines}");
+}
+
+/// Lines of a file that are shown, and how many are not.
+fn shown_lines(file: &Value) -> (usize, usize) {
+    let lines = file["lines"].as_array().unwrap().len();
+    (lines, file["hidden"].as_u64().unwrap() as usize)
+}
+
+#[test]
+fn drop_ins_share_the_room_of_the_policy_and_all_that_is_left_out_is_said() {
+    let long = "x: 1\n".repeat(1_500);
+    let names: Vec<String> = (0..150)
+        .map(|number| format!("policy.d/{number:03}.yaml"))
+        .collect();
+    let drop_ins = names.iter().map(|name| (name.as_str(), long.as_str()));
+    let places = [
+        place(Some("policy.d/000.yaml"), 500),
+        place(Some("policy.d/000.yaml"), 501),
+        place(Some("policy.d/149.yaml"), 1),
+    ];
+    let rules = ["in", "behind", "far"].into_iter().zip(&places);
+    let text = PolicyText::new(Path::new("/p"), 1, &long, drop_ins, rules);
+    let json: Value = serde_json::from_str(&text.json().unwrap()).unwrap();
+    let files = json["files"].as_array().unwrap();
+    assert_eq!((files.len(), &json["hidden_files"]), (100, &51.into()));
+    assert_eq!(shown_lines(&files[0]), (1_500, 0));
+    assert_eq!(shown_lines(&files[1]), (500, 1_000));
+    assert_eq!(shown_lines(&files[2]), (0, 1_500));
+    assert_eq!(files[2]["name"], "policy.d/001.yaml");
+    assert_eq!(
+        ["in", "behind", "far"].map(|rule| text.place_of(rule)),
+        [Some((1, 500)), None, None]
+    );
 }

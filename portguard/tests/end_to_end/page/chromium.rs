@@ -1,12 +1,15 @@
 //! The page in a real browser.
 
-use portguard_testbed::CLIENT_V4;
+use portguard_testbed::{Bed, CLIENT_V4, Daemon};
 use serde_json::{Value, json};
 
 use crate::stderr;
 
 use super::browser::Browser;
 use super::{ADDRESS, FIRST_RULE, RULES, policy, send, shown};
+
+/// A port that a drop-in blocks.
+const DROPPED_IN: u16 = 9005;
 
 /// What must not run, wherever it stands.
 const HOSTILE: &str = "  # <script>window.ran = 1</script> <img src=x onerror='window.ran = 2'>
@@ -15,6 +18,15 @@ const HOSTILE: &str = "  # <script>window.ran = 1</script> <img src=x onerror='w
     ports: [9004/udp]
     comment: \"<script>window.ran = 3</script><img src=x onerror='window.ran = 4'><svg onload='window.ran = 5'>\"
 ";
+
+/// What of a text that is taken for markup would be there.
+const MADE: &str =
+    "document.querySelectorAll('img, script, svg[onload], [onerror], [onload], [style]').length";
+
+/// Tables, columns, rows and sections that do not say what they are.
+const NAMELESS: &str = "Array.from(document.querySelectorAll('table')).filter(table => !table.caption?.textContent
+            || table.querySelector('thead th:not([scope=col])') || table.querySelector('tbody tr > th:first-child:not([scope=row], [scope=rowgroup])')
+            || table.querySelector('thead td')).length + document.querySelectorAll('section:not([aria-labelledby])').length";
 
 /// The texts of the cells of a row, by what its first cell begins with.
 fn row(browser: &mut Browser, body: &str, name: &str) -> Vec<String> {
@@ -34,6 +46,47 @@ fn row(browser: &mut Browser, body: &str, name: &str) -> Vec<String> {
 /// How much wider what is shown is than the window.
 fn overflow(browser: &mut Browser) -> Value {
     browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+}
+
+/// A drop-in is shown below its name, and the policy below its own, until the drop-in is gone again.
+fn drop_ins_are_shown(bed: &Bed, daemon: &Daemon, browser: &mut Browser) {
+    let hostile_name = "<img src=x onerror='window.ran = 7'>.yaml";
+    let drop_in = format!(
+        "version: 1\nrules:\n  # <script>window.ran = 8</script>\n  - {{name: dropped-in, action: drop, ports: [{DROPPED_IN}/udp]}}\n"
+    );
+    let folder = daemon.folder().join("policy.d");
+    std::fs::create_dir(&folder).expect("makes");
+    std::fs::write(folder.join(hostile_name), drop_in).expect("writes");
+    let reloaded = daemon.reload().expect("runs");
+    assert!(reloaded.status.success(), "{}", stderr(&reloaded));
+    browser.wait_for("document.querySelectorAll('#policy tbody').length", 2);
+    send(bed, &[(DROPPED_IN, 2)]);
+    let hit = "Array.from(document.querySelectorAll('#policy tbody')[1].querySelectorAll('tr'), row => row.innerText.trim().split(/\\s*\\t\\s*/))";
+    browser.wait_for(
+        hit,
+        json!([
+            [format!("policy.d/{hostile_name}")],
+            ["1", "version: 1"],
+            ["2", "rules:"],
+            ["3", "# <script>window.ran = 8</script>"],
+            [
+                "4",
+                "2",
+                format!("- {{name: dropped-in, action: drop, ports: [{DROPPED_IN}/udp]}}")
+            ],
+        ]),
+    );
+    let first = "document.querySelector('#policy tbody th.file').textContent";
+    let name = browser.evaluate(first);
+    assert_eq!(name, json!(daemon.policy_path()));
+    assert_eq!(browser.evaluate("window.ran ?? null"), Value::Null);
+    assert_eq!(browser.evaluate(MADE), 1, "the script of the page alone");
+    assert_eq!(browser.evaluate(NAMELESS), 0);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    assert_eq!(overflow(browser), 0);
+    std::fs::remove_dir_all(&folder).expect("removes");
+    assert!(daemon.reload().expect("runs").status.success());
+    browser.wait_for("document.querySelectorAll('#policy tbody').length", 1);
 }
 
 #[test]
@@ -76,7 +129,7 @@ fn the_page_shows_in_a_browser_what_was_counted() {
     // The policy, line by line, with what each has counted.
     let line = |browser: &mut Browser, number: usize| {
         browser.evaluate(&format!(
-            "Array.from(document.querySelectorAll('#policy tr')[{}].children, cell => cell.textContent)",
+            "Array.from(document.querySelectorAll('#policy tbody tr')[{}].children, cell => cell.textContent)",
             number - 1
         ))
     };
@@ -89,15 +142,11 @@ fn the_page_shows_in_a_browser_what_was_counted() {
 
     // What is hostile is a text: nothing of it became part of the page, and nothing ran.
     assert_eq!(browser.evaluate("window.ran ?? null"), Value::Null);
-    let made = "document.querySelectorAll('img, script, svg[onload], [onerror], [onload], [style]').length";
-    assert_eq!(browser.evaluate(made), 1, "the script of the page alone");
+    assert_eq!(browser.evaluate(MADE), 1, "the script of the page alone");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 
     // For readers of screens: every table says what it is, and every row and column.
-    let nameless = "Array.from(document.querySelectorAll('table')).filter(table => !table.caption?.textContent
-            || table.querySelector('thead th:not([scope=col])') || table.querySelector('tbody tr > th:first-child:not([scope=row])')
-            || table.querySelector('thead td')).length + document.querySelectorAll('section:not([aria-labelledby])').length";
-    assert_eq!(browser.evaluate(nameless), 0);
+    assert_eq!(browser.evaluate(NAMELESS), 0);
 
     // As wide as a phone, and narrower; both ways of looking; with nothing that moves by itself.
     assert_eq!(overflow(&mut browser), 0);
@@ -114,6 +163,8 @@ fn the_page_shows_in_a_browser_what_was_counted() {
         browser.resize(width, 640);
         assert_eq!(overflow(&mut browser), 0, "{width}");
     }
+
+    drop_ins_are_shown(&bed, &daemon, &mut browser);
 
     // A pause, during which a trial is told all the same.
     browser.evaluate("document.getElementById('pause').click()");
@@ -132,7 +183,7 @@ fn the_page_shows_in_a_browser_what_was_counted() {
     assert!(applied.status.success(), "{}", stderr(&applied));
     browser.wait_for("document.getElementById('trial').hidden", false);
     assert!(text(&mut browser, "trial").starts_with("ON TRIAL: "));
-    assert_eq!(text(&mut browser, "generation"), "2");
+    assert_eq!(text(&mut browser, "generation"), "4");
     assert_eq!(text(&mut browser, "state"), "❚❚ Paused");
     assert_eq!(row(&mut browser, "rules", "closed")[3], "7");
     assert_eq!(overflow(&mut browser), 0);

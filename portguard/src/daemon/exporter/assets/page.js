@@ -19,9 +19,10 @@ let paused = false;
 let reports = 0;
 let heard = 0;
 let lost = "";
-/** Rows of the policy by their line. */
+/** Rows of the policy, by file and line. */
 let policyRows = [];
-let hitLines = [];
+/** Those that are marked. */
+let hitRows = [];
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -250,34 +251,56 @@ function traffic(report) {
   say(at("dropped"), whole.format(report.dropped));
 }
 
-/** Shows the text of another policy. */
+function policyRow(line, place) {
+  const row = element("tr");
+  const number = element("th", String(place + 1), "number");
+  number.scope = "row";
+  const packets = element("td", undefined, "number");
+  packets.append(element("span"), element("span", "", "more"));
+  row.append(number, packets, element("td", line, line.trimStart().startsWith("#") ? "text comment" : "text"));
+  return row;
+}
+
+function fileRow(name) {
+  const row = element("tr");
+  const head = element("th", name, "file");
+  head.scope = "rowgroup";
+  head.colSpan = 3;
+  row.append(head);
+  return row;
+}
+
+/** Shows the text of another policy: its file, and where there are drop-ins each of them, below its name. */
 function policy(text) {
-  policyRows = text.lines.map((line, place) => {
-    const row = element("tr");
-    const number = element("th", String(place + 1), "number");
-    number.scope = "row";
-    const packets = element("td", undefined, "number");
-    packets.append(element("span"), element("span", "", "more"));
-    row.append(number, packets, element("td", line, line.trimStart().startsWith("#") ? "text comment" : "text"));
-    return row;
+  const isAlone = text.files.length === 1;
+  policyRows = text.files.map((file) => file.lines.map(policyRow));
+  const bodies = text.files.map((file, place) => {
+    const body = element("tbody");
+    if (!isAlone) body.append(fileRow(file.name));
+    body.append(...policyRows[place]);
+    return body;
   });
-  hitLines = [];
-  at("policy").replaceChildren(...policyRows);
-  say(at("policy-hidden"), text.hidden > 0 ? plural(text.hidden, "more line is", "more lines are") + " not shown." : "");
+  hitRows = [];
+  const table = at("policy");
+  for (const body of Array.from(table.tBodies)) body.remove();
+  table.append(...bodies);
+  const hidden = text.files.filter((file) => file.hidden > 0).map((file) =>
+    plural(file.hidden, "more line", "more lines") + (isAlone ? "" : " of " + file.name) + (file.hidden === 1 ? " is" : " are") + " not shown.");
+  if (text.hidden_files > 0) hidden.push(plural(text.hidden_files, "more file is", "more files are") + " not shown.");
+  say(at("policy-hidden"), hidden.join(" "));
 }
 
 function hits(lines) {
-  const counted = new Map(lines.map((line) => [line.line, line]));
-  for (const number of hitLines) {
-    if (!counted.has(number)) mark(number, { packets: 0, limited: 0, shadow: 0 }, false);
+  const counted = new Map(lines.map((line) => [policyRows[line.file]?.[line.line - 1], line]));
+  counted.delete(undefined);
+  for (const row of hitRows) {
+    if (!counted.has(row)) mark(row, { packets: 0, limited: 0, shadow: 0 }, false);
   }
-  hitLines = [...counted.keys()];
-  for (const [number, line] of counted) mark(number, line, true);
+  hitRows = [...counted.keys()];
+  for (const [row, line] of counted) mark(row, line, true);
 }
 
-function mark(number, line, isHit) {
-  const row = policyRows[number - 1];
-  if (!row) return;
+function mark(row, line, isHit) {
   row.classList.toggle("hit", isHit);
   const cell = row.children[1];
   say(cell.firstChild, isHit ? whole.format(line.packets) : "");
