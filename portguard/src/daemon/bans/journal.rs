@@ -24,6 +24,10 @@ const BROKEN: &str = "bans.broken";
 /// Version of what is in it.
 const VERSION: u32 = 1;
 
+/// How far the clock on the wall may be set without the file being written anew for it. It is corrected by little all the
+/// time, which is not worth it.
+const CLOCK_SLACK_MS: u64 = 10_000;
+
 /// Lines that may be over before the file is written anew.
 const SLACK: usize = 1_000;
 
@@ -78,6 +82,8 @@ pub(super) struct Journal {
     folder: StateFolder,
     boot: String,
     lines: usize,
+    /// The clock on the wall by which its ends were written ([`Now::boot_unix_ms`]).
+    boot_unix_ms: u64,
     state: State,
 }
 
@@ -105,6 +111,7 @@ impl Journal {
             folder: folder.clone(),
             boot: boot.to_owned(),
             lines: 0,
+            boot_unix_ms: now.boot_unix_ms(),
             state: State::New,
         };
         let path = folder.path(FILE);
@@ -217,6 +224,7 @@ impl Journal {
             self.folder.write(FILE, &text)
         });
         self.lines = 0;
+        self.boot_unix_ms = now.boot_unix_ms();
         self.done(written, lines);
     }
 
@@ -251,6 +259,11 @@ impl Journal {
         matches!(self.state, State::Behind(_))
     }
 
+    /// Whether the clock on the wall has been set since the ends in the file were written.
+    pub(super) fn is_by_another_clock(&self, now: Now) -> bool {
+        self.state == State::Good && is_set(self.boot_unix_ms, now)
+    }
+
     /// What whoever changed something should know of the file.
     pub(super) fn trouble(&self) -> Option<String> {
         match &self.state {
@@ -279,6 +292,11 @@ fn record(target: BanTarget, ban: &Ban, now: Now) -> BanRecord {
     }
 }
 
+/// Whether the clock on the wall has been set since the boot was at this time by it.
+fn is_set(boot_unix_ms: u64, now: Now) -> bool {
+    boot_unix_ms.abs_diff(now.boot_unix_ms()) > CLOCK_SLACK_MS
+}
+
 fn write_line(text: &mut Vec<u8>, record: &Record) -> io::Result<()> {
     serde_json::to_writer(&mut *text, record)?;
     text.push(b'\n');
@@ -295,6 +313,8 @@ struct Reader<'b> {
     is_this_boot: bool,
     has_version: bool,
     has_other_boots: bool,
+    /// An end is wrong by the clock on the wall as it is now.
+    has_other_clocks: bool,
     is_torn: bool,
     /// The first line that cannot be read.
     broken: Option<String>,
@@ -310,6 +330,7 @@ impl<'b> Reader<'b> {
             is_this_boot: false,
             has_version: false,
             has_other_boots: false,
+            has_other_clocks: false,
             is_torn: false,
             broken: None,
         }
@@ -317,7 +338,7 @@ impl<'b> Reader<'b> {
 
     fn is_exact(&self) -> bool {
         let is_sound = self.broken.is_none() && !self.is_torn;
-        is_sound && self.is_this_boot && !self.has_other_boots
+        is_sound && self.is_this_boot && !self.has_other_boots && !self.has_other_clocks
     }
 
     fn line(&mut self, line: &[u8]) {
@@ -349,7 +370,11 @@ impl<'b> Reader<'b> {
                 let target = parse(&ban.target)?;
                 let end = match ban.end {
                     None => FOREVER,
-                    Some(end) if self.is_this_boot => end.boot_ns,
+                    Some(end) if self.is_this_boot => {
+                        let boot_unix_ms = end.unix_ms.saturating_sub(end.boot_ns / 1_000_000);
+                        self.has_other_clocks |= is_set(boot_unix_ms, self.now);
+                        end.boot_ns
+                    }
                     Some(end) => self.in_this_boot(end, ban.at_ms),
                 };
                 let reason = ban.reason.map(Arc::from);

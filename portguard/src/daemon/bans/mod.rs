@@ -55,6 +55,11 @@ impl Now {
         }
     }
 
+    /// Milliseconds since 1970 at the boot, as the clock on the wall has it now: another number once that has been set.
+    fn boot_unix_ms(self) -> u64 {
+        self.unix_ms.saturating_sub(self.boot_ns / 1_000_000)
+    }
+
     /// What the clock on the wall will show at the end of a ban.
     fn unix_ms_at(self, end: BanEnd) -> Option<u64> {
         (end != FOREVER).then(|| self.unix_ms + end.saturating_sub(self.boot_ns) / 1_000_000)
@@ -427,11 +432,12 @@ impl Bans {
         Ok(())
     }
 
-    /// Writes the copy anew where most of it is over, or where something is missing in it and the last attempt was some
-    /// time ago.
+    /// Writes the copy anew where most of it is over, where the clock on the wall has been set, or where something is
+    /// missing in it and the last attempt was some time ago.
     fn keep_copy(&mut self, now: Now) {
         let is_due = self.journal.is_behind() && self.next_retry_ns <= now.boot_ns;
-        if is_due || self.journal.is_mostly_over(self.bans.len()) {
+        let is_mostly_over = self.journal.is_mostly_over(self.bans.len());
+        if is_due || is_mostly_over || self.is_by_another_clock(now) {
             self.write_copy(now);
         }
     }
@@ -442,10 +448,17 @@ impl Bans {
         self.journal.rewrite(bans, now);
     }
 
-    /// Writes down what could not be written before, if that is possible now.
+    /// Whether the ends in the copy are wrong by the clock on the wall, since that has been set.
+    fn is_by_another_clock(&self, now: Now) -> bool {
+        !self.ends.is_empty() && self.journal.is_by_another_clock(now)
+    }
+
+    /// Writes down what could not be written before, if that is possible now, and ends as the clock on the wall has them:
+    /// the host may be about to be restarted.
     pub(super) fn stop(&mut self) {
-        if self.journal.is_behind() {
-            self.write_copy(Now::read());
+        let now = Now::read();
+        if self.journal.is_behind() || self.is_by_another_clock(now) {
+            self.write_copy(now);
         }
     }
 }

@@ -101,8 +101,34 @@ fn within_a_boot_a_ban_ends_by_the_clock_that_nobody_sets() {
         );
         let reason = found.bans.values().next().unwrap().reason.as_deref();
         assert_eq!(reason, Some("tries\npasswords"));
-        assert!(found.is_exact);
+        assert_eq!(found.is_exact, unix_seconds == 20, "{unix_seconds}");
     }
+}
+
+#[test]
+fn once_the_clock_on_the_wall_is_set_the_ends_are_written_by_it() {
+    let place = Place::new();
+    let mut journal = place.filled();
+    // It is corrected by little all the time.
+    for unix_seconds in [15, 20, 25] {
+        assert!(!journal.is_by_another_clock(later(20, unix_seconds)));
+    }
+    for unix_seconds in [-3_600, 0, 40, 3_600] {
+        assert!(journal.is_by_another_clock(later(20, unix_seconds)));
+    }
+    let set = later(20, 3_600);
+    let (_, found) = place.open(BOOT, set);
+    let bans = found.bans.iter().map(|(target, ban)| (*target, ban));
+    journal.rewrite(bans, set);
+    assert!(!journal.is_by_another_clock(set));
+    assert!(place.open(BOOT, set).1.is_exact);
+    // What is left after a restart of the host, 10 s later by the clock that was set.
+    let now = Now {
+        boot_ns: 5 * SECOND_NS,
+        ..later(0, 3_610)
+    };
+    let (_, found) = place.open(OTHER_BOOT, now);
+    assert_eq!(ends(&found)[0].1, (5 + 30) * SECOND_NS);
 }
 
 #[test]
