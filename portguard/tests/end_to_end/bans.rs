@@ -52,17 +52,17 @@ fn done(output: &Output) -> String {
     out
 }
 
-fn client(daemon: &Daemon, words: &[&str]) -> String {
+pub(crate) fn client(daemon: &Daemon, words: &[&str]) -> String {
     done(&daemon.client(words).expect("runs"))
 }
 
-fn bans(daemon: &Daemon) -> Vec<Value> {
+pub(crate) fn bans(daemon: &Daemon) -> Vec<Value> {
     let text = client(daemon, &["bans", "--format", "json"]);
     let json: Value = serde_json::from_str(&text).expect("JSON");
     json["bans"].as_array().expect("a list").clone()
 }
 
-fn targets(daemon: &Daemon) -> Vec<String> {
+pub(crate) fn targets(daemon: &Daemon) -> Vec<String> {
     let bans = bans(daemon);
     let target = |ban: &Value| ban["target"].as_str().expect("a text").to_owned();
     bans.iter().map(target).collect()

@@ -26,17 +26,21 @@ const SOON: Duration = Duration::from_secs(10);
 const RULES: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}\n";
 
 /// A host that answers at TCP 25 and UDP 25, guarded.
-struct Host {
+pub(crate) struct Host {
     bed: Bed,
-    daemon: Daemon,
+    pub(crate) daemon: Daemon,
     _servers: Servers,
 }
 
 impl Host {
     fn start(text: &str) -> Self {
         let bed = Bed::new().expect("a bed");
-        let servers = Servers::start(&bed.server, &[25], &[25]).expect("servers");
         let daemon = Daemon::start_watching(binary(), &bed.server, text).expect("a daemon");
+        Self::new(bed, daemon)
+    }
+
+    pub(crate) fn new(bed: Bed, daemon: Daemon) -> Self {
+        let servers = Servers::start(&bed.server, &[25], &[25]).expect("servers");
         Self {
             bed,
             daemon,
@@ -45,7 +49,7 @@ impl Host {
     }
 
     /// Runs a client that must end with this code, and gives what it said.
-    fn says(&self, code: i32, words: &[&str]) -> String {
+    pub(crate) fn says(&self, code: i32, words: &[&str]) -> String {
         says(&self.daemon, code, words)
     }
 
@@ -54,7 +58,7 @@ impl Host {
         SERVERS.map(|server| probe_tcp(&self.bed.client, server, 25, SILENCE).expect("probe"))
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         match self.seen() {
             [Seen::Answer, Seen::Answer] => true,
             [Seen::Silence, Seen::Silence] => false,
@@ -69,7 +73,7 @@ impl Host {
     }
 
     /// Waits until the port is open.
-    fn becomes_open(&self) {
+    pub(crate) fn becomes_open(&self) {
         let begin = Instant::now();
         while self.seen() != [Seen::Answer; 2] {
             assert!(begin.elapsed() < SOON, "{}", self.daemon.log());
@@ -83,10 +87,19 @@ impl Host {
     }
 
     /// The drop-in without its comments.
-    fn kept(&self) -> String {
+    pub(crate) fn kept(&self) -> String {
         let text = fs::read_to_string(self.drop_in()).unwrap_or_default();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Waits until the drop-in says this; the daemon is asked meanwhile, since it looks at the clock then.
+    pub(crate) fn becomes_only(&self, text: &str) {
+        let begin = Instant::now();
+        while self.kept() != text {
+            assert!(begin.elapsed() < SOON, "{}", self.kept());
+            self.generation();
+        }
     }
 
     fn generation(&self) -> u64 {
@@ -95,7 +108,7 @@ impl Host {
             .expect("a number")
     }
 
-    fn rules(&self) -> Value {
+    pub(crate) fn rules(&self) -> Value {
         let output = self
             .daemon
             .client(&["rules", "--format", "json"])

@@ -9,6 +9,7 @@ mod bans;
 mod block;
 mod capabilities;
 mod capture;
+mod clock;
 mod control;
 mod counters;
 mod debian;

@@ -12,14 +12,15 @@ use portguard_testbed::{Bed, Daemon, SERVER_V4};
 
 use crate::{binary, guarded, policy, stderr, stdout};
 
-const OPEN: &str = "  - {name: web, action: pass, ports: [8080/tcp]}\n";
+/// A server whose port is open.
+pub(crate) const OPEN: &str = "  - {name: web, action: pass, ports: [8080/tcp]}\n";
 const CLOSED: &str = "  - {name: web, action: drop, ports: [8080/tcp]}\n";
 
 /// How long a trial is.
-const TRIAL: Duration = Duration::from_secs(3);
+pub(crate) const TRIAL: Duration = Duration::from_secs(3);
 
 /// How late the end of a trial may be.
-const LATE: Duration = Duration::from_secs(1);
+pub(crate) const LATE: Duration = Duration::from_secs(1);
 
 /// Whether the server answers at an address.
 fn is_open(bed: &Bed, address: Ipv4Addr) -> bool {
@@ -28,36 +29,41 @@ fn is_open(bed: &Bed, address: Ipv4Addr) -> bool {
     seen == Seen::Answer
 }
 
-struct Host {
+/// A host with a server whose port is open, and a draft by which it is closed.
+pub(crate) struct Host {
     bed: Bed,
-    daemon: Daemon,
+    pub(crate) daemon: Daemon,
     draft: PathBuf,
     _folder: tempfile::TempDir,
     _server: Servers,
 }
 
-/// A host with a server whose port is open, and a draft by which it is closed.
 fn host() -> Host {
     let (bed, daemon) = guarded(OPEN);
-    let folder = tempfile::tempdir().expect("a folder");
-    let draft = folder.path().join("draft.yaml");
-    fs::write(&draft, policy(CLOSED)).expect("writes");
-    let server = Servers::start(&bed.server, &[8080], &[]).expect("a server");
-    Host {
-        bed,
-        daemon,
-        draft,
-        _folder: folder,
-        _server: server,
-    }
+    Host::new(bed, daemon)
 }
 
 impl Host {
-    fn is_open(&self) -> bool {
+    /// One whose daemon has the policy [`OPEN`].
+    pub(crate) fn new(bed: Bed, daemon: Daemon) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let draft = folder.path().join("draft.yaml");
+        fs::write(&draft, policy(CLOSED)).expect("writes");
+        let server = Servers::start(&bed.server, &[8080], &[]).expect("a server");
+        Self {
+            bed,
+            daemon,
+            draft,
+            _folder: folder,
+            _server: server,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
         is_open(&self.bed, SERVER_V4)
     }
 
-    fn apply(&self, words: &[&str]) -> Output {
+    pub(crate) fn apply(&self, words: &[&str]) -> Output {
         let mut all = vec!["apply", self.draft.to_str().expect("UTF-8")];
         all.extend(words);
         self.daemon.client(&all).expect("runs")
@@ -68,7 +74,7 @@ impl Host {
     }
 
     /// Waits until the port is open again; the time that this took.
-    fn reopens(&self) -> Duration {
+    pub(crate) fn reopens(&self) -> Duration {
         let begin = Instant::now();
         while !self.is_open() {
             assert!(begin.elapsed() < Duration::from_secs(30), "it never opens");

@@ -66,8 +66,8 @@ pub(crate) fn ensure_for_namespaces() -> Result<()> {
 
 /// Programs that only the tests need: to look at the systemd unit and boot it, for a real SSH session, to publish ports, for
 /// bans, to scrape metrics, to read captures, a terminal, what a usual host serves, a scanner, a
-/// browser, and the packet filters whose rules are imported.
-const TEST_TOOLS: [(&str, &str); 20] = [
+/// browser, the packet filters whose rules are imported, and a clock of its own for the daemon.
+const TEST_TOOLS: [(&str, &str); 21] = [
     ("systemd-analyze", "systemd"),
     ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
@@ -88,6 +88,7 @@ const TEST_TOOLS: [(&str, &str); 20] = [
     ("iptables-restore", "iptables"),
     ("ufw", "ufw"),
     ("firewalld", "firewalld"),
+    ("faketime", "faketime"),
 ];
 
 /// Those of [`TEST_TOOLS`] that are servers, or filters of their own, with their units.
