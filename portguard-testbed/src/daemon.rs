@@ -303,6 +303,26 @@ impl Daemon {
         self.json("status")
     }
 
+    /// Waits until an interface, or a pattern of them, has a state in `status`.
+    ///
+    /// # Errors
+    ///
+    /// When it has not in time, with the last status.
+    pub fn wait_for_interface(&self, name: &str, state: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status()?;
+            let mut found = status["interfaces"].as_array().into_iter().flatten();
+            if found.any(|entry| entry["name"] == name && entry["state"] == state) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!("`{name}` is not {state}: {status}");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn json(&self, verb: &str) -> anyhow::Result<serde_json::Value> {
         let output = self.client(&[verb, "--format", "json"])?;
         // `status` fails, too, when not all is well.

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use portguard_testbed::{Bed, Daemon};
-use serde_json::Value;
 
 use crate::{binary, guarded, policy, stderr};
 
@@ -11,20 +10,7 @@ const RULES: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}\n";
 
 /// Waits until an interface (or pattern) has a state.
 fn wait_for(daemon: &Daemon, name: &str, state: &str) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let mut last = Value::Null;
-    while Instant::now() < deadline {
-        last = daemon.status().expect("status");
-        let found = last["interfaces"].as_array().expect("a list").iter();
-        if found
-            .clone()
-            .any(|entry| entry["name"] == name && entry["state"] == state)
-        {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("`{name}` is not {state}: {last}");
+    daemon.wait_for_interface(name, state).expect("a state");
 }
 
 /// Runs a daemon that must refuse to start, and returns its exit code and message.
