@@ -3,6 +3,7 @@
 //! One module a verb. Every verb first does what `setup` does, if anything is missing, so that a
 //! fresh clone needs no preparation.
 
+mod artifact;
 mod bench;
 mod build;
 mod demo;
