@@ -59,6 +59,14 @@ fn lint(toolchain: &Toolchain) -> Result<()> {
             "warnings",
         ]),
     )?;
+    // They run elsewhere (`cargo xtask kernels`), and no other check looks at them.
+    step::show(
+        "lints of the tests that need devices",
+        root::cargo()
+            .arg("clippy")
+            .args(ON_THIS_MACHINE)
+            .args(["--test", "devices", "--", "--deny", "warnings"]),
+    )?;
     step::announce("lints of the kernel side");
     let target_dir = root::target_dir()?.join("kernel");
     Ok(toolchain.lint(&root::workspace(), &target_dir)?)
