@@ -9,6 +9,7 @@ mod build;
 mod demo;
 mod format;
 mod fuzz;
+mod kernels;
 mod root;
 mod setup;
 mod step;
@@ -46,6 +47,8 @@ enum Verb {
     Test(test::Args),
     /// Compare kernel, host and reference model on random policies and packets, for a time (as root)
     Fuzz(fuzz::Args),
+    /// Run tests under kernels of Debian, in an emulated machine, with devices that this host may lack (as root)
+    Kernels(kernels::Args),
     /// Measure what a packet costs in the kernel (as root)
     Bench(bench::Args),
 }
@@ -58,6 +61,7 @@ impl Verb {
             Self::Demo(args) => demo::run(args),
             Self::Test(args) => test::run(args),
             Self::Fuzz(args) => fuzz::run(args),
+            Self::Kernels(args) => kernels::run(args),
             Self::Bench(args) => bench::run(args),
         }
     }

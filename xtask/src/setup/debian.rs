@@ -108,7 +108,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// Brings the package lists up to date, once in a run.
-fn update() {
+pub(crate) fn update() {
     static DONE: Once = Once::new();
     DONE.call_once(update_lists);
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: installs what is missing, says so before it does, and is silent otherwise.
 
 mod compiler;
-mod debian;
+pub(crate) mod debian;
 mod linker;
 mod tools;
 
@@ -12,7 +12,9 @@ use portguard_build::{Missing, Toolchain};
 
 use crate::step::Refused;
 
-pub(crate) use tools::{ensure_for_checks, ensure_for_namespaces, ensure_for_tests};
+pub(crate) use tools::{
+    ensure_for_checks, ensure_for_namespaces, ensure_for_tests, install_missing,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}

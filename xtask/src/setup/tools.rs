@@ -118,7 +118,8 @@ pub(crate) fn ensure_for_tests() -> Result<()> {
     install_missing(&TEST_TOOLS)
 }
 
-fn install_missing(tools: &[(&str, &'static str)]) -> Result<()> {
+/// Installs the packages of those programs that are missing.
+pub(crate) fn install_missing(tools: &[(&str, &'static str)]) -> Result<()> {
     let mut missing: Vec<&str> = tools
         .iter()
         .filter(|(program, _)| step::find_program(program).is_none())

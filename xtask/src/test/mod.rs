@@ -2,6 +2,8 @@
 
 mod summary;
 
+pub(crate) use self::summary::Summary;
+
 use std::{
     env,
     io::{BufRead as _, BufReader},
@@ -13,7 +15,6 @@ use std::{
 use anyhow::{Context as _, Result};
 use portguard_build::Toolchain;
 
-use self::summary::Summary;
 use crate::{root, setup, step};
 
 /// Everything but the kernel side, which does not compile for this machine.
