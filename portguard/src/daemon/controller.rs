@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::control::{Answer, Change, PortChange, Reloaded, Request};
 use crate::exit::{Failure, Outcome};
+use crate::host::memory;
 use crate::observe::metrics::{Reloads, Snapshot};
 use crate::observe::page::{PolicyText, Report};
 use crate::observe::sample::Sample;
@@ -60,6 +61,7 @@ impl Controller {
             exporter: Exporter::new(calls),
         };
         controller.follow_guard();
+        memory::give_back();
         Ok(controller)
     }
 
@@ -335,6 +337,7 @@ impl Controller {
     /// Counts how a change went, says so, and answers.
     fn changed(&mut self, verb: &str, begun: Instant, result: Outcome<Reloaded>) -> Answer {
         self.reloads.add(result.as_ref().ok(), begun.elapsed());
+        memory::give_back();
         match result.map_err(|failure| self.diagnosis.explain(failure)) {
             Ok(reloaded) => {
                 let generation = reloaded.generation;

@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod group;
 pub mod lease;
+pub mod memory;
 pub mod preflight;
 pub mod protocols;
 pub mod published;
