@@ -191,15 +191,14 @@ fn emit(ctx: *mut xdp_md, counter: u32, is_rejected: u32) -> bool {
 #[inline(always)]
 fn capture(ctx: *mut xdp_md, record: *mut EventRecord, length: u64) -> u64 {
     let most = u64::from(setting(Setting::SnapBytes));
-    let bytes = opaque(if length < most { length } else { most });
-    if bytes > u64::from(SNAP_MAX) {
+    let bytes = if length < most { length } else { most };
+    // The verifier must see both bounds on the very register that is passed. One comparison shows both: before 6.8 it learns
+    // nothing of a number that is not 0.
+    let all_but_one = opaque(bytes.wrapping_sub(1));
+    if all_but_one >= u64::from(SNAP_MAX) {
         return 0;
     }
-    // The verifier must see each bound compared by itself, and on the very register that is passed.
-    let bytes = opaque(bytes);
-    if bytes == 0 {
-        return 0;
-    }
+    let bytes = all_but_one + 1;
     // SAFETY: a place in a map element.
     let target = unsafe { (&raw mut (*record).bytes).cast::<c_void>() };
     let failed = if setting(Setting::MultiBuffer) != 0 {
