@@ -242,28 +242,12 @@ struct Packed<'t> {
 
 impl Packed<'_> {
     fn build<T: Address>(space: &Space<'_, T>, tables: &mut Tries) -> Result<abi::Trie, TooLarge> {
-        let root = tables.words.len();
-        let first_node = tables.nodes.len();
-        tables.words.resize(root + (1 << ROOT_BITS), 0);
-        let mut packed = Packed {
-            tables,
-            first_node,
-            needed: first_node,
-        };
-        let top = Prefix { low: 0, len: 0 };
-        let mut sweep = space.sweep(space.intervals);
-        for number in 0..1 << ROOT_BITS {
-            let prefix = top.child(number, ROOT_BITS, space.bits);
-            let part = sweep.within(prefix);
-            let word = packed.entry(space, &part, prefix);
-            packed.tables.words[root + number] = word;
-        }
-        packed.check()?;
+        let trie = Self::with_root(space, tables, |packed, part, prefix| {
+            packed.entry(space, part, prefix)
+        })?;
         Ok(abi::Trie {
             form: abi::Trie::PACKED,
-            root: u32::try_from(root).unwrap_or(u32::MAX),
-            nodes: u32::try_from(first_node).unwrap_or(u32::MAX),
-            ..abi::Trie::default()
+            ..trie
         })
     }
 
@@ -272,9 +256,30 @@ impl Packed<'_> {
         space: &Space<'_, T>,
         tables: &mut Tries,
     ) -> Result<abi::Trie, TooLarge> {
+        let mut lists = Lists::new(tables.lists.len());
+        let trie = Self::with_root(space, tables, |packed, part, prefix| {
+            if part.range.len() <= abi::List::LONGEST as usize + 1 {
+                lists.add(part, prefix, &mut packed.tables.lists)
+            } else {
+                abi::Trie::NODE | packed.node(space, part, prefix)
+            }
+        })?;
+        Ok(abi::Trie {
+            form: abi::Trie::LISTS,
+            lists: u32::try_from(lists.first).unwrap_or(u32::MAX),
+            longest: lists.longest,
+            ..trie
+        })
+    }
+
+    /// A trie, still without a form, whose root has a word for each value of the first bits.
+    fn with_root<T: Address>(
+        space: &Space<'_, T>,
+        tables: &mut Tries,
+        mut word: impl FnMut(&mut Packed<'_>, &Part<'_, T>, Prefix) -> u32,
+    ) -> Result<abi::Trie, TooLarge> {
         let (root, first_node) = (tables.words.len(), tables.nodes.len());
         tables.words.resize(root + (1 << ROOT_BITS), 0);
-        let mut lists = Lists::new(tables.lists.len());
         let mut packed = Packed {
             tables,
             first_node,
@@ -285,30 +290,18 @@ impl Packed<'_> {
         for number in 0..1 << ROOT_BITS {
             let prefix = top.child(number, ROOT_BITS, space.bits);
             let part = sweep.within(prefix);
-            let word = if part.range.len() <= abi::List::LONGEST as usize + 1 {
-                lists.add(&part, prefix, &mut packed.tables.lists)
-            } else {
-                abi::Trie::NODE | packed.node(space, &part, prefix)
-            };
+            let word = word(&mut packed, &part, prefix);
             packed.tables.words[root + number] = word;
         }
-        packed.check()?;
+        let needed = packed.needed;
+        if needed > limits::NODES {
+            return Err(TooLarge { needed });
+        }
         Ok(abi::Trie {
-            form: abi::Trie::LISTS,
             root: u32::try_from(root).unwrap_or(u32::MAX),
             nodes: u32::try_from(first_node).unwrap_or(u32::MAX),
-            lists: u32::try_from(lists.first).unwrap_or(u32::MAX),
-            longest: lists.longest,
+            ..abi::Trie::default()
         })
-    }
-
-    fn check(&self) -> Result<(), TooLarge> {
-        if self.needed > limits::NODES {
-            return Err(TooLarge {
-                needed: self.needed,
-            });
-        }
-        Ok(())
     }
 
     fn entry<T: Address>(
