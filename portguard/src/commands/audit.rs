@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use crate::cli::Audit;
 use crate::exit::{Exit, Outcome};
 use crate::exposure::Judge;
-use crate::exposure::audit::{Facts, audit as findings};
+use crate::exposure::audit::audit as findings;
 use crate::host::published;
 use crate::host::sockets::Selection;
 use crate::output;
 
 use super::filter;
-use super::host::{Host, client_ports, forwards};
+use super::host::Host;
 
 /// Looks for faults.
 ///
@@ -23,15 +23,7 @@ pub fn audit(arguments: &Audit) -> Outcome<ExitCode> {
     let host = Host::look(Selection::Open, found.filter())?;
     let published = published::find(&host.sockets, &host.owners);
     let judge = Judge::new(found.filter(), &host.ways);
-    let findings = findings(&Facts {
-        judge: &judge,
-        why_none: found.why_none(),
-        sockets: &host.sockets,
-        owners: &host.owners,
-        published: &published.published,
-        client_ports: client_ports(),
-        forwards: forwards(),
-    });
+    let findings = findings(&host.facts(&judge, found.why_none(), &published.published));
     output::audited(
         found.filter(),
         &findings,

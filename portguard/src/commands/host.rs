@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use portguard_policy::PortRange;
 
 use crate::exit::{Failure, Outcome};
-use crate::exposure::{self, Filter, Way};
+use crate::exposure::audit::Facts;
+use crate::exposure::{self, Filter, Judge, Way};
+use crate::host::published::Published;
 use crate::host::sockets::{self, Owners, Selection, Socket};
 
 /// Sockets, whose they are, and the ways in.
@@ -37,10 +39,28 @@ impl Host {
             ways,
         })
     }
+
+    /// What an audit of it is made of; `why_none` where there is no policy.
+    pub(super) fn facts<'f>(
+        &'f self,
+        judge: &'f Judge<'f>,
+        why_none: Option<&'f str>,
+        published: &'f [Published],
+    ) -> Facts<'f> {
+        Facts {
+            judge,
+            why_none,
+            sockets: &self.sockets,
+            owners: &self.owners,
+            published,
+            client_ports: client_ports(),
+            forwards: forwards(),
+        }
+    }
 }
 
 /// The ports that the kernel gives to sockets which ask for none.
-pub(super) fn client_ports() -> PortRange {
+fn client_ports() -> PortRange {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let text = text.unwrap_or_default();
     let mut ends = text.split_ascii_whitespace().map(str::parse);
@@ -55,7 +75,7 @@ pub(super) fn client_ports() -> PortRange {
 }
 
 /// Whether this host forwards packets.
-pub(super) fn forwards() -> bool {
+fn forwards() -> bool {
     ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]
         .iter()
         .any(|name| {

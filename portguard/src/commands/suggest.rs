@@ -10,7 +10,6 @@ use anyhow::{Context as _, anyhow};
 use crate::cli::Suggest;
 use crate::dataplane::{addresses, interfaces};
 use crate::exit::{Failure, Outcome};
-use crate::exposure::audit::Facts;
 use crate::exposure::suggest::{Seen, Wishes, suggest as suggested};
 use crate::exposure::{Filter, Judge, Way};
 use crate::host::published;
@@ -20,7 +19,7 @@ use crate::output::{self, problems};
 use crate::policy_file::{self, Loaded, PolicyFile};
 
 use super::filter;
-use super::host::{Host, client_ports, forwards};
+use super::host::Host;
 
 /// Time between two looks at the kernel's tables.
 const STEP: Duration = Duration::from_millis(200);
@@ -43,15 +42,7 @@ pub fn suggest(arguments: &Suggest) -> Outcome {
         .context("cannot tell which SSH sessions are open")
         .map_err(Failure::system)?;
     let judge = Judge::new(found.filter(), &host.ways);
-    let facts = Facts {
-        judge: &judge,
-        why_none: found.why_none(),
-        sockets: &host.sockets,
-        owners: &host.owners,
-        published: &published.published,
-        client_ports: client_ports(),
-        forwards: forwards(),
-    };
+    let facts = host.facts(&judge, found.why_none(), &published.published);
     let interfaces = to_guard(found.filter(), &host.ways)?;
     let text = suggested(
         &facts,
