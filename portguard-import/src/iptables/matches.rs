@@ -370,8 +370,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let all = if inverted { all.complement() } else { all };
-        self.narrow(set(Region::all(), all));
+        self.narrow_addresses(all, inverted, set);
         Ok(())
     }
 
@@ -398,8 +397,7 @@ impl Reader<'_> {
                 None => return self.wrong(&value, "this is no address and no prefix"),
             }
         }
-        let all = if inverted { all.complement() } else { all };
-        self.narrow(set(Region::all(), all));
+        self.narrow_addresses(all, inverted, set);
         Ok(())
     }
 
@@ -418,9 +416,19 @@ impl Reader<'_> {
         let Some(all) = ends.and_then(|(first, last)| Addresses::range(first, last)) else {
             return self.wrong(&value, "this is no range of addresses");
         };
+        self.narrow_addresses(all, inverted, set);
+        Ok(())
+    }
+
+    /// Leaves the packets with one of these addresses, or with another one.
+    fn narrow_addresses(
+        &mut self,
+        all: Addresses,
+        inverted: bool,
+        set: fn(Region, Addresses) -> Region,
+    ) {
         let all = if inverted { all.complement() } else { all };
         self.narrow(set(Region::all(), all));
-        Ok(())
     }
 
     /// Ports are those of a protocol that portguard reads, or they are not known.
