@@ -2,8 +2,8 @@
 
 use std::io;
 
-use aya::maps::{Array, Map, MapError};
-use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
+use aya::maps::{Array, MapError};
+use aya::{Ebpf, EbpfError, EbpfLoader};
 use portguard_common::abi::{
     self, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths, List, Setting, Settings,
     TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, counter, credit, host, interface_entry, local_port,
@@ -162,36 +162,23 @@ pub(super) fn load(
         .load(&object)
         .map_err(maps_error)?;
 
-    fill::<u16, HALVES>(&mut ebpf, symbol::EVENT_GROUPS, &event_groups)?;
+    fill_groups(&mut ebpf, &event_groups)?;
     state::keep_seed(&mut ebpf, seed)?;
     Ok(ebpf)
 }
 
-/// Fills a table of which one map element holds many entries.
-fn fill<T: Pod + Default, const PER_ELEMENT: usize>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-    entries: &[T],
-) -> Result<(), LoadError>
-where
-    [T; PER_ELEMENT]: Pod,
-{
-    let error = |source| LoadError::Map { name, source };
-    let mut map = array::<[T; PER_ELEMENT]>(ebpf, name)?;
-    for (index, chunk) in (0..).zip(entries.chunks(PER_ELEMENT)) {
-        let mut element = [T::default(); PER_ELEMENT];
+/// Fills the table of groups of events, of which one map element holds many.
+fn fill_groups(ebpf: &mut Ebpf, groups: &[u16]) -> Result<(), LoadError> {
+    const NAME: &str = symbol::EVENT_GROUPS;
+    let error = |source| LoadError::Map { name: NAME, source };
+    let map = ebpf.map_mut(NAME).ok_or(LoadError::Missing(NAME))?;
+    let mut map = Array::<_, [u16; HALVES]>::try_from(map).map_err(error)?;
+    for (index, chunk) in (0..).zip(groups.chunks(HALVES)) {
+        let mut element = [0; HALVES];
         element[..chunk.len()].copy_from_slice(chunk);
         map.set(index, element, 0).map_err(error)?;
     }
     Ok(())
-}
-
-fn array<'e, T: Pod>(
-    ebpf: &'e mut Ebpf,
-    name: &'static str,
-) -> Result<Array<&'e mut aya::maps::MapData, T>, LoadError> {
-    let map: &mut Map = ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
-    Array::try_from(map).map_err(|source| LoadError::Map { name, source })
 }
 
 /// The table of interfaces with a multiplier by which no two of different classes share an entry.
