@@ -88,6 +88,32 @@ fn tcp_is_reset_as_the_standard_says() {
 }
 
 #[test]
+fn a_reset_acknowledges_what_is_there() {
+    // An IP length past the frame's end, 0 for the frame's end, and one before which padding lies.
+    let segment = || segment(2, b"abc");
+    for length in [24, 123, 0xffff - 20] {
+        for frame in [
+            ethernet(Ipv4::carrying(segment()).total_len(20 + length)),
+            ethernet(Ipv6::carrying(segment()).payload_len(length)),
+        ] {
+            assert_eq!(decide(&frame), reset(0, Some(104)), "{length}");
+        }
+    }
+    for frame in [
+        ethernet(Ipv4::carrying(segment()).total_len(0)),
+        ethernet(Ipv6::carrying(segment()).payload_len(0)),
+    ] {
+        assert_eq!(decide(&frame), reset(0, Some(104)));
+    }
+    for frame in [
+        ethernet(Ipv4::carrying(segment()).total_len(42)),
+        ethernet(Ipv6::carrying(segment()).payload_len(22)),
+    ] {
+        assert_eq!(decide(&frame), reset(0, Some(103)));
+    }
+}
+
+#[test]
 fn the_code_of_an_error_tells_a_port_from_a_prohibition() {
     let expected = [error(3, 3, 120), error(1, 4, 120)];
     assert_eq!(decide_both(&long(udp(1, 2, b""))), expected);

@@ -12,11 +12,11 @@ use portguard_common::abi::{
     Setting, Stage, TRIES, Trie, counter, exception, field, service, source_port,
 };
 use portguard_common::ban::Address;
-use portguard_common::classify::{Judgement, Source, Tables, Verdict, judge};
+use portguard_common::classify::{Judgement, Source, Tables, Verdict, classify_plain, judge};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
-use portguard_common::packet::{Malformed, parse};
+use portguard_common::packet::{Malformed, parse, parse_plain};
 use portguard_common::trie::{self, Bits, Window};
 
 /// Tables of which what is not said is 0.
@@ -539,6 +539,35 @@ fn essential_traffic_passes_unless_a_rule_decides_it() {
 }
 
 #[test]
+fn what_the_short_way_reads_is_judged_alike() {
+    let undecided = || with_action(Action::Undecided).set(Setting::DefaultDrop, 1);
+    let dropped = (Verdict::Drop, Builtin::DefaultDrop as u32);
+    let spared = (Verdict::Pass, Builtin::Essential as u32);
+    // Answers of DHCP, in each family, and what is no essential traffic.
+    for (frame, exempt) in [
+        (frames::ipv4(udp(67, 68, b"")), spared),
+        (frames::ipv6(udp(547, 546, b"")), spared),
+        (frames::ipv6(udp(67, 68, b"")), dropped),
+        (frames::ipv4(udp(67, 69, b"")), dropped),
+        (attempt(), dropped),
+    ] {
+        let Some(headers) = parse_plain(&frame.as_slice()) else {
+            panic!("not plain: {frame:02x?}");
+        };
+        for (essential, expected) in [(1, exempt), (0, dropped)] {
+            let fake = undecided().set(Setting::Essential, essential);
+            let judgement = classify_plain(&frame.as_slice(), &headers, &fake);
+            assert_eq!(
+                (judgement.verdict, judgement.counter),
+                expected,
+                "{essential}: {frame:02x?}"
+            );
+            assert_eq!(judgement, fake.judge(&frame));
+        }
+    }
+}
+
+#[test]
 fn where_drops_are_counted() {
     let dropping = || with_action(Action::Drop).set(Setting::Essential, 1);
     let portless_at = 3 << 16;
@@ -550,6 +579,7 @@ fn where_drops_are_counted() {
         (frames::ipv4(frames::sctp(1, 65_535)), (3 << 16) - 1),
         (frames::ipv4(udp(67, 68, b"")), (1 << 16) + 68),
         (frames::ipv6(udp(547, 546, b"")), (1 << 16) + 546),
+        (frames::ipv4(frames::icmp(0, 0)), portless_at + 1),
         (frames::ipv4(frames::icmp(3, 0)), portless_at + 1),
         (frames::ipv4(frames::icmp(8, 0)), portless_at + 1),
         (frames::ipv6(frames::icmpv6(128, 0)), portless_at + 58),
@@ -839,6 +869,31 @@ fn a_list_tells_where_each_range_begins() {
                     assert_eq!(found, class(number), "{starts} {takes_turns} {low:#x}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_list_is_not_read_past_its_end() {
+    // Another list of the trie is as long as a list may be, and what lies behind this one begins higher up.
+    for starts in 0_u16..8 {
+        let mut fake = Fake::default();
+        let list = (1..=starts).map(|number| number * 16).chain(0..=starts);
+        for (place, half) in (500..).zip(list.chain([0xffff; 128])) {
+            fake.halves.insert(place, half);
+        }
+        fake.words
+            .insert(0x0a01, Trie::list(starts.into(), 400, false));
+        let trie = Trie {
+            form: Trie::LISTS,
+            lists: 100,
+            longest: List::LONGEST,
+            ..Trie::default()
+        };
+        for low in (0..=u32::from(starts) * 16 + 1).chain([0xfffe, 0xffff]) {
+            let begun = (low / 16).min(u32::from(starts));
+            let found = trie::find_v4(&fake, &trie, 0x0a01_0000 | low);
+            assert_eq!(u32::from(found), begun, "{starts} {low:#x}");
         }
     }
 }

@@ -378,9 +378,13 @@ fn fragments() {
         let headers = sound(&ethernet(Ipv4::carrying(tcp(1, 2)).fragmentation(field)));
         assert!(!headers.fragmented && !headers.later_fragment, "{field:x}");
     }
-    let atomic = frames::ipv6(tcp(1, 2).behind(Extension::Fragment(0, false)));
+    let mut atomic = frames::ipv6(tcp(1, 2).behind(Extension::Fragment(0, false)));
     let headers = sound(&atomic);
     assert!(headers.fragmented && !headers.later_fragment);
+    // What is reserved in a fragment header is ignored (RFC 8200, 4.5), and is no length.
+    atomic[55] = 0xff;
+    atomic[57] = 0b110;
+    assert_eq!(sound(&atomic), headers);
 }
 
 #[test]

@@ -343,6 +343,21 @@ fn udp_of_a_port_that_closed() {
 }
 
 #[test]
+fn a_flow_of_port_0_lasts_as_long_as_any() {
+    for (start, answer, lifetime) in [
+        (segment(0, THEIRS, 0x02), segment(THEIRS, 0, 0x12), TCP),
+        (udp(0, THEIRS, b""), udp(THEIRS, 0, b""), DATAGRAM),
+    ] {
+        for (out, back) in both(start).into_iter().zip(both(answer)) {
+            let mut memory = Memory::after(&out);
+            let back = turned(&back);
+            assert!(memory.takes_after(lifetime, &back), "{back:02x?}");
+            assert!(!memory.takes_after(lifetime + 1, &back), "{back:02x?}");
+        }
+    }
+}
+
+#[test]
 fn what_starts_nothing() {
     for frame in both(sctp(OURS, THEIRS))
         .into_iter()
