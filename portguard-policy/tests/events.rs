@@ -2,8 +2,12 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::*;
-use portguard_policy::{Events, RatePeriod, diff};
+use portguard_common::abi::{Builtin, counter};
+use portguard_common::packet::Malformed;
+use portguard_policy::{Events, Outcome, RatePeriod, diff};
 
 fn of(value: &str) -> String {
     format!("version: 1\ninterfaces: [eth0]\nevents: {value}\nrules: []\n")
@@ -170,6 +174,60 @@ fn a_rule_may_keep_silent() {
         )]);
         let message = format!("`events` is `true` or `false`, found {found}");
         assert_refused(&text, &message, "write `", value);
+    }
+}
+
+#[test]
+fn what_shares_a_budget_of_events() {
+    let (_, tables) = tables(&with_rules(&[
+        "{ name: loud, action: drop, ports: 22/tcp }",
+        "{ name: quiet, action: drop, ports: 23/tcp, events: false }",
+        "{ name: limit, action: limit, ports: 24/tcp, rate: 1/s }",
+        "{ name: quiet-limit, action: limit, ports: 25/tcp, rate: 1/s, events: false }",
+        "{ name: counts, action: drop, ports: 26/tcp, enforce: false }",
+        "{ name: last, action: drop, from: [192.0.2.0/24], protocol: any }",
+    ]));
+    let meaning = &tables.meaning;
+    let groups = meaning.event_groups();
+    assert_eq!(groups.len(), counter::CELL as usize + meaning.counters());
+    // An entry is one more than the group: that of a rule, or else of the outcome itself.
+    let mut of_rules = BTreeSet::new();
+    for (counter, entry) in (0..).zip(&groups) {
+        match meaning.outcome(counter) {
+            None => assert_eq!(*entry, 0, "nothing is counted by {counter}"),
+            Some(Outcome::Rule(rule) | Outcome::Limited(rule)) => {
+                of_rules.insert((rule, *entry));
+            }
+            Some(Outcome::Builtin(_) | Outcome::Malformed(_)) => {
+                assert_eq!(u32::from(*entry), counter + 1);
+            }
+        }
+    }
+    // Rules come behind the 64 counters of all other outcomes. What is beyond a limit shares the budget of its rule; a rule
+    // that keeps silent has none, and one that only counts decides nothing.
+    let expected = [(0, 65), (1, 0), (2, 67), (3, 0), (5, 70)];
+    assert_eq!(of_rules, BTreeSet::from(expected));
+}
+
+#[test]
+fn outcomes_have_names() {
+    for (outcome, name, rule) in [
+        (Outcome::Rule(3), "rule", Some(3)),
+        (Outcome::Limited(4), "limited", Some(4)),
+        (Outcome::Builtin(Builtin::DefaultDrop), "default-drop", None),
+        (
+            Outcome::Builtin(Builtin::LaterFragment),
+            "later-fragment",
+            None,
+        ),
+        (
+            Outcome::Malformed(Malformed::TcpShort),
+            "malformed:tcp-short",
+            None,
+        ),
+    ] {
+        assert_eq!(outcome.name(), name);
+        assert_eq!(outcome.rule(), rule, "{name}");
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod common;
 
+use portguard_common::abi::Builtin;
+use portguard_common::classify::Verdict;
 use portguard_policy::{Evaluator, Outcome, Stateless, Tables};
 
 use crate::common::{tables, with_rules};
@@ -93,4 +95,16 @@ fn any_port_of_one_transport_beside_a_port_of_another() {
             }
         }
     }
+}
+
+#[test]
+fn fragments_within_their_rate_pass() {
+    let text = "version: 1\nfragments: { rate: 1000/s }\nrules: []\n";
+    let (_, tables) = tables(text);
+    // Without state every rate lasts.
+    let evaluator = Evaluator::new(&tables, "eth0", Stateless);
+    let evaluation = evaluator.frame(&frame(17, None)).expect("sound tables");
+    assert_eq!(evaluation.judgement.verdict, Verdict::Pass);
+    let outcome = Outcome::Builtin(Builtin::LaterFragment);
+    assert_eq!(evaluation.outcome, outcome);
 }

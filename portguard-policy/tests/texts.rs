@@ -332,6 +332,8 @@ fn y07_tabs_are_named_with_their_place() {
             "version: 1\nrules:\n  - name: r\n    ports: [\n\t22,\n\t23\n    ]\n",
             (5, 1),
         ),
+        ("\t{ version: 1, rules: [] }\n", (1, 1)),
+        ("# a comment\n \t{ version: 1, rules: [] }\n", (2, 2)),
     ] {
         let problem = only_problem(text);
         assert_eq!(problem.message, "a tab cannot indent", "{text:?}");
@@ -396,6 +398,50 @@ fn y07_what_aliases_cannot_do_is_refused_with_its_place() {
         assert!(problem.message.starts_with(message), "{line}: {problem:?}");
         assert_eq!(at(&text, &problem), place, "{line}");
     }
+    // The whole word is shown, and no more.
+    for (value, alias) in [
+        ("*q", "*q"),
+        ("[80, *all, 443]", "*all"),
+        ("[*all]", "*all"),
+        ("*", "*"),
+        ("*.example", "*.example"),
+    ] {
+        let text = with_ports(value);
+        let problem = only_problem(&text);
+        assert_eq!(
+            problem.message,
+            format!("`{alias}` reads as an alias, and no anchor has this name")
+        );
+        assert_eq!(pointed(&text, &problem), alias, "{value}");
+        assert!(problem.hint.unwrap().contains("needs quotes"), "{value}");
+    }
+    // An anchor without a name is none of these.
+    let problem = only_problem(&with_ports("& 22"));
+    assert!(
+        problem.message.starts_with("this is not YAML: "),
+        "{problem:?}"
+    );
+}
+
+#[test]
+fn a_block_ends_with_its_last_value() {
+    for (block, found) in [
+        ("a: 1", "a mapping"),
+        ("a: 1\n  b: [2]", "a mapping"),
+        ("a:\n    b: 2", "a mapping"),
+        ("- 1\n  - 2", "a list"),
+        ("{ a: 1 }", "a mapping"),
+        ("[ 1,\n    2 ]", "a list"),
+    ] {
+        // Neither the blank lines below it nor a comment are part of it.
+        let text = format!("version:\n  {block}\n\n\n# rules\nrules: []\n");
+        assert_refused(
+            &text,
+            &format!("`version` is `1`, found {found}"),
+            "write `version: 1`",
+            block,
+        );
+    }
 }
 
 #[test]
@@ -440,6 +486,19 @@ fn y07_an_alias_bomb_is_refused_at_once() {
             .unwrap()
             .contains("aliases of aliases multiply")
     );
+    // As many as are allowed: the mapping with two keys and their values, and lists of a thousand values each.
+    let values = |more: usize| {
+        let thousand = vec!["1"; 999].join(",");
+        let lists = vec!["*x"; 3998].join(",");
+        let rest = vec!["1"; 995 + more].join(",");
+        format!("version: 1\ny: [&x [{thousand}],{lists},{rest}]\n")
+    };
+    let is_bomb = |text: &str| {
+        let mut problems = refused(text).into_iter();
+        problems.any(|problem| problem.message.contains("more than 4000000"))
+    };
+    assert!(!is_bomb(&values(0)));
+    assert!(is_bomb(&values(1)));
     // One level of many aliases to one long list is no less of a bomb.
     let list = vec!["1"; 50_000].join(",");
     let mut text = format!("version: 1\nx: &x [{list}]\nrules:\n");
@@ -496,6 +555,9 @@ fn a_text_beyond_the_limit_is_refused_unread() {
         problem.message,
         "the policy has 16777217 bytes, more than the 16777216 allowed"
     );
+    // As many as are allowed are read: a comment, and nothing else.
+    let problem = only_problem(&text[1..]);
+    assert_eq!(problem.message, "the policy is empty");
 }
 
 #[test]

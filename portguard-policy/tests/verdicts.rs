@@ -291,6 +291,39 @@ fn settings_come_from_the_policy() {
 }
 
 #[test]
+fn a_rate_of_fragments_in_nanoseconds() {
+    let times = |rate: &str| {
+        let text = format!("version: 1\nfragments: {{ {rate} }}\nrules: []\n");
+        let settings = tables(&text).1.settings;
+        let whole = |low: Setting, high: Setting| {
+            u64::from(settings[high as usize]) << 32 | u64::from(settings[low as usize])
+        };
+        (
+            whole(Setting::FragmentIntervalLow, Setting::FragmentIntervalHigh),
+            whole(
+                Setting::FragmentToleranceLow,
+                Setting::FragmentToleranceHigh,
+            ),
+        )
+    };
+    const SECOND: u64 = 1_000_000_000;
+    // Burst is one second's worth, at least 1; the first packet of it takes no time.
+    assert_eq!(times("rate: 5/s"), (SECOND / 5, 4 * SECOND / 5));
+    assert_eq!(times("rate: 1/m"), (60 * SECOND, 0));
+    assert_eq!(times("rate: 2/m, burst: 4"), (30 * SECOND, 90 * SECOND));
+}
+
+#[test]
+fn whether_anything_is_rejected() {
+    let rejects = |rules: &[&str]| tables(&with_rules(rules)).1.settings[Setting::Reject as usize];
+    let [pass, drop, reject] = ["pass", "drop", "reject"]
+        .map(|action| format!("{{ name: {action}, action: {action}, ports: 22 }}"));
+    assert_eq!(rejects(&[]), 0);
+    assert_eq!(rejects(&[&pass, &drop]), 0);
+    assert_eq!(rejects(&[&pass, &reject]), 1);
+}
+
+#[test]
 fn the_clock_of_the_last_tick_measures_bursts_of_a_tenth_of_a_second_and_more() {
     let is_coarse = |limits: &[&str]| {
         let rules: String = (1..)
