@@ -111,6 +111,35 @@ fn as_many_overlaps_of_rules_that_count_as_are_allowed() {
 }
 
 #[test]
+fn overlaps_of_rules_with_conditions_count_too() {
+    // Triangles of 2827, 71 and 11 rows have 4,000,000 members together.
+    let triangle = |protocol: &'static str, rows: u32| {
+        (1..=rows).map(move |low| {
+            format!(
+                "{{ name: {protocol}{low}, action: drop, ports: [\"{low}-65535/{protocol}\"], enforce: false, vlan: 5 }}"
+            )
+        })
+    };
+    let rules = |sctp: u32| -> Vec<String> {
+        triangle("tcp", 2827)
+            .chain(triangle("udp", 71))
+            .chain(triangle("sctp", sctp))
+            .collect()
+    };
+    let tables = fits(&with_all(&rules(11)));
+    let shadows = tables.meaning.attributions.iter();
+    let shadows: usize = shadows.map(|cell| cell.shadows.len()).sum();
+    assert_eq!(shadows, limits::SHADOWS);
+    assert_eq!(
+        refusal(&with_all(&rules(12))),
+        CompileError::Shadows {
+            needed: limits::SHADOWS + 12,
+            allowed: limits::SHADOWS
+        }
+    );
+}
+
+#[test]
 fn as_many_limits_as_a_packet_may_ask() {
     let rules = |counting: usize| -> Vec<String> {
         let mut rules: Vec<String> = (0..counting)
@@ -212,6 +241,11 @@ fn a_rule_that_keeps_its_name_keeps_its_bucket() {
     assert_eq!(alone, among);
     let renamed = bucket(&["{ name: ssi, action: limit, ports: [22], rate: 5/s }"], 5);
     assert_ne!(alone, renamed);
+    // It is found by the hash of the name, also by a later version: FNV-1a, whose authors publish these values.
+    for (name, hash) in [("a", 0xe40c_292c_u32), ("foobar", 0xbf9c_f968)] {
+        let rule = format!("{{ name: {name}, action: limit, ports: [22], rate: 5/s }}");
+        assert_eq!(bucket(&[&rule], 5), [hash % (1 << 16)], "{name}");
+    }
 }
 
 #[test]

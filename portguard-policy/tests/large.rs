@@ -333,6 +333,20 @@ fn rules_with_conditions_on_every_field() {
 }
 
 #[test]
+fn all_addresses_of_a_family_need_no_trie() {
+    for (from, is_v6) in [("0.0.0.0/0", false), ("::/0", true)] {
+        let rule = format!("{{ name: r, action: drop, protocol: any, from: [\"{from}\"] }}");
+        let (_, tables) = common::tables(&with_rules(&[&rule]));
+        for v6 in [false, true] {
+            let trie = tables.tries[Trie::index(false, v6)];
+            assert_eq!(trie.form, Trie::CONSTANT, "{from}");
+            assert_eq!(trie.root, u32::from(v6 == is_v6), "{from}");
+        }
+        assert!(tables.words.is_empty() && tables.nodes.is_empty(), "{from}");
+    }
+}
+
+#[test]
 fn many_addresses_of_one_rule() {
     // Lists of a host, each in a /16 of its own, then all /28 of one /16 by turns, which are more than
     // a list holds.

@@ -120,6 +120,25 @@ fn cells_say_whether_only_counting_rules_match() {
 }
 
 #[test]
+fn what_only_counts_has_a_cell_for_replies_where_they_pass() {
+    let cells = |replies: &str, action: &str| {
+        let text = with_rules(&[
+            "{ name: count, action: drop, ports: 50-60/tcp, enforce: false }",
+            &format!("{{ name: decide, action: {action}, ports: 50-60/tcp }}"),
+        ]);
+        let text = format!("replies: {replies}\n{text}");
+        tables(&text).1.meaning.cells.len()
+    };
+    for action in ["drop", "reject"] {
+        assert_eq!(cells("pass", action), 3, "{action}");
+        assert_eq!(cells("rules", action), 2, "{action}");
+    }
+    assert_eq!(cells("pass", "pass"), 2);
+    // What is beyond a limit is counted by the limit, and what only counts apart.
+    assert_eq!(cells("rules", "limit, rate: 1/s"), 3);
+}
+
+#[test]
 fn later_fragments_have_no_port() {
     let of = |rest: &str| {
         tables(&with_rules(&[&format!(
@@ -456,6 +475,31 @@ fn what_the_tables_cannot_hold_is_refused_with_sizes() {
             needed,
             allowed: limits::CLASSES
         }
+    );
+}
+
+#[test]
+fn as_many_kinds_of_services_as_are_allowed() {
+    // Sixteen rules that only count, of which every port from 1 on has another subset; other services have none.
+    let counting = |ports: u16| -> Vec<Rule> {
+        let services = |bit: u16| {
+            (1..=ports)
+                .filter(move |port| port >> bit & 1 == 1)
+                .map(|port| tcp(port, port))
+        };
+        (0..16)
+            .map(|bit| rule(RuleAction::Drop, false, services(bit).collect()))
+            .collect()
+    };
+    let tables = compiled(&policy_of(counting(65_534))).unwrap();
+    assert_eq!(tables.meaning.cells.len(), limits::CLASSES);
+    assert_eq!(
+        compiled(&policy_of(counting(65_535))),
+        Err(CompileError::Classes {
+            field: "services",
+            needed: limits::CLASSES + 1,
+            allowed: limits::CLASSES
+        })
     );
 }
 
