@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use portguard_common::abi::Limit;
@@ -249,6 +249,30 @@ fn a_rule_that_keeps_its_name_keeps_its_bucket() {
 }
 
 #[test]
+fn rules_whose_names_have_the_same_hash_do_not_share_a_bucket() {
+    // FNV-1a, as its authors describe it.
+    let hash = |name: &str| {
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        })
+    };
+    let buckets = u32::try_from(limits::RULE_BUCKETS).unwrap_or(0);
+    // The first bucket, one in the middle and the last.
+    for wanted in [0, 12_345, buckets - 1] {
+        let names = (0..).map(|number| format!("r{number}"));
+        let names = names.filter(|name| hash(name) % buckets == wanted).take(3);
+        let rules = names.map(|name| {
+            format!("{{ name: {name}, action: limit, ports: [22], rate: 1/s, enforce: false }}")
+        });
+        let tables = fits(&with_all(&rules.collect::<Vec<_>>()));
+        let own = tables.meaning.limits.iter().map(|limit| limit.bucket);
+        let own: BTreeSet<u32> = own.collect();
+        assert_eq!(own.len(), 3, "{own:?}");
+        assert!(own.contains(&wanted) && own.iter().all(|bucket| *bucket < buckets));
+    }
+}
+
+#[test]
 fn as_many_kinds_of_addresses_as_are_allowed() {
     let rules = |bits: u32| -> Vec<String> {
         (0..bits)
@@ -273,12 +297,12 @@ fn as_many_kinds_of_addresses_as_are_allowed() {
     );
 }
 
-/// Nine rules by the source, nine by the destination, which some packet meets in any combination.
-fn in_any_combination() -> Vec<String> {
+/// Nine rules by the source, nine by the destination, which some packet to this port meets in any combination.
+fn in_any_combination(port: &str) -> Vec<String> {
     let rules = ["from", "to"].into_iter().flat_map(|field| {
         (0..9).map(move |bit| {
             format!(
-                "{{ name: {field}{bit}, action: drop, ports: [22/tcp], enforce: false, {field}: [{}] }}",
+                "{{ name: {field}{bit}, action: drop, ports: [{port}], enforce: false, {field}: [{}] }}",
                 prefixes_with_bit(bit, 9)
             )
         })
@@ -288,7 +312,7 @@ fn in_any_combination() -> Vec<String> {
 
 #[test]
 fn fields_in_too_many_combinations() {
-    let error = refusal(&with_all(&in_any_combination()));
+    let error = refusal(&with_all(&in_any_combination("22/tcp")));
     assert_eq!(
         error,
         CompileError::Combinations {
@@ -307,23 +331,47 @@ fn fields_in_too_many_combinations() {
 #[test]
 fn what_a_rule_before_leaves_nothing_to_takes_no_room() {
     // Who is trusted meets no rule, so that combinations of these rules do not matter.
-    let text = with_all(&in_any_combination());
+    let text = with_all(&in_any_combination("22/tcp"));
     let trusted = text.replacen("rules:", "trusted: [10.0.0.0/23]\nrules:", 1);
     assert!(fits(&trusted).meaning.cells.len() <= 1 + 1 + (1 << 9));
     // Likewise what a rule on everything from there decides.
-    let mut rules = in_any_combination();
+    let mut rules = in_any_combination("22/tcp");
     rules.insert(
         0,
         "{ name: all, action: drop, protocol: any, from: [10.0.0.0/23] }".to_owned(),
     );
     assert!(fits(&with_all(&rules)).meaning.cells.len() <= 1 + 1 + (1 << 9));
+    // And what one to there does.
+    let mut rules = in_any_combination("22/tcp");
+    rules.insert(
+        0,
+        "{ name: all, action: drop, protocol: any, to: [10.0.0.0/23] }".to_owned(),
+    );
+    assert!(fits(&with_all(&rules)).meaning.cells.len() <= 1 + 1 + (1 << 9));
+    // One before it that decides a part of that does not change this.
+    for (part, port) in [
+        ("ports: [7/udp]", "22/tcp"),
+        ("protocol: tcp, ports: any", "22/udp"),
+        ("protocol: igmp", "22/udp"),
+    ] {
+        let mut rules = in_any_combination(port);
+        let first = [
+            format!("{{ name: part, action: drop, {part}, from: [10.0.0.0/24] }}"),
+            "{ name: all, action: drop, protocol: any, from: [10.0.0.0/23] }".to_owned(),
+        ];
+        rules.splice(0..0, first);
+        assert!(
+            fits(&with_all(&rules)).meaning.cells.len() <= 1 + 2 + (1 << 9),
+            "{part}"
+        );
+    }
     // Not so where it counts only, decides a part of it, or has a condition on a field that comes later.
     for rule in [
         "{ name: all, action: drop, protocol: any, from: [10.0.0.0/23], enforce: false }",
         "{ name: all, action: drop, ports: [22/udp], from: [10.0.0.0/23] }",
         "{ name: all, action: drop, ports: [22/tcp], source_ports: [5/tcp], from: [10.0.0.0/23] }",
     ] {
-        let mut rules = in_any_combination();
+        let mut rules = in_any_combination("22/tcp");
         rules.insert(0, rule.to_owned());
         let error = refusal(&with_all(&rules));
         assert!(

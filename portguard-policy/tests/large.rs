@@ -333,6 +333,27 @@ fn rules_with_conditions_on_every_field() {
 }
 
 #[test]
+fn many_rules_that_match_the_same_packet_by_two_fields() {
+    // Each within the one before: an address matches so many of them.
+    let nested = (8..=32).map(|len| Plain {
+        from: Some((Address::V4(NET), 8)),
+        to: Some((Address::V4(NET), len)),
+        counts_only: true,
+        ..Plain::default()
+    });
+    let rules: Vec<Plain> = nested.chain([Plain::default()]).collect();
+    let (_, tables) = compiled(&rules);
+    let inside = (8..32).map(|len| NET | 1 << (31 - len));
+    let segments = inside.chain([NET]).map(|destination| Segment {
+        source: Address::V4(NET | 7),
+        destination: Address::V4(destination),
+        source_port: 1,
+        port: 2,
+    });
+    assert_agree(&rules, &tables, &segments.collect::<Vec<_>>());
+}
+
+#[test]
 fn all_addresses_of_a_family_need_no_trie() {
     for (from, is_v6) in [("0.0.0.0/0", false), ("::/0", true)] {
         let rule = format!("{{ name: r, action: drop, protocol: any, from: [\"{from}\"] }}");
