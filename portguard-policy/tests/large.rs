@@ -7,6 +7,7 @@ mod common;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use portguard_common::abi::{Stage, Trie, field};
+use portguard_common::limits;
 use portguard_policy::{Evaluator, Outcome, Policy, Stateless, Tables};
 
 use crate::common::with_rules;
@@ -365,6 +366,40 @@ fn all_addresses_of_a_family_need_no_trie() {
         }
         assert!(tables.words.is_empty() && tables.nodes.is_empty(), "{from}");
     }
+}
+
+#[test]
+fn a_trie_of_ipv6_is_flat_up_to_a_size_and_a_depth() {
+    let form = |prefixes: &[String]| {
+        let text = with_rules(&[&format!(
+            "{{ name: r, action: drop, protocol: any, from: [{}] }}",
+            prefixes.join(", ")
+        )]);
+        let checked = portguard_policy::check(&text, &mut portguard_policy::NoFiles);
+        let policy = checked.expect("a valid policy").policy;
+        let tables = common::compiled(&policy).expect("fits");
+        tables.tries[Trie::index(false, true)].form
+    };
+    let quoted = |prefix: &str| format!("\"{prefix}\"");
+    assert_eq!(form(&[quoted("2001:db8::/32")]), Trie::FLAT);
+    assert_eq!(form(&[quoted("2001:db8:0:1::/64")]), Trie::FLAT);
+    assert_eq!(form(&[quoted("2001:db8:0:1::/65")]), Trie::PACKED);
+    // A node each beside the 256 of the root.
+    let most = limits::FLAT_NODES - 256;
+    let prefixes: Vec<String> = (0..=most)
+        .map(|number| quoted(&format!("{number:x}:100::/24")))
+        .collect();
+    assert_eq!(form(&prefixes[..most]), Trie::FLAT);
+    assert_eq!(form(&prefixes), Trie::PACKED);
+}
+
+#[test]
+fn levels_at_which_addresses_do_not_part_take_no_nodes() {
+    // 128 bits: 16 of the root, then twice as many as a node may skip and 8 of its own.
+    let rule = "{ name: r, action: drop, protocol: any, from: [\"2001:db8::1\", \"2001:db8::2\"] }";
+    let (_, tables) = common::tables(&with_rules(&[rule]));
+    let skips: Vec<u32> = tables.nodes.iter().map(|node| node.skip).collect();
+    assert_eq!(skips, [48, 48]);
 }
 
 #[test]
