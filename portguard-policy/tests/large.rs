@@ -295,6 +295,37 @@ fn rules_that_each_pair_a_prefix_with_a_port() {
 }
 
 #[test]
+fn exceptions_take_as_much_room_as_there_are() {
+    const RULES: u32 = 600;
+    let pairs = (0..RULES).map(|number| Plain {
+        from: Some((Address::V4(NET + (number << 8)), 24)),
+        ports: Some((own_port(number), own_port(number))),
+        ..Plain::default()
+    });
+    let exceptions = |rules: &[Plain]| {
+        let (_, tables) = compiled(rules);
+        let stage = tables.stages[field::SERVICE];
+        assert_eq!(stage.form, Stage::SPARSE);
+        let words = &tables.words[stage.words as usize..];
+        assert_agree(rules, &tables, &segments_near(rules, &mut Numbers(5)));
+        (words.iter().filter(|word| **word != 0).count(), words.len())
+    };
+    let pairs: Vec<Plain> = pairs.collect();
+    let (taken, room) = exceptions(&pairs);
+    assert_eq!(taken, RULES as usize);
+    // Each row begins where its exception falls on a free place, and can be read to its end.
+    assert!(room <= 3 * taken, "{room}");
+    // What a rule before them decides in all rows takes none: here the first half of the ports.
+    let before = Plain {
+        from: Some((Address::V4(NET), 8)),
+        ports: Some((1, own_port(RULES / 2) - 1)),
+        ..Plain::default()
+    };
+    let rules: Vec<Plain> = [before].into_iter().chain(pairs).collect();
+    assert_eq!(exceptions(&rules).0, RULES as usize / 2);
+}
+
+#[test]
 fn rules_with_conditions_on_every_field() {
     let mut rules = Vec::new();
     for number in 0..600 {
@@ -449,6 +480,22 @@ fn many_addresses_of_one_rule() {
             "{block:x}"
         );
     }
+}
+
+#[test]
+fn eighty_thousand_hosts_fit() {
+    let hosts = (1..=80_000_u32).map(|number| Address::V4(number * 45_000).to_string());
+    let rule = format!(
+        "{{ name: r, action: drop, protocol: any, from: [{}] }}",
+        hosts.collect::<Vec<_>>().join(", ")
+    );
+    let checked = portguard_policy::check(&with_rules(&[&rule]), &mut portguard_policy::NoFiles);
+    let policy = checked.expect("a valid policy").policy;
+    let tables = common::compiled(&policy).expect("fits");
+    // The root of 65,536 words, two starts and two classes for each host, and what is there without any.
+    let root_and_lists = (1 << 16) * 4 + 80_000 * 4 * 2;
+    let others = tables.services.len() * 2 + tables.vlan_classes.len() * 2;
+    assert!(tables.bytes() < root_and_lists + others + (1 << 16));
 }
 
 #[test]
