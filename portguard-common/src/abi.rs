@@ -455,14 +455,26 @@ impl Trie {
         (of_two & is_one_prefix | leaf & !is_one_prefix) as u16
     }
 
-    /// Marks a word of [`Trie::LISTS`] as the number of a packed node.
-    pub const NODE: u32 = 0x8000_0000;
+    /// From here on a word of [`Trie::LISTS`] is the number of a packed node.
+    pub const NODE: u32 = 0xc000_0000;
 
-    /// The word of a list: how many ranges begin in it after the first one, at most [`List::LONGEST`]; where it begins, an even number
-    /// of halves from the first list, below [`crate::limits::HALVES`]; and whether only two classes take turns in it.
+    /// The word of a list: how many ranges begin in it after the first one, at most [`List::LONGEST`]; where it begins, counted in halves from
+    /// the first list, a multiple of [`List::UNIT`] below [`crate::limits::HALVES`]; and whether only two classes take turns in it.
     #[must_use]
     pub const fn list(starts: u32, first: u32, takes_turns: bool) -> u32 {
-        (takes_turns as u32) << 30 | starts << List::FIRST_BITS | (first / 2)
+        let power = match starts.checked_ilog2() {
+            Some(power) => power,
+            None => 0,
+        };
+        let overlap = if starts == 0 {
+            0
+        } else {
+            starts + 1 - (1 << power)
+        };
+        power << 29
+            | overlap << 23
+            | (!takes_turns as u32) << List::FIRST_BITS
+            | (first / List::UNIT)
     }
 
     /// The trie of one address and family.
@@ -475,39 +487,58 @@ impl Trie {
 /// Number of [`Trie`]s.
 pub const TRIES: usize = 4;
 
-/// A list of ranges of two bytes: where each but the first begins, in ascending order, then their classes, or only the
-/// first two where these take turns.
+/// A list of ranges of two bytes: a half that is nothing, where each range but the first begins, in ascending order, then their
+/// classes, or only the first two where these take turns. All in bytes, but for where it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct List {
-    /// How many ranges begin after the first one.
-    pub starts: u32,
     /// Where it begins, counted in halves from the first list.
     pub first: u32,
-    /// Which bits of a range's number find its class.
-    pub mask: u32,
+    /// Where the last start stands of the first half: the largest power of two of them.
+    pub half: u32,
+    /// How far the second half begins after the first one: as long, it ends with the last start.
+    pub overlap: u32,
+    /// The bits of the steps that are left within a half.
+    pub rest: u32,
+    /// Where the classes begin.
+    pub classes: u32,
+    /// 0 where two classes take turns, else 1.
+    pub differ: u32,
 }
 
-const _: () = assert!(crate::limits::HALVES == 2 << List::FIRST_BITS);
+const _: () = assert!(crate::limits::HALVES == (List::UNIT as usize) << List::FIRST_BITS);
 
 impl List {
     /// Most ranges that begin after the first one.
     pub const LONGEST: u32 = 63;
-    /// Halves that may be read from the beginning of a list on, whatever its length: so many there are behind the last.
-    pub const WINDOW: u32 = 128;
+    /// Halves that may be read from the beginning of a list on, whatever its word says: so many there are behind the last.
+    pub const WINDOW: u32 = 256;
+    /// Each list begins at a multiple of so many halves.
+    pub const UNIT: u32 = 8;
 
-    const FIRST_BITS: u32 = 24;
+    const FIRST_BITS: u32 = 22;
 
-    /// Of a word without [`Trie::NODE`].
+    /// Of a word below [`Trie::NODE`].
     #[inline(always)]
     #[must_use]
     pub const fn of_word(word: u32) -> Self {
-        let takes_turns = word >> 30 & 1;
+        // All of its bits, since the kernel's verifier follows no shift by a number that it does not know.
+        let half = 2 << (word >> 29) & 126;
+        let overlap = word >> 22 & 126;
         Self {
-            starts: word >> Self::FIRST_BITS & Self::LONGEST,
-            first: (word & ((1 << Self::FIRST_BITS) - 1)) * 2,
-            // 63, or 1.
-            mask: Self::LONGEST - (Self::LONGEST - 1) * takes_turns,
+            first: (word & ((1 << Self::FIRST_BITS) - 1)) * Self::UNIT,
+            half,
+            overlap,
+            rest: half - 2,
+            classes: half + overlap,
+            differ: word >> Self::FIRST_BITS & 1,
         }
+    }
+
+    /// Which bits of a range's place find its class, by [`List::differ`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn mask(differ: u32) -> u32 {
+        2 + 124 * differ
     }
 }
 
@@ -910,24 +941,14 @@ pub mod symbol {
     pub const DIAGNOSTICS_LEVEL: &str = "AYA_LOG_LEVEL";
     /// The ring for that.
     pub const DIAGNOSTICS: &str = "AYA_LOGS";
-    /// The frozen settings, in `.rodata`.
-    pub const SETTINGS: &str = "SETTINGS";
     /// The table of services, frozen with them: a cell by [`super::service`] index.
     pub const SERVICES: &str = "SERVICES";
     /// The table of cells, frozen with them: a [`super::Cell`] by number.
     pub const CELLS: &str = "CELLS";
-    /// The frozen [`super::Stage`]s, by [`super::field`].
-    pub const STAGES: &str = "STAGES";
-    /// The frozen [`super::Trie`]s.
-    pub const TRIES: &str = "TRIES";
     /// The frozen classes of VLAN IDs.
     pub const VLAN_CLASSES: &str = "VLAN_CLASSES";
     /// The frozen classes of interfaces, by [`super::interface_entry`].
     pub const INTERFACE_CLASSES: &str = "INTERFACE_CLASSES";
-    /// The index of the first half of the table of [`super::source_port`]s, frozen.
-    pub const SOURCE_PORTS: &str = "SOURCE_PORTS";
-    /// How long the tables of the next five sections are: [`super::Lengths`], frozen.
-    pub const LENGTHS: &str = "LENGTHS";
     /// The section of the tables of 16 bits.
     pub const HALVES: &str = ".rodata.halves";
     /// The section of the tables of 32 bits.

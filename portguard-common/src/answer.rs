@@ -80,7 +80,7 @@ pub fn answer<F: Frame>(frame: &F, headers: &Headers, frame_bytes: u32) -> Optio
         return None;
     }
     let packet_bytes = packet_bytes(frame, headers, frame_bytes)?;
-    match (headers.protocol, headers.family, headers.transport) {
+    match (headers.protocol, headers.family, headers.transport()) {
         (protocol::TCP, _, _) => reset(frame, headers, packet_bytes).map(Answer::Reset),
         (protocol::UDP, family, _) => {
             let code = match family {

@@ -1,11 +1,11 @@
 //! From the headers of a packet to what happens to it and what is counted.
 
 use crate::abi::{
-    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, Row, Setting, Stage, Trie, counter,
-    drops, service,
+    Action, Builtin, FRAGMENTS_DROP, FRAGMENTS_PASS, Row, Setting, counter, drops, service,
 };
 use crate::ban::{self, Address};
 use crate::combine::{Direction, find_cell};
+use crate::constant::{CellView, StageView, TrieView};
 use crate::flow::Candidate;
 use crate::limiter::Asked;
 use crate::packet::{Family, Frame, Headers, Transport, Unparsed, protocol};
@@ -19,10 +19,14 @@ pub trait Tables {
         Self: 't;
     /// A setting, frozen when the program was loaded.
     fn setting(&self, setting: Setting) -> u32;
-    /// How the class of a [`field`] is combined with those before it, frozen too.
-    fn stage(&self, field: usize) -> &Stage;
-    /// A trie by [`Trie::index`], frozen too.
-    fn trie(&self, index: usize) -> &Trie;
+    /// How the class of a [`crate::abi::field`] is combined with those before it, frozen too.
+    fn stage(&self, field: usize) -> impl StageView;
+    /// Whether rules have conditions on any field but the service.
+    fn is_narrowed(&self) -> bool {
+        true
+    }
+    /// A trie by [`crate::abi::Trie::index`], frozen too.
+    fn trie(&self, index: usize) -> impl TrieView;
     /// The class of the service at an index below [`service::LEN`].
     fn service_class(&self, index: u32) -> u16;
     /// The class of the source port at an index below [`source_port::LEN`].
@@ -44,7 +48,7 @@ pub trait Tables {
     /// The class of an IPv6 address by one of the tries, see [`crate::trie::find_v6`].
     fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16;
     /// What a cell says.
-    fn cell(&self, cell: u16) -> Cell;
+    fn cell(&self, cell: u16) -> impl CellView;
     /// Whether any source of a family is banned: asked of each packet, and so to be cheap.
     fn has_bans(&self, v6: bool) -> bool;
     /// Whether a source is banned, see [`crate::ban::is_banned`].
@@ -102,15 +106,36 @@ pub struct Source {
     pub bits: u64,
 }
 
+/// What is done with what was decided. It stands in the program once for each way to decide, so that the compiler knows what each one leaves
+/// no doubt about, and need not keep it.
+pub trait Decided {
+    /// What comes of it.
+    type Output;
+
+    /// Does it. To be inlined always.
+    fn decided(&self, judgement: &Judgement) -> Self::Output;
+}
+
+/// Gives back what was decided.
+pub struct Keep;
+
+impl Decided for Keep {
+    type Output = Judgement;
+
+    #[inline(always)]
+    fn decided(&self, judgement: &Judgement) -> Judgement {
+        *judgement
+    }
+}
+
 /// Judges what [`crate::packet::parse`] made of a frame.
-#[inline(always)]
 pub fn judge<F: Frame, T: Tables>(
     frame: &F,
     parsed: &Result<Headers, Unparsed>,
     tables: &T,
 ) -> Judgement {
     match *parsed {
-        Ok(ref headers) => classify(frame, headers, tables),
+        Ok(ref headers) => classify(frame, headers, tables, &Keep),
         Err(Unparsed::NotIp { keeps_link }) => not_ip(keeps_link, tables),
         Err(Unparsed::Malformed(reason)) => malformed(reason as u32, tables),
     }
@@ -132,27 +157,38 @@ pub fn malformed<T: Tables>(reason: u32, tables: &T) -> Judgement {
 
 /// Judges an IP packet by its headers.
 #[inline(always)]
-pub fn classify<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -> Judgement {
-    let service = service(headers, tables.setting(Setting::Essential) != 0);
+pub fn classify<F: Frame, T: Tables, D: Decided>(
+    frame: &F,
+    headers: &Headers,
+    tables: &T,
+    then: &D,
+) -> D::Output {
+    let service = service_if(headers, || tables.setting(Setting::Essential) != 0);
     let (service, headers) = forget_kind(frame, service, headers);
-    classify_service(frame, &headers, service, tables)
+    classify_service(frame, &headers, service, tables, then)
 }
 
-/// The same for a packet of [`crate::packet::parse_plain`]. There are so few kinds of them that the verifier may check what follows
+/// The same for a packet of [`crate::plain::with_plain`]. There are so few kinds of them that the verifier may check what follows
 /// for each, and the compiler may leave out what they do not need.
 #[inline(always)]
-pub fn classify_plain<F: Frame, T: Tables>(frame: &F, headers: &Headers, tables: &T) -> Judgement {
-    let service = service(headers, tables.setting(Setting::Essential) != 0);
-    classify_service(frame, headers, service, tables)
+pub fn classify_plain<F: Frame, T: Tables, D: Decided>(
+    frame: &F,
+    headers: &Headers,
+    tables: &T,
+    then: &D,
+) -> D::Output {
+    let service = service_if(headers, || tables.setting(Setting::Essential) != 0);
+    classify_service(frame, headers, service, tables, then)
 }
 
 #[inline(always)]
-fn classify_service<F: Frame, T: Tables>(
+fn classify_service<F: Frame, T: Tables, D: Decided>(
     frame: &F,
     headers: &Headers,
     service: Service,
     tables: &T,
-) -> Judgement {
+    then: &D,
+) -> D::Output {
     let number = find_cell(frame, headers, service, Direction::Arriving, tables);
     let cell = tables.cell(number);
     let mut judgement = Judgement {
@@ -163,49 +199,105 @@ fn classify_service<F: Frame, T: Tables>(
         cell: number,
         beyond: 0,
     };
-    let action = cell.action();
     // Before any limit: a banned packet takes no token. It is no reply either, since a ban cuts a source off.
-    if action != Action::Trusted
+    if tables.has_bans(headers.family == Family::V6)
+        && cell.action() != Action::Trusted as u8
         && tables.comes_from_banned(frame, headers.network_offset, headers.family == Family::V6)
     {
         let drop = drop_index(service, headers);
-        return builtin(true, Builtin::Banned as u32, drop);
+        return then.decided(&builtin(true, Builtin::Banned as u32, drop));
     }
-    let over = if tables.setting(Setting::Limits) != 0 && cell.limits != 0 {
-        ask_limits(frame, headers, cell, tables, &mut judgement)
+    let over = if tables.setting(Setting::Limits) != 0 && cell.limits() != 0 {
+        ask_limits(frame, headers, &cell, tables, &mut judgement)
     } else {
         counter::NONE
     };
-    match action {
-        Action::Pass => {}
-        Action::Limit => {
-            if over != counter::NONE {
-                judgement.verdict = Verdict::Drop;
-                decided_otherwise(&mut judgement, cell, over);
-            }
-        }
-        Action::Drop => judgement.verdict = Verdict::Drop,
-        Action::Reject => judgement.verdict = Verdict::Reject,
-        Action::Trusted => judgement.counter = Builtin::Trusted as u32,
-        Action::Undecided => {
-            let (dropped, outcome) = undecided(headers, service.essential, tables);
-            judgement.verdict = verdict(dropped);
-            decided_otherwise(&mut judgement, cell, outcome as u32);
-        }
+    let refused = |verdict, judgement| {
+        let judgement = Judgement {
+            verdict,
+            ..judgement
+        };
+        refuse(headers, service, &cell, tables, then, judgement)
+    };
+    // By number, and the commonest first, each by a comparison of its own.
+    const UNDECIDED: u8 = Action::Undecided as u8;
+    const PASS: u8 = Action::Pass as u8;
+    const REJECT: u8 = Action::Reject as u8;
+    const LIMIT: u8 = Action::Limit as u8;
+    const TRUSTED: u8 = Action::Trusted as u8;
+    if cell.action() == UNDECIDED {
+        return undecided(headers, service, &cell, tables, then, judgement);
     }
-    if judgement.verdict != Verdict::Pass {
-        if tables.setting(Setting::Replies) != 0
-            && !headers.later_fragment
-            && let Some(packet) = Candidate::new(headers)
-            && tables.is_reply(&packet)
-        {
-            judgement.verdict = Verdict::Pass;
-            decided_otherwise(&mut judgement, cell, Builtin::Reply as u32);
-        } else {
-            judgement.drop = drop_index(service, headers);
+    match cell.action() {
+        PASS => then.decided(&judgement),
+        REJECT => refused(Verdict::Reject, judgement),
+        LIMIT if over == counter::NONE => then.decided(&judgement),
+        LIMIT => {
+            decided_otherwise(&mut judgement, &cell, over);
+            refused(Verdict::Drop, judgement)
         }
+        TRUSTED => {
+            judgement.counter = Builtin::Trusted as u32;
+            then.decided(&judgement)
+        }
+        // [`Action::Drop`]; there is nothing else.
+        _ => refused(Verdict::Drop, judgement),
     }
-    judgement
+}
+
+/// No rule decides a packet.
+#[inline(always)]
+fn undecided<T: Tables, D: Decided>(
+    headers: &Headers,
+    service: Service,
+    cell: &impl CellView,
+    tables: &T,
+    then: &D,
+    mut judgement: Judgement,
+) -> D::Output {
+    let (dropped, outcome) = if service.is_essential() {
+        (false, Builtin::Essential)
+    } else if headers.later_fragment {
+        (is_fragment_dropped(tables), Builtin::LaterFragment)
+    } else if tables.setting(Setting::DefaultDrop) != 0 {
+        // Written out, since it is what becomes of a flood.
+        decided_otherwise(&mut judgement, cell, Builtin::DefaultDrop as u32);
+        judgement.verdict = Verdict::Drop;
+        return refuse(headers, service, cell, tables, then, judgement);
+    } else {
+        (false, Builtin::DefaultPass)
+    };
+    decided_otherwise(&mut judgement, cell, outcome as u32);
+    if dropped {
+        judgement.verdict = Verdict::Drop;
+        refuse(headers, service, cell, tables, then, judgement)
+    } else {
+        then.decided(&judgement)
+    }
+}
+
+/// A packet is to be dropped, unless it is a reply.
+#[inline(always)]
+fn refuse<T: Tables, D: Decided>(
+    headers: &Headers,
+    service: Service,
+    cell: &impl CellView,
+    tables: &T,
+    then: &D,
+    mut judgement: Judgement,
+) -> D::Output {
+    let drop = drop_index(service, headers);
+    if tables.setting(Setting::Replies) != 0
+        && !headers.later_fragment
+        && let Some(packet) = Candidate::new(headers)
+        && tables.is_reply(&packet.by_index(drop))
+    {
+        judgement.verdict = Verdict::Pass;
+        decided_otherwise(&mut judgement, cell, Builtin::Reply as u32);
+        return then.decided(&judgement);
+    }
+    judgement.drop = drop;
+    then.decided(&judgement)
 }
 
 /// The same, without what the verifier knows of each kind of packet: it would check what follows once for each that it
@@ -214,7 +306,6 @@ fn classify_service<F: Frame, T: Tables>(
 pub fn forget_kind<F: Frame>(frame: &F, service: Service, headers: &Headers) -> (Service, Headers) {
     let service = Service {
         index: frame.forget_number(service.index),
-        ..service
     };
     let headers = Headers {
         vlan: frame.forget_number(headers.vlan.into()) as u16,
@@ -226,10 +317,11 @@ pub fn forget_kind<F: Frame>(frame: &F, service: Service, headers: &Headers) -> 
 
 /// Something else than the cell's rule decides: its rules that only count are counted apart.
 #[inline(always)]
-fn decided_otherwise(judgement: &mut Judgement, cell: Cell, counter: u32) {
+fn decided_otherwise(judgement: &mut Judgement, cell: &impl CellView, counter: u32) {
     judgement.counter = counter;
-    if cell.shadow != 0 {
-        judgement.shadow = counter::CELL + u32::from(cell.shadow);
+    let shadow = cell.shadow();
+    if shadow != 0 {
+        judgement.shadow = counter::CELL + u32::from(shadow);
     }
 }
 
@@ -239,7 +331,7 @@ fn decided_otherwise(judgement: &mut Judgement, cell: Cell, counter: u32) {
 fn ask_limits<F: Frame, T: Tables>(
     frame: &F,
     headers: &Headers,
-    cell: Cell,
+    cell: &impl CellView,
     tables: &T,
     judgement: &mut Judgement,
 ) -> u32 {
@@ -249,7 +341,7 @@ fn ask_limits<F: Frame, T: Tables>(
     {
         return counter::NONE;
     }
-    let asked = tables.ask_limits(cell.limits - 1, source(frame, headers));
+    let asked = tables.ask_limits(cell.limits() - 1, source(frame, headers));
     judgement.beyond = asked.beyond;
     asked.over
 }
@@ -285,24 +377,13 @@ fn source<F: Frame>(frame: &F, headers: &Headers) -> Source {
     }
 }
 
-/// What happens to a packet that no rule decides.
+/// What happens to a later fragment that no rule decides.
 #[inline(always)]
-fn undecided<T: Tables>(headers: &Headers, essential: bool, tables: &T) -> (bool, Builtin) {
-    if essential {
-        return (false, Builtin::Essential);
-    }
-    if headers.later_fragment {
-        let dropped = match tables.setting(Setting::Fragments) {
-            FRAGMENTS_PASS => false,
-            FRAGMENTS_DROP => true,
-            _ => !tables.take_fragment_token(),
-        };
-        return (dropped, Builtin::LaterFragment);
-    }
-    if tables.setting(Setting::DefaultDrop) != 0 {
-        (true, Builtin::DefaultDrop)
-    } else {
-        (false, Builtin::DefaultPass)
+fn is_fragment_dropped<T: Tables>(tables: &T) -> bool {
+    match tables.setting(Setting::Fragments) {
+        FRAGMENTS_PASS => false,
+        FRAGMENTS_DROP => true,
+        _ => !tables.take_fragment_token(),
     }
 }
 
@@ -330,12 +411,14 @@ fn verdict(dropped: bool) -> Verdict {
 /// Where a dropped packet is counted by protocol and port.
 #[inline(always)]
 fn drop_index(service: Service, headers: &Headers) -> u32 {
-    match service.index {
+    let index = match service.index {
         port if port < drops::PORTLESS => port,
         service::ESSENTIAL_DHCP => service::UDP + 68,
         service::ESSENTIAL_DHCPV6 => service::UDP + 546,
         _ => drops::PORTLESS + u32::from(headers.protocol),
-    }
+    };
+    // All bits that it may have, so that the compiler knows that it is not [`counter::NONE`].
+    index & ((drops::PAGES * 256).next_power_of_two() - 1)
 }
 
 /// Where a packet stands in the table of services.
@@ -343,14 +426,28 @@ fn drop_index(service: Service, headers: &Headers) -> u32 {
 pub struct Service {
     /// Its index, below [`service::LEN`].
     pub index: u32,
+}
+
+impl Service {
     /// Essential traffic, which only a rule that means it matches.
-    pub essential: bool,
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_essential(self) -> bool {
+        self.index >= service::ESSENTIAL_ICMP
+    }
 }
 
 /// Finds a packet's place in the table of services. `exempt` is [`Setting::Essential`].
 #[inline(always)]
+#[must_use]
 pub fn service(headers: &Headers, exempt: bool) -> Service {
-    match headers.transport {
+    service_if(headers, || exempt)
+}
+
+/// The same where `exempt` is asked only of what might be essential.
+#[inline(always)]
+fn service_if(headers: &Headers, exempt: impl Fn() -> bool) -> Service {
+    let index = match headers.transport() {
         Transport::Ports { src, dst } => ports(headers, src, dst, exempt),
         Transport::Icmp { kind, code } => {
             let low = u32::from(code);
@@ -359,54 +456,38 @@ pub fn service(headers: &Headers, exempt: bool) -> Service {
                 Family::V6 => (service::ICMPV6, essential_icmpv6(kind, headers.hop_limit)),
             };
             match essential {
-                Some(page) if exempt => Service {
-                    index: page + low,
-                    essential: true,
-                },
-                _ => ordinary(first + (u32::from(kind) << 8) + low),
+                Some(page) if exempt() => page + low,
+                _ => first + (u32::from(kind) << 8) + low,
             }
         }
         Transport::Portless => {
             let protocol = u32::from(headers.protocol);
             match headers.family {
-                Family::V4 if exempt && is_essential_igmp(headers) => Service {
-                    index: service::ESSENTIAL_IGMP,
-                    essential: true,
-                },
-                Family::V4 => ordinary(service::PORTLESS_V4 + protocol),
-                Family::V6 => ordinary(service::PORTLESS_V6 + protocol),
+                Family::V4 if is_essential_igmp(headers) && exempt() => service::ESSENTIAL_IGMP,
+                Family::V4 => service::PORTLESS_V4 + protocol,
+                Family::V6 => service::PORTLESS_V6 + protocol,
             }
         }
-    }
+    };
+    Service { index }
 }
 
 #[inline(always)]
-fn ordinary(index: u32) -> Service {
-    Service {
-        index,
-        essential: false,
-    }
-}
-
-#[inline(always)]
-fn ports(headers: &Headers, src: u16, dst: u16, exempt: bool) -> Service {
+fn ports(headers: &Headers, src: u16, dst: u16, exempt: impl Fn() -> bool) -> u32 {
     let first = match headers.protocol {
         protocol::TCP => service::TCP,
         protocol::UDP => service::UDP,
         _ => service::SCTP,
     };
-    // By its destination first, which is that of few packets.
+    // By its destination first, which is that of few packets; the setting last, since what is asked of it is not computed beforehand.
     let (server, client, essential) = match headers.family {
         Family::V4 => (67, 68, service::ESSENTIAL_DHCP),
         Family::V6 => (547, 546, service::ESSENTIAL_DHCPV6),
     };
-    if dst == client && src == server && headers.protocol == protocol::UDP && exempt {
-        return Service {
-            index: essential,
-            essential: true,
-        };
+    if headers.protocol == protocol::UDP && dst == client && src == server && exempt() {
+        return essential;
     }
-    ordinary(first + u32::from(dst))
+    first + u32::from(dst)
 }
 
 /// The page of an essential ICMP type: its place in [`service::ESSENTIAL_ICMP_TYPES`].

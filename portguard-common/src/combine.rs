@@ -3,6 +3,7 @@
 
 use crate::abi::{Row, Stage, Trie, exception, field, source_port};
 use crate::classify::{Service, Tables};
+use crate::constant::{StageView, TrieView as _};
 use crate::packet::{Family, Frame, Headers, Transport, protocol};
 use crate::trie;
 
@@ -24,17 +25,40 @@ pub fn find_cell<F: Frame, T: Tables>(
     direction: Direction,
     tables: &T,
 ) -> u16 {
+    // As the kernel's registers hold them: what is narrower would be masked again and again.
+    let mut class: u32 = 0;
+    if tables.is_narrowed() {
+        class = narrow(frame, headers, direction, tables);
+    }
+    let stage = tables.stage(field::SERVICE);
+    let service = tables.service_class(service.index);
+    combine(tables, &stage, class, service.into()) as u16
+}
+
+/// The class of all fields but the service.
+#[inline(always)]
+fn narrow<F: Frame, T: Tables>(
+    frame: &F,
+    headers: &Headers,
+    direction: Direction,
+    tables: &T,
+) -> u32 {
     let mut class = 0;
     let stage = tables.stage(field::INTERFACE);
-    if stage.form != Stage::UNUSED {
-        class = tables.interface_class();
+    if stage.form() != Stage::UNUSED {
+        class = tables.interface_class().into();
     }
     let stage = tables.stage(field::VLAN);
-    if stage.form != Stage::UNUSED {
-        class = combine(tables, stage, class, tables.vlan_class(headers.vlan));
+    if stage.form() != Stage::UNUSED {
+        class = combine(
+            tables,
+            &stage,
+            class,
+            tables.vlan_class(headers.vlan).into(),
+        );
     }
     let stage = tables.stage(field::SOURCE);
-    if stage.form != Stage::UNUSED {
+    if stage.form() != Stage::UNUSED {
         let address = address(
             frame,
             headers,
@@ -42,10 +66,10 @@ pub fn find_cell<F: Frame, T: Tables>(
             false,
             tables,
         );
-        class = combine(tables, stage, class, address);
+        class = combine(tables, &stage, class, address);
     }
     let stage = tables.stage(field::DESTINATION);
-    if stage.form != Stage::UNUSED {
+    if stage.form() != Stage::UNUSED {
         let address = address(
             frame,
             headers,
@@ -53,36 +77,37 @@ pub fn find_cell<F: Frame, T: Tables>(
             true,
             tables,
         );
-        class = combine(tables, stage, class, address);
+        class = combine(tables, &stage, class, address);
     }
     let stage = tables.stage(field::SOURCE_PORT);
-    if stage.form != Stage::UNUSED {
+    if stage.form() != Stage::UNUSED {
         let port = tables.source_port_class(source_port(headers));
-        class = combine(tables, stage, class, port);
+        class = combine(tables, &stage, class, port.into());
     }
-    let stage = tables.stage(field::SERVICE);
-    combine(tables, stage, class, tables.service_class(service.index))
+    class
 }
 
 /// Combines what the fields before gave with the class of one more.
 #[inline(always)]
-fn combine<T: Tables>(tables: &T, stage: &Stage, left: u16, right: u16) -> u16 {
-    let (row, column) = (u32::from(left), u32::from(right));
-    match stage.form {
-        Stage::DENSE => tables.half(stage.halves + row * stage.columns + column),
+fn combine<T: Tables>(tables: &T, stage: &impl StageView, row: u32, column: u32) -> u32 {
+    match stage.form() {
+        Stage::DENSE => {
+            let half = tables.half(stage.halves() + row * stage.columns() + column);
+            half.into()
+        }
         Stage::SPARSE => {
-            let place = tables.row(stage.rows + row);
-            let word = tables.word(stage.words + place.exceptions + column);
+            let place = tables.row(stage.rows() + row);
+            let word = tables.word(stage.words() + place.exceptions + column);
             let value = word as u16;
-            if word == exception(left, value) {
-                value
+            if word == exception(row as u16, value) {
+                value.into()
             } else if place.dense & Row::CONSTANT != 0 {
-                place.dense as u16
+                (place.dense as u16).into()
             } else {
-                tables.half(stage.halves + place.dense + column)
+                tables.half(stage.halves() + place.dense + column).into()
             }
         }
-        _ => right,
+        _ => column,
     }
 }
 
@@ -94,30 +119,32 @@ fn address<F: Frame, T: Tables>(
     second: bool,
     destination: bool,
     tables: &T,
-) -> u16 {
+) -> u32 {
     match headers.family {
         Family::V4 => {
             let trie = tables.trie(Trie::index(destination, false));
-            if trie.form == Trie::CONSTANT {
-                return trie.root as u16;
+            if trie.form() == Trie::CONSTANT {
+                return trie.root();
             }
             let offset = headers.network_offset + if second { 16 } else { 12 };
             match frame.load::<4>(offset) {
-                Some(bytes) => trie::find_v4(tables, trie, u32::from_be_bytes(bytes)),
+                Some(bytes) => trie::find_v4(tables, &trie, u32::from_be_bytes(bytes)),
                 // The parser has seen these bytes.
                 None => 0,
             }
         }
         Family::V6 => {
             let trie = tables.trie(Trie::index(destination, true));
-            if trie.form == Trie::CONSTANT {
-                return trie.root as u16;
+            if trie.form() == Trie::CONSTANT {
+                return trie.root();
             }
             let offset = headers.network_offset + if second { 24 } else { 8 };
             match (frame.load::<8>(offset), frame.load::<8>(offset + 8)) {
                 (Some(high), Some(low)) => {
                     let (high, low) = (u64::from_be_bytes(high), u64::from_be_bytes(low));
-                    tables.find_v6(Trie::index(destination, true), high, low)
+                    tables
+                        .find_v6(Trie::index(destination, true), high, low)
+                        .into()
                 }
                 _ => 0,
             }
@@ -134,7 +161,7 @@ pub fn source_port(headers: &Headers) -> u32 {
         protocol::SCTP => 2,
         _ => return source_port::OTHER,
     };
-    match headers.transport {
+    match headers.transport() {
         Transport::Ports { src, .. } => source_port::PORTS + (place << 16) + u32::from(src),
         _ => source_port::FRAGMENTS + place,
     }

@@ -3,7 +3,7 @@
 //! Only what leaves writes flows. What arrives is looked up when it is about to be dropped, and first by its local
 //! port alone: a flood to ports from which nothing was sent costs one load of an array.
 
-use crate::abi::{Flow, FlowKey, local_port};
+use crate::abi::{Flow, FlowKey, local_port, service};
 use crate::classify::is_attempt;
 use crate::packet::{Family, Frame, Headers, Transport, protocol};
 
@@ -56,7 +56,7 @@ impl Candidate {
     /// A packet by its headers; `None` if it cannot be a reply.
     #[inline(always)]
     pub fn new(headers: &Headers) -> Option<Self> {
-        let local_port = match headers.transport {
+        let local_port = match headers.transport() {
             Transport::Ports { dst, .. } => match headers.protocol {
                 protocol::TCP => local_port::TCP + u32::from(dst),
                 protocol::UDP => local_port::UDP + u32::from(dst),
@@ -73,7 +73,24 @@ impl Candidate {
             transport_offset: headers.transport_offset,
         })
     }
+
+    /// The same, of which the destination port is known by its place in the table of drops: so there is one number less to keep, since
+    /// both tables have TCP and UDP at the same places.
+    #[inline(always)]
+    #[must_use]
+    pub const fn by_index(self, drop: u32) -> Self {
+        if self.local_port == Self::ANY_PORT {
+            self
+        } else {
+            Self {
+                local_port: drop,
+                ..self
+            }
+        }
+    }
 }
+
+const _: () = assert!(local_port::TCP == service::TCP && local_port::UDP == service::UDP);
 
 /// Whether a packet that arrives is a reply to a flow, or an error that quotes what one sent.
 #[inline(always)]
@@ -149,7 +166,7 @@ pub fn sent<F: Frame>(frame: &F, headers: &Headers) -> Sent {
     let Some(packet) = Candidate::new(headers) else {
         return Sent::Nothing;
     };
-    match headers.transport {
+    match headers.transport() {
         Transport::Ports { src, dst } => {
             let ports = Ends {
                 ours: src,

@@ -49,11 +49,11 @@ impl Frame for &[u8] {
 }
 
 /// EtherTypes (IEEE 802) that the parser knows.
-mod ether_type {
-    pub(super) const IPV4: u16 = 0x0800;
+pub(crate) mod ether_type {
+    pub(crate) const IPV4: u16 = 0x0800;
     pub(super) const ARP: u16 = 0x0806;
     pub(super) const VLAN: u16 = 0x8100;
-    pub(super) const IPV6: u16 = 0x86dd;
+    pub(crate) const IPV6: u16 = 0x86dd;
     pub(super) const SLOW_PROTOCOLS: u16 = 0x8809;
     pub(super) const PPPOE_DISCOVERY: u16 = 0x8863;
     pub(super) const PPPOE_SESSION: u16 = 0x8864;
@@ -128,6 +128,71 @@ pub enum Transport {
     },
 }
 
+/// A [`Transport`] in which every number is defined. Of the numbers of an `enum`, those of other variants are not, and the compiler may move
+/// them to the stack with the rest, which the kernel's verifier takes for a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportFields {
+    kind: TransportKind,
+    /// The source port, or the type.
+    first: u16,
+    /// The destination port, or the code.
+    second: u16,
+}
+
+/// Which variant of [`Transport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TransportKind {
+    Portless,
+    Ports,
+    Icmp,
+}
+
+impl TransportFields {
+    /// Neither ports nor a type.
+    pub const PORTLESS: Self = Self {
+        kind: TransportKind::Portless,
+        first: 0,
+        second: 0,
+    };
+
+    /// By the first four bytes of a header with ports.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ports(bytes: [u8; 4]) -> Self {
+        Self {
+            kind: TransportKind::Ports,
+            first: u16::from_be_bytes([bytes[0], bytes[1]]),
+            second: u16::from_be_bytes([bytes[2], bytes[3]]),
+        }
+    }
+
+    /// By the type and code of a message.
+    #[inline(always)]
+    #[must_use]
+    pub const fn icmp(kind: u8, code: u8) -> Self {
+        Self {
+            kind: TransportKind::Icmp,
+            first: kind as u16,
+            second: code as u16,
+        }
+    }
+}
+
+impl From<Transport> for TransportFields {
+    #[inline(always)]
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Portless => Self::PORTLESS,
+            Transport::Ports { src, dst } => Self {
+                kind: TransportKind::Ports,
+                first: src,
+                second: dst,
+            },
+            Transport::Icmp { kind, code } => Self::icmp(kind, code),
+        }
+    }
+}
+
 /// The outermost headers of an IP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
@@ -143,12 +208,36 @@ pub struct Headers {
     pub later_fragment: bool,
     /// Part of a fragmented packet, the first included, or behind an IPv6 fragment header of any kind.
     pub fragmented: bool,
-    /// What follows.
-    pub transport: Transport,
+    /// What follows: see [`Headers::transport`].
+    pub fields: TransportFields,
     /// Where the network header begins, in bytes from the frame's start.
     pub network_offset: u32,
     /// Where the transport header (or a later fragment's payload) begins, likewise.
     pub transport_offset: u32,
+}
+
+impl Headers {
+    /// What follows the network header.
+    #[inline(always)]
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        let TransportFields {
+            kind,
+            first,
+            second,
+        } = self.fields;
+        match kind {
+            TransportKind::Portless => Transport::Portless,
+            TransportKind::Ports => Transport::Ports {
+                src: first,
+                dst: second,
+            },
+            TransportKind::Icmp => Transport::Icmp {
+                kind: first as u8,
+                code: second as u8,
+            },
+        }
+    }
 }
 
 /// Why a frame has no [`Headers`].
@@ -289,69 +378,6 @@ pub fn parse<F: Frame>(frame: &F) -> Result<Headers, Unparsed> {
     }
 }
 
-/// Reads the headers of the commonest frames in a few steps: TCP or UDP directly in IPv4 without options
-/// or in IPv6 without extension headers, untagged, unfragmented and well-formed.
-///
-/// It gives the same headers as [`parse`], or `None`, which says nothing about the frame.
-#[inline(always)]
-pub fn parse_plain<F: Frame>(frame: &F) -> Option<Headers> {
-    let ether_type = u16::from_be_bytes(frame.load::<2>(12)?);
-    let (family, hop_limit, protocol, transport_offset, payload_len) = match ether_type {
-        ether_type::IPV4 => {
-            let header = frame.load::<20>(14)?;
-            let fragmentation = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
-            if header[0] != 0x45 || fragmentation != 0 {
-                return None;
-            }
-            let total_len = u32::from(u16::from_be_bytes([header[2], header[3]]));
-            (
-                Family::V4,
-                header[8],
-                header[9],
-                34,
-                total_len.checked_sub(20)?,
-            )
-        }
-        ether_type::IPV6 => {
-            let header = frame.load::<40>(14)?;
-            if header[0] >> 4 != 6 {
-                return None;
-            }
-            let payload_len = u32::from(u16::from_be_bytes([header[4], header[5]]));
-            (Family::V6, header[7], header[6], 54, payload_len)
-        }
-        _ => return None,
-    };
-    let transport = match protocol {
-        protocol::TCP => {
-            let header = frame.load::<20>(transport_offset)?;
-            if payload_len < 20 || header[12] < 5 << 4 {
-                return None;
-            }
-            ports([header[0], header[1], header[2], header[3]])
-        }
-        protocol::UDP => {
-            let header = frame.load::<8>(transport_offset)?;
-            if payload_len < 8 || u16::from_be_bytes([header[4], header[5]]) < 8 {
-                return None;
-            }
-            ports([header[0], header[1], header[2], header[3]])
-        }
-        _ => return None,
-    };
-    Some(Headers {
-        vlan: 0,
-        family,
-        hop_limit,
-        protocol,
-        later_fragment: false,
-        fragmented: false,
-        transport,
-        network_offset: 14,
-        transport_offset,
-    })
-}
-
 #[inline(always)]
 fn is_vlan(ether_type: u16) -> bool {
     matches!(
@@ -415,7 +441,7 @@ fn ipv4<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
     let protocol = header[9];
     let fragmentation = u16::from_be_bytes([header[6], header[7]]);
     let fragment_units = fragmentation & 0x1fff;
-    let transport = if fragment_units == 0 {
+    let fields = if fragment_units == 0 {
         transport(frame, Family::V4, protocol, transport_offset, end)?
     } else {
         later_fragment(protocol, fragment_units)?
@@ -428,7 +454,7 @@ fn ipv4<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         later_fragment: fragment_units != 0,
         // More fragments, or an offset.
         fragmented: fragmentation & 0x3fff != 0,
-        transport,
+        fields,
         network_offset: offset,
         transport_offset,
     })
@@ -475,7 +501,7 @@ fn ipv6<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         }
     }
 
-    let transport = if fragment_units == 0 {
+    let fields = if fragment_units == 0 {
         transport(frame, Family::V6, protocol, transport_offset, end)?
     } else {
         later_fragment(protocol, fragment_units)?
@@ -487,7 +513,7 @@ fn ipv6<F: Frame>(frame: &F, offset: u32, vlan: u16) -> Result<Headers, Unparsed
         protocol,
         later_fragment: fragment_units != 0,
         fragmented,
-        transport,
+        fields,
         network_offset: offset,
         transport_offset,
     })
@@ -572,11 +598,11 @@ pub fn extension<F: Frame>(
 
 /// What is known of a later fragment, whose offset is given in units of 8 bytes.
 #[inline(always)]
-fn later_fragment(protocol: u8, fragment_units: u16) -> Result<Transport, Malformed> {
+fn later_fragment(protocol: u8, fragment_units: u16) -> Result<TransportFields, Malformed> {
     if protocol == protocol::TCP && fragment_units == 1 {
         return Err(Malformed::TcpFragmentOffset);
     }
-    Ok(Transport::Portless)
+    Ok(TransportFields::PORTLESS)
 }
 
 #[inline(always)]
@@ -586,49 +612,41 @@ fn transport<F: Frame>(
     protocol: u8,
     offset: u32,
     end: u32,
-) -> Result<Transport, Malformed> {
+) -> Result<TransportFields, Malformed> {
     match (protocol, family) {
         (protocol::TCP, _) => {
             let header = load_within::<20, F>(frame, offset, end).ok_or(Malformed::TcpShort)?;
             if header[12] >> 4 < 5 {
                 return Err(Malformed::TcpDataOffset);
             }
-            Ok(ports([header[0], header[1], header[2], header[3]]))
+            Ok(TransportFields::ports([
+                header[0], header[1], header[2], header[3],
+            ]))
         }
         (protocol::UDP, _) => {
             let header = load_within::<8, F>(frame, offset, end).ok_or(Malformed::UdpShort)?;
             if u16::from_be_bytes([header[4], header[5]]) < 8 {
                 return Err(Malformed::UdpLength);
             }
-            Ok(ports([header[0], header[1], header[2], header[3]]))
+            Ok(TransportFields::ports([
+                header[0], header[1], header[2], header[3],
+            ]))
         }
         (protocol::SCTP, _) => {
             let header = load_within::<12, F>(frame, offset, end).ok_or(Malformed::SctpShort)?;
-            Ok(ports([header[0], header[1], header[2], header[3]]))
+            Ok(TransportFields::ports([
+                header[0], header[1], header[2], header[3],
+            ]))
         }
         (protocol::ICMP, Family::V4) => {
             let header = load_within::<8, F>(frame, offset, end).ok_or(Malformed::IcmpShort)?;
-            Ok(Transport::Icmp {
-                kind: header[0],
-                code: header[1],
-            })
+            Ok(TransportFields::icmp(header[0], header[1]))
         }
         (protocol::ICMPV6, Family::V6) => {
             let header = load_within::<8, F>(frame, offset, end).ok_or(Malformed::Icmpv6Short)?;
-            Ok(Transport::Icmp {
-                kind: header[0],
-                code: header[1],
-            })
+            Ok(TransportFields::icmp(header[0], header[1]))
         }
-        _ => Ok(Transport::Portless),
-    }
-}
-
-#[inline(always)]
-fn ports(bytes: [u8; 4]) -> Transport {
-    Transport::Ports {
-        src: u16::from_be_bytes([bytes[0], bytes[1]]),
-        dst: u16::from_be_bytes([bytes[2], bytes[3]]),
+        _ => Ok(TransportFields::PORTLESS),
     }
 }
 

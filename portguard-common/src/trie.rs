@@ -2,6 +2,7 @@
 
 use crate::abi::{HALVES, List, PackedNode, Trie};
 use crate::classify::Tables;
+use crate::constant::TrieView;
 
 /// Levels below the first two bytes.
 const LEVELS_V4: usize = 2;
@@ -54,36 +55,36 @@ impl Bits {
 
 /// The class of an IPv4 address.
 #[inline(always)]
-pub fn find_v4<T: Tables>(tables: &T, trie: &Trie, address: u32) -> u16 {
+pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u32 {
     let mut bits = Bits::v4(address);
     let first = bits.peek(16) as u32;
     bits.skip(16);
-    let word = tables.word(trie.root + first);
-    if word & Trie::NODE != 0 {
-        return descend::<T, LEVELS_V4>(tables, trie, word & !Trie::NODE, bits);
+    let word = tables.word(trie.root() + first);
+    if word >= Trie::NODE {
+        return descend::<LEVELS_V4, _>(tables, trie, word - Trie::NODE, bits).into();
     }
     let list = List::of_word(word);
-    match tables.window(trie.lists + list.first) {
-        Some(window) => find_in_list(&window, &list, trie.longest, bits.peek(16) as u32),
+    match tables.window(trie.lists() + list.first) {
+        Some(window) => find_in_list(window, &list, trie, bits.peek(16) as u32).into(),
         None => 0,
     }
 }
 
 /// The class of an IPv6 address, by halves.
 #[inline(always)]
-pub fn find_v6<T: Tables>(tables: &T, trie: &Trie, high: u64, low: u64) -> u16 {
+pub fn find_v6<T: Tables>(tables: &T, trie: &impl TrieView, high: u64, low: u64) -> u16 {
     let mut bits = Bits::v6(high, low);
-    if trie.form == Trie::FLAT {
+    if trie.form() == Trie::FLAT {
         return find_flat(tables, trie, bits);
     }
     let first = bits.peek(16) as u32;
     bits.skip(16);
-    descend::<T, LEVELS_V6>(tables, trie, tables.word(trie.root + first), bits)
+    descend::<LEVELS_V6, _>(tables, trie, tables.word(trie.root() + first), bits)
 }
 
 #[inline(always)]
-fn find_flat<T: Tables>(tables: &T, trie: &Trie, mut bits: Bits) -> u16 {
-    let root = trie.root * HALVES as u32;
+fn find_flat<T: Tables>(tables: &T, trie: &impl TrieView, mut bits: Bits) -> u16 {
+    let root = trie.root() * HALVES as u32;
     let mut entry = tables.half(root + bits.peek(16) as u32);
     bits.skip(16);
     for _ in 0..LEVELS_V6 {
@@ -98,9 +99,9 @@ fn find_flat<T: Tables>(tables: &T, trie: &Trie, mut bits: Bits) -> u16 {
 
 /// From an entry of a packed trie to a class.
 #[inline(always)]
-fn descend<T: Tables, const LEVELS: usize>(
+fn descend<const LEVELS: usize, T: Tables>(
     tables: &T,
-    trie: &Trie,
+    trie: &impl TrieView,
     mut entry: u32,
     mut bits: Bits,
 ) -> u16 {
@@ -108,49 +109,84 @@ fn descend<T: Tables, const LEVELS: usize>(
         if entry & Trie::LEAF != 0 {
             break;
         }
-        entry = tables.packed_step(trie.nodes + entry, &mut bits);
+        entry = tables.packed_step(trie.nodes() + entry, &mut bits);
     }
     Trie::class(entry, bits.byte())
 }
 
-/// Halves that lie one after another.
-pub trait Window {
-    /// The half at an offset below [`List::WINDOW`].
-    fn at(&self, offset: u32) -> u16;
+/// A place among halves that lie one after another.
+pub trait Window: Clone {
+    /// The half at an even number of bytes from here on.
+    fn at(&self, bytes: u32) -> u16;
+
+    /// Goes on by an even number of bytes.
+    fn skip(&mut self, bytes: u32);
+
+    /// How many bytes it is from an earlier place to here.
+    fn since(&self, earlier: &Self) -> u32;
 
     /// The same number; in the kernel one of which the compiler knows nothing, since it would make a branch of what is computed with
     /// it.
     #[inline(always)]
-    fn conceal(&self, number: u64) -> u64 {
+    fn conceal(number: u64) -> u64 {
         number
     }
 }
 
-impl Window for &[u16] {
-    fn at(&self, offset: u32) -> u16 {
-        self.get(offset as usize).copied().unwrap_or_default()
+/// A place among the halves of a slice, in halves.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceWindow<'t> {
+    halves: &'t [u16],
+    place: usize,
+}
+
+impl<'t> SliceWindow<'t> {
+    /// Where a slice begins.
+    #[must_use]
+    pub const fn new(halves: &'t [u16]) -> Self {
+        Self { halves, place: 0 }
     }
 }
 
-/// The class of two bytes by a list of at most `longest` starts. Without a branch that depends on either: it would be guessed
+impl Window for SliceWindow<'_> {
+    fn at(&self, bytes: u32) -> u16 {
+        let half = self.halves.get(self.place + bytes as usize / 2);
+        half.copied().unwrap_or_default()
+    }
+
+    fn skip(&mut self, bytes: u32) {
+        self.place += bytes as usize / 2;
+    }
+
+    fn since(&self, earlier: &Self) -> u32 {
+        ((self.place - earlier.place) * 2) as u32
+    }
+}
+
+/// The class of two bytes by a list of a trie. Without a branch that depends on either: it would be guessed
 /// wrongly every other time, and nothing of what follows could be done meanwhile.
+///
+/// It is L. E. Shar's search (Knuth, The Art of Computer Programming 3, 6.2.1): a first step divides any number of starts into two parts that
+/// overlap, each one less than a power of two long, and the others halve it.
 #[inline(always)]
-fn find_in_list<W: Window>(window: &W, list: &List, longest: u32, bytes: u32) -> u16 {
-    const STEPS: [u32; 6] = [32, 16, 8, 4, 2, 1];
-    // Ranges that begin up to these bytes, after the first one.
-    let mut range = 0;
-    for step in STEPS {
-        if longest >= step {
-            let next = range + step;
-            let start = window.at(next - 1);
-            // Negative where there is no such range, or it begins later.
-            let excess =
-                (i64::from(bytes) - i64::from(start)) | (i64::from(list.starts) - i64::from(next));
-            let refused = window.conceal((excess >> 63).cast_unsigned());
-            range += step & !(refused as u32);
+fn find_in_list<W: Window>(window: W, list: &List, trie: &impl TrieView, bytes: u32) -> u16 {
+    const STEPS: [u32; 5] = [16, 8, 4, 2, 1];
+    let next = i64::from(bytes) + 1;
+    // How far to go on: not at all where a range begins after these bytes.
+    let step = |start: u16, bytes: u32| {
+        let ahead = W::conceal((i64::from(start) - next).cast_unsigned());
+        bytes & (ahead.cast_signed() >> 63) as u32
+    };
+    let mut place = window.clone();
+    place.skip(step(window.at(list.half), list.overlap));
+    for starts in STEPS {
+        if trie.is_longer(2 * starts - 1) {
+            let bytes = 2 * starts;
+            place.skip(step(place.at(bytes), bytes & list.rest));
         }
     }
-    window.at(list.starts + (range & list.mask))
+    let mask = List::mask(W::conceal(list.differ.into()) as u32);
+    window.at(list.classes + (place.since(&window) & mask))
 }
 
 /// Goes on from a packed node: the index of the word for these bits, or the word itself where the bits that the

@@ -3,7 +3,9 @@
 //! In the kernel the parser is a function of its own that judges nothing, so that its many ways to the end are not each followed
 //! by all the ways of judging. Such a function gives back one number. Ports, type and code are left out: they are read again.
 
-use crate::packet::{Family, Frame, Headers, Malformed, OFFSET_MASK, Transport, Unparsed};
+use crate::packet::{
+    Family, Frame, Headers, Malformed, OFFSET_MASK, Transport, TransportFields, Unparsed,
+};
 
 /// Result of [`crate::packet::parse`], packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Word {
 
     #[inline(always)]
     fn of_headers(headers: &Headers) -> Self {
-        let kind = match headers.transport {
+        let kind = match headers.transport() {
             Transport::Portless => kind::PORTLESS,
             Transport::Ports { .. } => kind::PORTS,
             Transport::Icmp { .. } => kind::ICMP,
@@ -98,13 +100,10 @@ impl Word {
             kind::PORTLESS => [0; 4],
             _ => return None,
         };
-        let transport = match kind {
-            kind::PORTS => Transport::Ports {
-                src: u16::from_be_bytes([a, b]),
-                dst: u16::from_be_bytes([c, d]),
-            },
-            kind::ICMP => Transport::Icmp { kind: a, code: b },
-            _ => Transport::Portless,
+        let fields = match kind {
+            kind::PORTS => TransportFields::ports([a, b, c, d]),
+            kind::ICMP => TransportFields::icmp(a, b),
+            _ => TransportFields::PORTLESS,
         };
         let is_set = |shift: u32| self.0 >> shift & 1 != 0;
         Some(Headers {
@@ -118,7 +117,7 @@ impl Word {
             protocol: (self.0 >> shift::PROTOCOL) as u8,
             later_fragment: is_set(shift::LATER_FRAGMENT),
             fragmented: is_set(shift::FRAGMENTED),
-            transport,
+            fields,
             network_offset,
             transport_offset,
         })

@@ -8,9 +8,8 @@ use frames::{
     SERVICE_TAG, SHIM6, Segment, TCP, UDP, ethernet, icmp, icmpv6, portless, raw_ethernet, sctp,
     tcp, tcp_with, udp, udp_with,
 };
-use portguard_common::packet::{
-    Family, Headers, Malformed, Transport, Unparsed, parse, parse_plain,
-};
+use portguard_common::packet::{Family, Headers, Malformed, Transport, Unparsed, parse};
+use portguard_common::plain::parse_plain;
 
 fn read(frame: &[u8]) -> Result<Headers, Unparsed> {
     parse(&frame)
@@ -80,7 +79,7 @@ fn a_transport_header_fits_or_is_cut_short() {
         let frame = ethernet(packet(&segment, family, None));
         let headers = sound(&frame);
         assert_eq!(headers.protocol, segment.protocol);
-        assert_ne!(headers.transport, Transport::Portless);
+        assert_ne!(headers.transport(), Transport::Portless);
         for bytes in 1..=usize::from(len) {
             assert_malformed(cut(&frame, bytes), reason);
         }
@@ -189,14 +188,14 @@ fn ports_and_types_are_read_whole() {
     ] {
         for family in [Family::V4, Family::V6] {
             let headers = sound(&ethernet(packet(&segment, family, None)));
-            assert_eq!(headers.transport, ports);
+            assert_eq!(headers.transport(), ports);
             let start = if family == Family::V4 { 34 } else { 54 };
             assert_eq!(headers.transport_offset, start);
         }
     }
     let message = Transport::Icmp { kind: 3, code: 9 };
-    assert_eq!(sound(&frames::ipv4(icmp(3, 9))).transport, message);
-    assert_eq!(sound(&frames::ipv6(icmpv6(3, 9))).transport, message);
+    assert_eq!(sound(&frames::ipv4(icmp(3, 9))).transport(), message);
+    assert_eq!(sound(&frames::ipv6(icmpv6(3, 9))).transport(), message);
     // Each only in its own family, and neither needs bytes where it is none.
     for (frame, protocol) in [
         (frames::ipv6(portless(ICMP, b"")), ICMP),
@@ -209,7 +208,7 @@ fn ports_and_types_are_read_whole() {
         (frames::ipv4(portless(FRAGMENT, b"")), FRAGMENT),
     ] {
         let headers = sound(&frame);
-        assert_eq!(headers.transport, Transport::Portless);
+        assert_eq!(headers.transport(), Transport::Portless);
         assert_eq!(headers.protocol, protocol);
     }
 }
@@ -302,7 +301,10 @@ fn an_extension_header_fits_or_is_cut_short() {
         sound(&ethernet(Ipv6::carrying(segment()).payload_len(bytes)));
         // Behind it a transport header, as far as the packet goes.
         let frame = frames::ipv6(tcp(1, 2).behind(extension));
-        assert_eq!(sound(&frame).transport, Transport::Ports { src: 1, dst: 2 });
+        assert_eq!(
+            sound(&frame).transport(),
+            Transport::Ports { src: 1, dst: 2 }
+        );
         assert_malformed(cut(&frame, 1), Malformed::TcpShort);
     }
 }
@@ -311,7 +313,10 @@ fn an_extension_header_fits_or_is_cut_short() {
 fn eight_extension_headers_are_walked_and_no_more() {
     let chain = |len: usize| vec![Extension::Octets(DESTINATION_OPTIONS, 0); len];
     let frame = frames::ipv6(udp(1, 2, b"").behind_all(&chain(8)));
-    assert_eq!(sound(&frame).transport, Transport::Ports { src: 1, dst: 2 });
+    assert_eq!(
+        sound(&frame).transport(),
+        Transport::Ports { src: 1, dst: 2 }
+    );
     let frame = frames::ipv6(udp(1, 2, b"").behind_all(&chain(9)));
     assert_malformed(&frame, Malformed::ExtensionDepth);
     // A later fragment ends the walk.
@@ -347,7 +352,7 @@ fn fragments() {
             ] {
                 let headers = sound(&frame);
                 assert!(headers.later_fragment && headers.fragmented, "{frame:02x?}");
-                assert_eq!(headers.transport, Transport::Portless);
+                assert_eq!(headers.transport(), Transport::Portless);
                 assert_eq!(headers.protocol, protocol);
             }
             // Eight bytes into a TCP header are its flags.
@@ -370,7 +375,7 @@ fn fragments() {
         };
         let headers = sound(&first);
         assert!(headers.fragmented && !headers.later_fragment);
-        assert_ne!(headers.transport, Transport::Portless);
+        assert_ne!(headers.transport(), Transport::Portless);
         assert_malformed(cut(&first, 1), reason);
     }
     // Neither the reserved bit nor "don't fragment" makes a fragment.

@@ -4,9 +4,8 @@
 mod frames;
 
 use frames::{Ipv4, Segment, random, tcp, udp};
-use portguard_common::packet::{
-    Extension, Family, Headers, Malformed, Transport, Unparsed, parse, parse_plain,
-};
+use portguard_common::packet::{Extension, Family, Headers, Malformed, Transport, Unparsed, parse};
+use portguard_common::plain::parse_plain;
 use portguard_common::word::Word;
 use proptest::prelude::*;
 
@@ -77,7 +76,7 @@ proptest! {
             prop_assert!(headers.transport_offset as usize <= frame.len());
             prop_assert!(headers.vlan < 4096);
             if headers.later_fragment {
-                prop_assert_eq!(headers.transport, Transport::Portless);
+                prop_assert_eq!(headers.transport(), Transport::Portless);
             }
         }
     }
@@ -129,7 +128,7 @@ fn headers_are_those_of_the_frame() {
         protocol: 17,
         later_fragment: false,
         fragmented: false,
-        transport: Transport::Ports { src: 5353, dst: 53 },
+        fields: Transport::Ports { src: 5353, dst: 53 }.into(),
         network_offset: 22,
         transport_offset: 50,
     };

@@ -27,16 +27,12 @@ fn v6(segment: Segment, hop_limit: u8) -> Headers {
 /// With the exemption of essential traffic and without it: that is where nothing is essential.
 #[track_caller]
 fn assert_place(headers: &Headers, essential: Option<u32>, ordinary: u32) {
-    let otherwise = Service {
-        index: ordinary,
-        essential: false,
-    };
-    let expected = essential.map_or(otherwise, |index| Service {
-        index,
-        essential: true,
-    });
+    let otherwise = Service { index: ordinary };
+    let expected = essential.map_or(otherwise, |index| Service { index });
     assert_eq!(service(headers, true), expected, "{headers:?}");
+    assert_eq!(expected.is_essential(), essential.is_some(), "{headers:?}");
     assert_eq!(service(headers, false), otherwise, "{headers:?}");
+    assert!(!otherwise.is_essential(), "{headers:?}");
 }
 
 #[test]

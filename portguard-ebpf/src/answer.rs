@@ -19,11 +19,11 @@ use portguard_common::limits::{ANSWERS_PER_SECOND, QUOTE_BYTES};
 use portguard_common::packet::{Family, Frame as _, Headers, OFFSET_MASK, protocol};
 use portguard_common::word::Word;
 
+use crate::constants::is_set;
 use crate::diagnose;
 use crate::frame::{Received, first_buffer_len, frame_len};
 use crate::host;
 use crate::other::portguard_read;
-use crate::tables::setting;
 
 /// Answers a rejected frame if it may be answered, and drops it in silence otherwise. It looks at the headers anew,
 /// so that it costs a frame that is not rejected nothing.
@@ -50,7 +50,7 @@ fn turn_round(ctx: *mut xdp_md, word: Word) -> Option<()> {
     let frame = Received::new(&xdp);
     // Headers beyond the first buffer of a frame of several are not worth the trouble.
     let headers = word.headers(&frame)?;
-    let frame_bytes = if setting(Setting::MultiBuffer) != 0 {
+    let frame_bytes = if is_set(Setting::MultiBuffer) {
         frame_len(&xdp)
     } else {
         first_buffer_len(&xdp)

@@ -9,8 +9,9 @@ use portguard_common::abi::{BanEnd, BanKey, BanLengths, Setting};
 use portguard_common::ban::{self, Address, Bans, is_banned, source};
 use portguard_common::packet::OFFSET_MASK;
 
+use crate::constants::is_set;
 use crate::frame::{AllBuffers, Received};
-use crate::tables::{setting, time_of};
+use crate::tables::time_of;
 
 /// `BPF_F_NO_PREALLOC` (linux/bpf.h): a ban takes memory when it is made.
 const NO_PREALLOC: u32 = 1;
@@ -59,7 +60,7 @@ extern "C" fn portguard_is_banned(ctx: *mut xdp_md, network_offset: u32, v6: u32
     let (offset, v6) = (network_offset & OFFSET_MASK, v6 != 0);
     let first = source(&Received::new(&XdpContext::new(ctx)), offset, v6);
     let found = match first {
-        None if setting(Setting::MultiBuffer) != 0 => source(&AllBuffers::new(ctx), offset, v6),
+        None if is_set(Setting::MultiBuffer) => source(&AllBuffers::new(ctx), offset, v6),
         found => found,
     };
     found.is_some_and(hold).into()

@@ -9,15 +9,18 @@ use aya_ebpf::programs::TcContext;
 use portguard_common::abi::{Action, Flow, FlowKey, Setting};
 use portguard_common::classify::{Tables as _, forget_kind, service};
 use portguard_common::combine::{Direction, find_cell};
+use portguard_common::constant::CellView as _;
 use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent, tcp_is_over};
-use portguard_common::packet::{Extension, Frame, Headers, Transport, parse, parse_plain};
+use portguard_common::packet::{Extension, Frame, Headers, Transport, parse};
+use portguard_common::plain::parse_plain;
 use portguard_common::word::Word;
 
+use crate::constants::is_set;
 use crate::diagnose;
 use crate::extension;
 use crate::flows::{self, KernelFlows};
 use crate::frame::{FirstBuffer, conceal, forget};
-use crate::tables::{KernelTables, setting};
+use crate::tables::KernelTables;
 
 /// Writing a time anew for every packet would make CPUs wait for each other: this is exact enough.
 const REFRESH_NS: u64 = 1_000_000_000;
@@ -171,25 +174,24 @@ fn go_on(key: &FlowKey, index: u32, now_ns: u64, closes: bool) {
 /// Whether the policy would drop the answer to a packet, whatever else is going on.
 #[inline(always)]
 fn answer_is_dropped<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> bool {
-    let Transport::Ports { src, dst } = headers.transport else {
+    let Transport::Ports { src, dst } = headers.transport() else {
         return false;
     };
     let answer = Headers {
         vlan: vlan(ctx, headers),
-        transport: Transport::Ports { src: dst, dst: src },
+        fields: Transport::Ports { src: dst, dst: src }.into(),
         ..*headers
     };
     let tables = KernelTables {
         device: ctx.skb.skb,
-        bytes: 0,
     };
-    let service = service(&answer, setting(Setting::Essential) != 0);
+    let service = service(&answer, is_set(Setting::Essential));
     let (service, answer) = forget_kind(frame, service, &answer);
     let cell = find_cell(frame, &answer, service, Direction::Leaving, &tables);
-    match tables.cell(cell).action() {
+    match Action::from_number(tables.cell(cell).action()) {
         Action::Drop | Action::Reject => true,
         Action::Pass | Action::Limit | Action::Trusted => false,
-        Action::Undecided => !service.essential && setting(Setting::DefaultDrop) != 0,
+        Action::Undecided => !service.is_essential() && is_set(Setting::DefaultDrop),
     }
 }
 

@@ -19,8 +19,9 @@ use portguard_common::abi::{
 use portguard_common::limits::{EVENT_RING_BYTES, SNAP_MAX};
 
 use crate::atomic::compare_exchange;
+use crate::constants::{is_set, setting};
 use crate::frame::{first_buffer_len, frame_len};
-use crate::tables::{ifindex, opaque, setting, time_of};
+use crate::tables::{ifindex, opaque, time_of};
 
 /// How often to try when other CPUs take credits of the same group at the same moment.
 const TRIES: u32 = 16;
@@ -149,13 +150,13 @@ fn emit(ctx: *mut xdp_md, counter: u32, is_rejected: u32) -> bool {
         return false;
     };
     let context = &XdpContext::new(ctx);
-    let length = if setting(Setting::MultiBuffer) != 0 {
+    let length = if is_set(Setting::MultiBuffer) {
         frame_len(context)
     } else {
         first_buffer_len(context)
     };
     let mut flags = 0;
-    if setting(Setting::Enforce) == 0 {
+    if !is_set(Setting::Enforce) {
         flags |= EventHeader::NOT_ENFORCED;
     }
     if is_rejected != 0 {
@@ -201,7 +202,7 @@ fn capture(ctx: *mut xdp_md, record: *mut EventRecord, length: u64) -> u64 {
     let bytes = all_but_one + 1;
     // SAFETY: a place in a map element.
     let target = unsafe { (&raw mut (*record).bytes).cast::<c_void>() };
-    let failed = if setting(Setting::MultiBuffer) != 0 {
+    let failed = if is_set(Setting::MultiBuffer) {
         // SAFETY: the context is the one that the kernel passed in; the target has `SNAP_MAX` bytes.
         unsafe { bpf_xdp_load_bytes(ctx, 0, target, bytes as u32) }
     } else {

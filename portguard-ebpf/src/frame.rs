@@ -8,6 +8,7 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use portguard_common::packet::{Extension, Frame, OFFSET_MASK};
+use portguard_common::plain::{Direct, View};
 
 use crate::extension::{self, Walk};
 use crate::tables::Device;
@@ -61,8 +62,8 @@ impl<D> FirstBuffer<D> {
         let mut start = self.data + offset as usize;
         // The verifier knows that the bytes are there only of the very register that was compared: keep
         // the compiler from computing the address a second time.
-        // SAFETY: the instruction moves a register onto itself.
-        unsafe { asm!("{0} = {0}", inout(reg) start, options(pure, nomem, nostack)) };
+        // SAFETY: there is no instruction.
+        unsafe { asm!("/*{0}*/", inout(reg) start, options(pure, nomem, nostack)) };
         (start + N <= self.data_end).then_some(start)
     }
 }
@@ -89,6 +90,26 @@ impl<D: Device + Walk> Frame for FirstBuffer<D> {
     #[inline(always)]
     fn extension(&self, protocol: u8, offset: u32, end: u32) -> Option<Extension> {
         self.device.extension(protocol, offset, end)
+    }
+}
+
+/// Bytes of the first buffer that the verifier has seen to be there.
+pub(crate) struct Seen(usize);
+
+impl View for Seen {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: u32) -> [u8; N] {
+        // SAFETY: the caller keeps to what was compared, and the verifier makes sure of it; an array of bytes has no alignment.
+        unsafe { ((self.0 + offset as usize) as *const [u8; N]).read() }
+    }
+}
+
+impl<D: Device + Walk> Direct for FirstBuffer<D> {
+    type View = Seen;
+
+    #[inline(always)]
+    fn view<const N: usize>(&self, offset: u32) -> Option<Seen> {
+        self.start::<N>(offset).map(Seen)
     }
 }
 

@@ -8,13 +8,15 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use portguard_common::abi::{Bucket, Limit, Setting, SourceBucketSet};
 use portguard_common::classify::Source;
+use portguard_common::constant;
 use portguard_common::limiter::{self, Asked, Limits};
 use portguard_common::limits::RULE_BUCKETS as RULE_BUCKET_COUNT;
 
 use crate::bucket;
+use crate::constants::setting;
 use crate::count::count;
 use crate::diagnose;
-use crate::tables::{coarse_now_ns, lengths, now_ns, place, setting};
+use crate::tables::{coarse_now_ns, now_ns, place};
 
 /// The loader puts all limits in the place of this one.
 #[unsafe(no_mangle)]
@@ -65,7 +67,7 @@ impl Limits for KernelLimits {
     #[inline(always)]
     fn limit(&self, index: u32) -> Limit {
         // A cell names only limits that are there.
-        let limit = place(&LIMITS, index, lengths().limits);
+        let limit = place(&LIMITS, index, constant::LIMITS);
         *limit.unwrap_or(&Limit::NONE)
     }
 

@@ -8,6 +8,7 @@ mod answer;
 mod atomic;
 mod bans;
 mod bucket;
+mod constants;
 mod count;
 mod diagnose;
 mod egress;
@@ -28,22 +29,27 @@ use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{Setting, TELL_DIAGNOSTICS, TELL_EVENTS, TELL_TRACE, counter};
-use portguard_common::classify::{self, Judgement, Verdict};
-use portguard_common::packet::parse_plain;
+use portguard_common::classify::{self, Decided, Judgement, Verdict};
+use portguard_common::constant;
+use portguard_common::packet::{Frame, Headers};
+use portguard_common::plain::{Plain, with_plain};
 
+use crate::constants::{is_set, wide};
 use crate::count::{count, count_drop};
-use crate::frame::{Received, first_buffer_len, frame_len};
-use crate::tables::{Device, KernelTables, opaque, setting};
+use crate::frame::Received;
+use crate::tables::{Device, KernelTables, opaque};
 
 /// Entry point where the kernel knows frames of several buffers (5.18 and later). The flag is part of
 /// the program's identity: a link refuses a replacement that differs in it.
 #[xdp(frags)]
+#[inline(always)]
 fn portguard(ctx: XdpContext) -> u32 {
     run(&ctx)
 }
 
 /// Entry point for older kernels, which refuse to load the other one.
 #[xdp]
+#[inline(always)]
 fn portguard_linear(ctx: XdpContext) -> u32 {
     run(&ctx)
 }
@@ -60,67 +66,70 @@ const REJECT: u32 = u32::MAX;
 /// a global function, which the verifier checks once, and not for each way to its call.
 #[inline(always)]
 fn run(ctx: &XdpContext) -> u32 {
-    let frame = Received::new(ctx);
-    let action = match parse_plain(&frame) {
-        Some(headers) => {
-            let tables = tables(ctx, ctx.ctx);
-            enforce(
-                ctx.ctx,
-                &tables,
-                &classify::classify_plain(&frame, &headers, &tables),
-            )
-        }
+    let frame = &Received::new(ctx);
+    let action = match with_plain(frame, &Judge(ctx.ctx)) {
+        Some(action) => action,
         None => other::judge(ctx.ctx),
     };
     match action {
         // Likewise where no rule rejects.
-        REJECT if setting(Setting::Reject) != 0 => answer::reject(ctx.ctx),
+        REJECT if is_set(Setting::Reject) => answer::reject(ctx.ctx),
         XDP_PASS => XDP_PASS,
         _ => XDP_DROP,
     }
 }
 
-/// The tables as a frame sees them that arrives.
-#[inline(always)]
-fn tables<D: Device>(ctx: &XdpContext, device: D) -> KernelTables<D> {
-    let bytes = if setting(Setting::CountAllBuffers) != 0 {
-        frame_len(ctx)
-    } else {
-        first_buffer_len(ctx)
-    };
-    KernelTables { device, bytes }
+/// Judges a plain frame.
+struct Judge(*mut xdp_md);
+
+impl Plain for Judge {
+    type Output = u32;
+
+    #[inline(always)]
+    fn with<F: Frame>(&self, frame: &F, headers: &Headers) -> u32 {
+        let tables = KernelTables { device: self.0 };
+        classify::classify_plain(frame, headers, &tables, &Enforce(self.0, &tables.device))
+    }
 }
 
-/// Counts what was decided, and says what the kernel shall do.
-#[inline(always)]
-fn enforce<D: Device>(ctx: *mut xdp_md, tables: &KernelTables<D>, judgement: &Judgement) -> u32 {
-    if judgement.shadow != counter::NONE {
-        count(judgement.shadow, tables.bytes);
-    }
-    count(judgement.counter, tables.bytes);
-    if judgement.drop != counter::NONE {
-        count_drop(judgement.drop);
-    }
-    let told = setting(Setting::Tell);
-    if told != 0 {
-        // What follows the one question leaves nothing behind where the answer is no: the compiler must not ask again
-        // before it.
-        let told = opaque(told.into()) as u32;
-        if told & TELL_TRACE != 0 {
-            trace::leave(judgement);
+/// Counts what was decided, tells it to whoever wants to know, and says what the kernel shall do.
+struct Enforce<'d, D>(*mut xdp_md, &'d D);
+
+impl<D: Device> Decided for Enforce<'_, D> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn decided(&self, judgement: &Judgement) -> u32 {
+        let Self(ctx, device) = *self;
+        let bytes = device.bytes();
+        if judgement.shadow != counter::NONE {
+            count(judgement.shadow, bytes);
         }
-        if TELLS && told & TELL_DIAGNOSTICS != 0 {
-            diagnose::judged(tables::ifindex(&tables.device), tables.bytes, judgement);
+        count(judgement.counter, bytes);
+        if judgement.drop != counter::NONE {
+            count_drop(judgement.drop);
         }
-        if TELLS && told & TELL_EVENTS != 0 && judgement.verdict != Verdict::Pass {
-            let is_rejected = judgement.verdict == Verdict::Reject;
-            events::tell(ctx, judgement.counter, is_rejected);
+        let told = wide(constant::SETTING + Setting::Tell as usize);
+        if told != 0 {
+            // What follows the one question leaves nothing behind where the answer is no: the compiler must not ask again
+            // before it.
+            let told = opaque(told) as u32;
+            if told & TELL_TRACE != 0 {
+                trace::leave(judgement);
+            }
+            if TELLS && told & TELL_DIAGNOSTICS != 0 {
+                diagnose::judged(tables::ifindex(device), bytes, judgement);
+            }
+            if TELLS && told & TELL_EVENTS != 0 && judgement.verdict != Verdict::Pass {
+                let is_rejected = judgement.verdict == Verdict::Reject;
+                events::tell(ctx, judgement.counter, is_rejected);
+            }
         }
-    }
-    match judgement.verdict {
-        Verdict::Drop if setting(Setting::Enforce) != 0 => XDP_DROP,
-        Verdict::Reject if setting(Setting::Enforce) != 0 => REJECT,
-        Verdict::Drop | Verdict::Reject | Verdict::Pass => XDP_PASS,
+        match judgement.verdict {
+            Verdict::Drop if is_set(Setting::Enforce) => XDP_DROP,
+            Verdict::Reject if is_set(Setting::Enforce) => REJECT,
+            Verdict::Drop | Verdict::Reject | Verdict::Pass => XDP_PASS,
+        }
     }
 }
 

@@ -6,14 +6,15 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::Setting;
-use portguard_common::classify;
+use portguard_common::classify::{self, Decided as _};
 use portguard_common::packet::{Frame, parse};
 use portguard_common::word::Word;
 
+use crate::Enforce;
+use crate::constants::is_set;
 use crate::diagnose;
 use crate::frame::{AllBuffers, Received, first_buffer_len, frame_len};
-use crate::tables::{Device, SeveralBuffers, ifindex, setting};
-use crate::{enforce, tables};
+use crate::tables::{Device, KernelTables, SeveralBuffers, ifindex};
 
 /// Judges a frame that is not plain.
 #[inline(always)]
@@ -21,7 +22,7 @@ pub(crate) fn judge(ctx: *mut xdp_md) -> u32 {
     let word = portguard_read(ctx);
     // What looks cut short may go on in the next buffer. The setting is asked here, so that the verifier removes what the
     // kernel does not know.
-    if setting(Setting::MultiBuffer) != 0 && Word(word).malformed().is_some() {
+    if is_set(Setting::MultiBuffer) && Word(word).malformed().is_some() {
         let xdp = &XdpContext::new(ctx);
         if frame_len(xdp) > first_buffer_len(xdp) {
             return portguard_judge_in_parts(ctx, portguard_read_in_parts(ctx));
@@ -63,17 +64,18 @@ extern "C" fn portguard_judge_in_parts(ctx: *mut xdp_md, word: u64) -> u32 {
 
 #[inline(always)]
 fn judge_word<D: Device, F: Frame>(ctx: &XdpContext, device: D, frame: &F, word: Word) -> u32 {
-    let tables = tables(ctx, device);
-    let judgement = if let Some(reason) = word.malformed() {
-        diagnose::malformed(ifindex(&tables.device), tables.bytes, reason);
-        classify::malformed(reason, &tables)
+    let tables = KernelTables { device };
+    let enforce = Enforce(ctx.ctx, &tables.device);
+    if let Some(reason) = word.malformed() {
+        let device = &tables.device;
+        diagnose::malformed(ifindex(device), device.bytes(), reason);
+        enforce.decided(&classify::malformed(reason, &tables))
     } else if let Some(keeps_link) = word.not_ip() {
-        classify::not_ip(keeps_link, &tables)
+        enforce.decided(&classify::not_ip(keeps_link, &tables))
     } else if let Some(headers) = word.headers(frame) {
-        classify::classify(frame, &headers, &tables)
+        classify::classify(frame, &headers, &tables, &enforce)
     } else {
         // The frame has not changed since it was read.
-        classify::not_ip(false, &tables)
-    };
-    enforce(ctx.ctx, &tables, &judgement)
+        enforce.decided(&classify::not_ip(false, &tables))
+    }
 }

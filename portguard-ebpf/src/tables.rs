@@ -6,13 +6,14 @@ use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
+use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{
-    self, Cell, CounterPage, DropPage, INTERFACES, Lengths, List, PackedNode, Row,
-    SETTINGS as SETTING_COUNT, Setting, Settings, Stage, TRIES as TRIE_COUNT, Trace, Trie, VLANS,
-    drops, field, interface_entry, service,
+    self, Cell, CounterPage, DropPage, INTERFACES, PackedNode, Row, Setting, Trace, Trie, VLANS,
+    drops, interface_entry, service,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Source, Tables};
+use portguard_common::constant::{self, CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::limits::CELLS as CELL_COUNT;
@@ -20,36 +21,15 @@ use portguard_common::packet::Frame;
 use portguard_common::trie::{self, Bits, Step, Window, step};
 
 use crate::bans;
+use crate::constants::{
+    ConstantStage, ConstantTrie, ConstantTrieV6, constant, is_set, setting, wide,
+};
+use crate::frame::{first_buffer_len, frame_len};
 use crate::host;
 use crate::limiting;
 use crate::reply;
 
-/// Overwritten by the loader and frozen, so that the verifier knows every value.
-#[unsafe(no_mangle)]
-static SETTINGS: Settings = [0; SETTING_COUNT];
-
-#[unsafe(no_mangle)]
-static STAGES: [Stage; field::COUNT] = [Stage {
-    form: 0,
-    columns: 0,
-    halves: 0,
-    rows: 0,
-    words: 0,
-}; field::COUNT];
-
-#[unsafe(no_mangle)]
-static TRIES: [Trie; TRIE_COUNT] = [Trie {
-    form: 0,
-    root: 0,
-    nodes: 0,
-    lists: 0,
-    longest: 0,
-}; TRIE_COUNT];
-
-#[unsafe(no_mangle)]
-static SOURCE_PORTS: u32 = 0;
-
-/// Overwritten and frozen likewise: a table in the program's own data needs no look-up call.
+/// Overwritten by the loader and frozen: a table in the program's own data needs no look-up call.
 #[unsafe(no_mangle)]
 static SERVICES: [u16; service::LEN as usize] = [0; service::LEN as usize];
 
@@ -64,16 +44,6 @@ static INTERFACE_CLASSES: [u16; INTERFACES] = [0; INTERFACES];
 
 // Each of these has a section, and so a map, of its own: the loader puts a policy's tables in the place of what stands here, however
 // long they are, and says how long. An entry is found by its address, without a look-up that would wait for a key in memory.
-
-#[unsafe(no_mangle)]
-static LENGTHS: Lengths = Lengths {
-    halves: 0,
-    windows: 0,
-    words: 0,
-    rows: 0,
-    nodes: 0,
-    limits: 0,
-};
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.halves")]
@@ -110,6 +80,9 @@ pub(crate) trait Device {
     /// The index of the interface.
     fn ifindex(&self) -> u32;
 
+    /// Bytes of the frame, of what is counted.
+    fn bytes(&self) -> u64;
+
     /// Whether a packet about to be dropped is a reply.
     fn is_reply(&self, packet: &Candidate) -> bool;
 
@@ -125,6 +98,16 @@ impl Device for *mut xdp_md {
     fn ifindex(&self) -> u32 {
         // SAFETY: the context is the one that the kernel passed in.
         unsafe { (**self).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        let ctx = &XdpContext::new(*self);
+        if is_set(Setting::CountAllBuffers) {
+            frame_len(ctx)
+        } else {
+            first_buffer_len(ctx)
+        }
     }
 
     #[inline(always)]
@@ -148,6 +131,11 @@ impl Device for SeveralBuffers {
     }
 
     #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    #[inline(always)]
     fn is_reply(&self, packet: &Candidate) -> bool {
         reply::in_all_buffers(self.0, packet)
     }
@@ -165,6 +153,12 @@ impl Device for *mut __sk_buff {
         unsafe { (**self).ifindex }
     }
 
+    // What leaves is not counted.
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        0
+    }
+
     // What leaves is no reply.
     #[inline(always)]
     fn is_reply(&self, _packet: &Candidate) -> bool {
@@ -176,21 +170,6 @@ impl Device for *mut __sk_buff {
 pub(crate) struct KernelTables<D> {
     /// Its context.
     pub(crate) device: D,
-    /// Its length.
-    pub(crate) bytes: u64,
-}
-
-/// A setting, frozen when the program was loaded.
-#[inline(always)]
-pub(crate) fn setting(setting: Setting) -> u32 {
-    // SAFETY: the index is in range, being a `Setting`. Volatile, since the compiler sees only the
-    // zeros above; the verifier still folds the load, since the map is frozen.
-    unsafe {
-        (&raw const SETTINGS)
-            .cast::<u32>()
-            .add(setting as usize)
-            .read_volatile()
-    }
 }
 
 /// The time of the kernel's monotonic clock, or the one that a test sets.
@@ -210,7 +189,7 @@ pub(crate) fn coarse_now_ns() -> u64 {
 /// The time of a clock, or the one that a test sets. Nothing is set where only events are told.
 #[inline(always)]
 pub(crate) fn time_of(clock: impl FnOnce() -> u64) -> u64 {
-    if setting(Setting::Tell) != 0
+    if is_set(Setting::Tell)
         && let Some(trace) = TRACE.get(0)
         && trace.now_ns != 0
     {
@@ -222,7 +201,7 @@ pub(crate) fn time_of(clock: impl FnOnce() -> u64) -> u64 {
 /// The interface of a frame, or the one that a test sets.
 #[inline(always)]
 pub(crate) fn ifindex<D: Device>(device: &D) -> u32 {
-    if setting(Setting::Tell) != 0
+    if is_set(Setting::Tell)
         && let Some(trace) = TRACE.get(0)
         && trace.ifindex != 0
     {
@@ -236,8 +215,8 @@ pub(crate) fn ifindex<D: Device>(device: &D) -> u32 {
 #[inline(always)]
 pub(crate) fn opaque(number: u64) -> u64 {
     let mut number = number;
-    // SAFETY: the instruction moves a register onto itself.
-    unsafe { asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack)) };
+    // SAFETY: there is no instruction.
+    unsafe { asm!("/*{0}*/", inout(reg) number, options(pure, nomem, nostack)) };
     number
 }
 
@@ -246,39 +225,46 @@ pub(crate) fn opaque(number: u64) -> u64 {
 #[inline(always)]
 fn frozen<T>(data: &'static T) -> &'static T {
     let pointer = opaque(core::ptr::from_ref(data) as u64) as *const T;
+    // SAFETY: it is the address of a reference.
+    unsafe { core::hint::assert_unchecked(!pointer.is_null()) };
     // SAFETY: the pointer is the one that came in. What it points to is of type `T` after the loader wrote to it, too:
     // all that is frozen is plain numbers.
     unsafe { &*pointer }
 }
 
-/// Halves of which the verifier knows that they are there.
-pub(crate) struct KernelWindow(*const u16);
+/// A place among halves of which the verifier knows that they are there.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelWindow(u64);
 
 impl Window for KernelWindow {
     #[inline(always)]
-    fn at(&self, offset: u32) -> u16 {
-        let offset = opaque((offset & (List::WINDOW - 1)).into());
-        // SAFETY: below `WINDOW` by the mask.
-        unsafe { *self.0.add(offset as usize) }
+    fn at(&self, bytes: u32) -> u16 {
+        // SAFETY: within `List::WINDOW`, whatever a word says: by the bits that each number has.
+        unsafe { *((self.0 + u64::from(bytes)) as *const u16) }
     }
 
     #[inline(always)]
-    fn conceal(&self, number: u64) -> u64 {
+    fn skip(&mut self, bytes: u32) {
+        // Computed here once, and not anew at each place that is read.
+        self.0 = opaque(self.0 + u64::from(bytes));
+    }
+
+    #[inline(always)]
+    fn since(&self, earlier: &Self) -> u32 {
+        (self.0 - earlier.0) as u32
+    }
+
+    #[inline(always)]
+    fn conceal(number: u64) -> u64 {
         opaque(number)
     }
 }
 
-/// How long the tables are.
+/// An entry of a table, of which a constant says the length; nothing where the table ends before it, which the verifier must see.
 #[inline(always)]
-pub(crate) fn lengths() -> &'static Lengths {
-    frozen(&LENGTHS)
-}
-
-/// An entry of a table; nothing where the table ends before it, which the verifier must see.
-#[inline(always)]
-pub(crate) fn place<T>(table: &'static [T; 1], index: u32, length: u32) -> Option<&'static T> {
+pub(crate) fn place<T>(table: &'static [T; 1], index: u32, length: usize) -> Option<&'static T> {
     let index = opaque(index.into());
-    if index >= u64::from(length) {
+    if index >= wide(length) {
         return None;
     }
     // SAFETY: the loader put `length` entries there.
@@ -287,8 +273,31 @@ pub(crate) fn place<T>(table: &'static [T; 1], index: u32, length: u32) -> Optio
 
 /// A copy of an entry.
 #[inline(always)]
-fn entry<T: Copy + Default>(table: &'static [T; 1], index: u32, length: u32) -> T {
+fn entry<T: Copy + Default>(table: &'static [T; 1], index: u32, length: usize) -> T {
     place(table, index, length).copied().unwrap_or_default()
+}
+
+/// A cell, of which each member is read when it is asked for: what is read before is kept meanwhile, and takes a register from others.
+struct KernelCell(*const Cell);
+
+impl CellView for KernelCell {
+    #[inline(always)]
+    fn action(&self) -> u8 {
+        // SAFETY: it lies in the table.
+        unsafe { (&raw const (*self.0).action).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn shadow(&self) -> u16 {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.0).shadow).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn limits(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (&raw const (*self.0).limits).read_volatile() }
+    }
 }
 
 impl<D: Device> Tables for KernelTables<D> {
@@ -299,25 +308,29 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn setting(&self, setting: Setting) -> u32 {
-        self::setting(setting)
+        crate::constants::setting(setting)
     }
 
     #[inline(always)]
-    fn stage(&self, field: usize) -> &Stage {
-        // SAFETY: the classifier asks for its own fields, by constants below `field::COUNT`.
-        unsafe { &*frozen(&STAGES).as_ptr().add(field) }
+    fn stage(&self, field: usize) -> impl StageView {
+        ConstantStage(field)
     }
 
     #[inline(always)]
-    fn trie(&self, index: usize) -> &Trie {
-        // SAFETY: as above: `Trie::index` of constants.
-        unsafe { &*frozen(&TRIES).as_ptr().add(index) }
+    fn is_narrowed(&self) -> bool {
+        wide(constant::NARROWED) != 0
+    }
+
+    #[inline(always)]
+    fn trie(&self, index: usize) -> impl TrieView {
+        ConstantTrie(index)
     }
 
     #[inline(always)]
     fn service_class(&self, index: u32) -> u16 {
         let index = opaque(index.into());
-        // The classifier's indices are below `service::LEN`, but the verifier does not always know.
+        // The classifier's indices are below `service::LEN`, but the verifier does not always know, and that of older kernels nothing of a
+        // number whose bytes were swapped.
         if index >= u64::from(service::LEN) {
             return 0;
         }
@@ -332,9 +345,7 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn source_port_class(&self, index: u32) -> u16 {
-        // SAFETY: a `u32` of this program's data, volatile for the same reason as the settings.
-        let first = unsafe { (&raw const SOURCE_PORTS).read_volatile() };
-        self.half(first + index)
+        self.half(constant(constant::SOURCE_PORTS) + index)
     }
 
     #[inline(always)]
@@ -365,33 +376,33 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn half(&self, index: u32) -> u16 {
-        entry(&HALVES, index, lengths().halves)
+        entry(&HALVES, index, constant::HALVES)
     }
 
     #[inline(always)]
     fn word(&self, index: u32) -> u32 {
-        entry(&WORDS, index, lengths().words)
+        entry(&WORDS, index, constant::WORDS)
     }
 
     #[inline(always)]
     fn row(&self, index: u32) -> Row {
-        entry(&ROWS, index, lengths().rows)
+        entry(&ROWS, index, constant::ROWS)
     }
 
     #[inline(always)]
     fn window(&self, index: u32) -> Option<KernelWindow> {
         let index = opaque(index.into());
-        if index >= u64::from(lengths().windows) {
+        if index >= wide(constant::WINDOWS) {
             return None;
         }
         // SAFETY: the loader put at least `WINDOW` entries from there on.
         let first = unsafe { frozen(&HALVES).as_ptr().add(index as usize) };
-        Some(KernelWindow(opaque(first as u64) as *const u16))
+        Some(KernelWindow(opaque(first as u64)))
     }
 
     #[inline(always)]
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
-        let Some(node) = place(&NODES, node, lengths().nodes) else {
+        let Some(node) = place(&NODES, node, constant::NODES) else {
             return Trie::LEAF;
         };
         match step(node, bits) {
@@ -406,9 +417,9 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn cell(&self, cell: u16) -> Cell {
+    fn cell(&self, cell: u16) -> impl CellView {
         // SAFETY: there is a cell for every `u16`.
-        unsafe { *frozen(&CELLS).as_ptr().add(usize::from(cell)) }
+        KernelCell(unsafe { frozen(&CELLS).as_ptr().add(usize::from(cell)) })
     }
 
     #[inline(always)]
@@ -428,7 +439,7 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn ask_limits(&self, first: u32, source: Source) -> Asked {
-        limiting::ask(first, source, self.bytes)
+        limiting::ask(first, source, self.device.bytes())
     }
 
     #[inline(always)]
@@ -453,18 +464,11 @@ impl<D: Device> Tables for KernelTables<D> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn portguard_find_v6(trie: u32, high: u64, low: u64) -> u32 {
-    let tables = KernelTables {
-        device: Nowhere,
-        bytes: 0,
+    let tables = KernelTables { device: Nowhere };
+    let trie = ConstantTrieV6 {
+        destination: trie as usize == Trie::index(true, true),
     };
-    let destination = trie as usize == Trie::index(true, true);
-    trie::find_v6(
-        &tables,
-        tables.trie(Trie::index(destination, true)),
-        high,
-        low,
-    )
-    .into()
+    trie::find_v6(&tables, &trie, high, low).into()
 }
 
 /// Stands for a device where only tables are read.
@@ -473,6 +477,11 @@ struct Nowhere;
 impl Device for Nowhere {
     #[inline(always)]
     fn ifindex(&self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
         0
     }
 

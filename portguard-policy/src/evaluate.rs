@@ -1,12 +1,13 @@
 //! The classifier on the host: the same source that the kernel runs, over the same tables.
 
-use portguard_common::abi::{Cell, Limit, List, Row, Setting, Stage, Trie};
+use portguard_common::abi::{Limit, List, Row, Setting};
 use portguard_common::ban::Address;
 use portguard_common::classify::{self, Judgement, Source};
+use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::{self, Asked};
 use portguard_common::packet::parse;
-use portguard_common::trie::{self, Bits, Step, step};
+use portguard_common::trie::{self, Bits, SliceWindow, Step, step};
 
 use crate::compile::{Outcome, Tables};
 
@@ -111,12 +112,12 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
         self.evaluator.tables.settings[setting as usize]
     }
 
-    fn stage(&self, field: usize) -> &Stage {
-        &self.evaluator.tables.stages[field]
+    fn stage(&self, field: usize) -> impl StageView {
+        self.evaluator.tables.stages[field]
     }
 
-    fn trie(&self, index: usize) -> &Trie {
-        &self.evaluator.tables.tries[index]
+    fn trie(&self, index: usize) -> impl TrieView {
+        self.evaluator.tables.tries[index]
     }
 
     fn service_class(&self, index: u32) -> u16 {
@@ -151,13 +152,13 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
     }
 
     type Window<'w>
-        = &'w [u16]
+        = SliceWindow<'w>
     where
         Self: 'w;
 
-    fn window(&self, index: u32) -> Option<&[u16]> {
+    fn window(&self, index: u32) -> Option<SliceWindow<'_>> {
         let halves = self.evaluator.tables.halves.get(index as usize..)?;
-        halves.get(..List::WINDOW as usize)
+        halves.get(..List::WINDOW as usize).map(SliceWindow::new)
     }
 
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
@@ -168,10 +169,10 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
     }
 
     fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
-        trie::find_v6(self, self.trie(trie), high, low)
+        trie::find_v6(self, &self.trie(trie), high, low)
     }
 
-    fn cell(&self, cell: u16) -> Cell {
+    fn cell(&self, cell: u16) -> impl CellView {
         at(&self.evaluator.tables.meaning.cells, cell.into())
     }
 

@@ -293,7 +293,7 @@ mod tests {
                     Payload::Icmp { kind, code } => packet::Transport::Icmp { kind, code },
                     _ => packet::Transport::Portless,
                 };
-                assert_eq!(headers.transport, expected, "{own}");
+                assert_eq!(headers.transport(), expected, "{own}");
             }
         }
     }

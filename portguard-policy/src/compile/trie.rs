@@ -394,6 +394,7 @@ impl Lists {
         // More than fit a word are more than are allowed at all, which is found out when all tables are there.
         let first = u32::try_from(lists.len() - self.first).unwrap_or(u32::MAX);
         let rest = &part.range[1..];
+        lists.push(0);
         lists.extend(
             rest.iter()
                 .map(|(start, _)| (start.widen() - prefix.low) as u16),
@@ -407,7 +408,7 @@ impl Lists {
             .all(|(class, next_but_one)| class == next_but_one);
         let distinct = if takes_turns { 2 } else { usize::MAX };
         lists.extend(classes().take(distinct));
-        lists.resize(lists.len().next_multiple_of(2), 0);
+        lists.resize(lists.len().next_multiple_of(abi::List::UNIT as usize), 0);
         let starts = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         self.longest = self.longest.max(starts);
         let word = abi::Trie::list(starts, first, takes_turns);
@@ -523,18 +524,19 @@ mod tests {
                 }
                 entry
             }
-            Trie::LISTS if tables.words[trie.root as usize + first] & Trie::NODE == 0 => {
+            Trie::LISTS if tables.words[trie.root as usize + first] < Trie::NODE => {
                 let list = List::of_word(tables.words[trie.root as usize + first]);
                 let halves = &tables.lists[(trie.lists + list.first) as usize..];
-                let (starts, classes) = halves.split_at(list.starts as usize);
+                let (starts, classes) = halves.split_at(list.classes as usize / 2);
+                let starts = &starts[1..];
                 let bytes = u16::from_be_bytes([rest[0], rest[1]]);
                 let range = starts.iter().take_while(|start| **start <= bytes).count();
-                classes[range & list.mask as usize]
+                classes[range & (List::mask(list.differ) as usize / 2)]
             }
             _ => {
                 let mut word = tables.words[trie.root as usize + first];
                 if trie.form == Trie::LISTS {
-                    word &= !Trie::NODE;
+                    word -= Trie::NODE;
                 }
                 let mut wide = [0; 16];
                 wide[..rest.len()].copy_from_slice(&rest);
@@ -674,10 +676,10 @@ mod tests {
         };
         // Starts, and both classes; then the class of all other networks.
         let turns = lists(&hosts(&[2]));
-        assert_eq!(turns, [2, 3, 4, 5, 0, 1, 0, 0]);
-        // A third class: each range has its own; a half is left over.
+        assert_eq!(turns, [[0, 2, 3, 4, 5, 0, 1, 0], [0; 8]].concat());
+        // A third class: each range has its own.
         let third = lists(&vec![(0, 0), (2, 1), (3, 2), (4, 0)]);
-        assert_eq!(third, [2, 3, 4, 0, 1, 2, 0, 0, 0, 0]);
+        assert_eq!(third, [[0, 2, 3, 4, 0, 1, 2, 0], [0; 8]].concat());
     }
 
     #[test]

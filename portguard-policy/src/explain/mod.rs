@@ -136,7 +136,7 @@ fn evaluate(tables: &Tables, packet: &Packet, frame: &[u8]) -> Result<Evaluation
 
 fn decision(tables: &Tables, headers: &Headers, evaluation: &Evaluation) -> Decision {
     let exempt = tables.settings[Setting::Essential as usize] != 0;
-    let essential = service(headers, exempt).essential;
+    let essential = service(headers, exempt).is_essential();
     let cell = evaluation.judgement.cell;
     let decision = Decision::new(tables, cell, essential, headers.later_fragment);
     if headers.later_fragment && headers.protocol == protocol::TCP {

@@ -68,7 +68,7 @@ pub(super) fn compare(
         policy,
         packet,
         service: own.index,
-        essential: own.essential,
+        essential: own.is_essential(),
         ordinary: service(headers, false).index,
         source_port: source_port_index(headers),
     };

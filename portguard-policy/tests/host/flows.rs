@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use portguard_common::abi::{Action, Flow, FlowKey, Setting};
 use portguard_common::classify::{Tables as _, service};
 use portguard_common::combine::{Direction, find_cell};
+use portguard_common::constant::CellView as _;
 use portguard_common::flow::{CLOSED_NS, Flows, Sent, sent, tcp_is_over};
 use portguard_common::packet::{Headers, Transport};
 
@@ -96,18 +97,18 @@ impl FlowTables {
 
 /// Whether the policy would drop the answer to a packet.
 fn answer_is_dropped(frame: &&[u8], headers: &Headers, view: &View<'_>) -> bool {
-    let Transport::Ports { src, dst } = headers.transport else {
+    let Transport::Ports { src, dst } = headers.transport() else {
         return false;
     };
     let answer = Headers {
-        transport: Transport::Ports { src: dst, dst: src },
+        fields: Transport::Ports { src: dst, dst: src }.into(),
         ..*headers
     };
     let service = service(&answer, view.setting(Setting::Essential) != 0);
     let cell = find_cell(frame, &answer, service, Direction::Leaving, view);
-    match view.cell(cell).action() {
+    match Action::from_number(view.cell(cell).action()) {
         Action::Drop | Action::Reject => true,
         Action::Pass | Action::Limit | Action::Trusted => false,
-        Action::Undecided => !service.essential && view.setting(Setting::DefaultDrop) != 0,
+        Action::Undecided => !service.is_essential() && view.setting(Setting::DefaultDrop) != 0,
     }
 }

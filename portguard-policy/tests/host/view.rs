@@ -1,11 +1,12 @@
 //! Tables as what leaves through one interface sees them.
 
-use portguard_common::abi::{Cell, List, Row, Setting, Stage, Trie, counter};
+use portguard_common::abi::{List, Row, Setting, counter};
 use portguard_common::ban::Address;
 use portguard_common::classify::{self, Source};
+use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
-use portguard_common::trie::{self, Bits, Step, step};
+use portguard_common::trie::{self, Bits, SliceWindow, Step, step};
 use portguard_policy::Tables;
 
 /// State is not asked by what leaves.
@@ -30,12 +31,12 @@ impl classify::Tables for View<'_> {
         self.tables.settings[setting as usize]
     }
 
-    fn stage(&self, field: usize) -> &Stage {
-        &self.tables.stages[field]
+    fn stage(&self, field: usize) -> impl StageView {
+        self.tables.stages[field]
     }
 
-    fn trie(&self, index: usize) -> &Trie {
-        &self.tables.tries[index]
+    fn trie(&self, index: usize) -> impl TrieView {
+        self.tables.tries[index]
     }
 
     fn service_class(&self, index: u32) -> u16 {
@@ -67,12 +68,13 @@ impl classify::Tables for View<'_> {
     }
 
     type Window<'w>
-        = &'w [u16]
+        = SliceWindow<'w>
     where
         Self: 'w;
 
-    fn window(&self, index: u32) -> Option<&[u16]> {
-        Some(&self.tables.halves[index as usize..][..List::WINDOW as usize])
+    fn window(&self, index: u32) -> Option<SliceWindow<'_>> {
+        let halves = &self.tables.halves[index as usize..];
+        Some(SliceWindow::new(&halves[..List::WINDOW as usize]))
     }
 
     fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
@@ -83,10 +85,10 @@ impl classify::Tables for View<'_> {
     }
 
     fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
-        trie::find_v6(self, self.trie(trie), high, low)
+        trie::find_v6(self, &self.trie(trie), high, low)
     }
 
-    fn cell(&self, cell: u16) -> Cell {
+    fn cell(&self, cell: u16) -> impl CellView {
         self.tables.meaning.cells[usize::from(cell)]
     }
 

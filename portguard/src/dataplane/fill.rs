@@ -9,7 +9,7 @@ use portguard_common::abi::{
     TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, counter, credit, host, interface_entry, local_port,
     symbol,
 };
-use portguard_common::limits;
+use portguard_common::{constant, limits};
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
@@ -117,7 +117,7 @@ pub(super) fn load(
         nodes: length(tables.nodes.len()),
         limits: length(meaning.limits.len()),
     };
-    let object = sections::replaced(
+    let mut object = sections::replaced(
         object,
         &[
             (symbol::HALVES, sys::bytes(&tables.halves)),
@@ -128,15 +128,19 @@ pub(super) fn load(
         ],
         kernel::largest_table(),
     )?;
+    let constants = constant::all(
+        &settings,
+        &tables.stages,
+        &tables.tries,
+        &lengths,
+        tables.source_ports,
+    );
+    sections::set_constants(&mut object, &constants)?;
+    sections::forget_lines(&mut object)?;
     let ban_lengths = state::ban_lengths(options.state.as_ref())?;
     let mut ebpf = loader
         // Nothing here needs the kernel's own types, and reading them takes longer than the rest.
         .btf(None)
-        .override_global(symbol::SETTINGS, &settings, true)
-        .override_global(symbol::STAGES, &tables.stages, true)
-        .override_global(symbol::TRIES, &tables.tries, true)
-        .override_global(symbol::LENGTHS, &lengths, true)
-        .override_global(symbol::SOURCE_PORTS, &tables.source_ports, true)
         .override_global(symbol::SERVICES, tables.services.as_slice(), true)
         .override_global(symbol::CELLS, cells.as_slice(), true)
         .override_global(symbol::VLAN_CLASSES, tables.vlan_classes.as_slice(), true)

@@ -1,9 +1,13 @@
-//! Putting tables of any length into an object file before it is loaded: aya makes a map of each section, as long as that.
+//! Putting a policy into an object file before it is loaded: tables of any length, since aya makes a map of each section, as long as
+//! that; and constants, which are operands of instructions.
+
+use std::ops::Range;
 
 use object::NativeEndian;
-use object::elf::{FileHeader64, SectionHeader64};
+use object::elf::{FileHeader64, SHF_EXECINSTR, SectionHeader64};
 use object::pod;
-use object::read::elf::FileHeader as _;
+use object::read::elf::{FileHeader as _, SectionHeader as _};
+use portguard_common::constant::{LEN, MARK};
 
 use super::generation::LoadError;
 
@@ -52,9 +56,78 @@ pub(super) fn replaced(
     Ok(copy)
 }
 
+/// Writes the constants of a policy, by their places, into the instructions that have them as operands.
+pub(super) fn set_constants(object: &mut [u8], constants: &[u32; LEN]) -> Result<(), LoadError> {
+    for range in code(object)? {
+        for instruction in object[range].chunks_exact_mut(INSTRUCTION) {
+            if let Some(place) = place_of(instruction) {
+                instruction[OPERAND..].copy_from_slice(&constants[place].to_ne_bytes());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes out which line of the source each instruction is from. It says so of two lines at one instruction where one of them has none
+/// (what is only to keep the compiler from knowing something), which the kernel refuses.
+pub(super) fn forget_lines(object: &mut [u8]) -> Result<(), LoadError> {
+    const NAME: &str = ".BTF.ext";
+    /// Where the header says how long the lines are (`struct btf_ext_header`).
+    const LENGTH: Range<usize> = 20..24;
+    let header = FileHeader64::<NativeEndian>::parse(&*object).map_err(LoadError::Object)?;
+    let table = header
+        .sections(NativeEndian, &*object)
+        .map_err(LoadError::Object)?;
+    let (_, section) = table
+        .section_by_name(NativeEndian, NAME.as_bytes())
+        .ok_or(LoadError::Missing(NAME))?;
+    let first = section.sh_offset(NativeEndian) as usize;
+    let length = object
+        .get_mut(first + LENGTH.start..first + LENGTH.end)
+        .ok_or(LoadError::Missing(NAME))?;
+    length.fill(0);
+    Ok(())
+}
+
+/// Bytes of an instruction (RFC 9669, 3).
+const INSTRUCTION: usize = 8;
+
+/// Where its immediate operand begins.
+const OPERAND: usize = 4;
+
+/// Where there is code in an object file.
+fn code(object: &[u8]) -> Result<Vec<Range<usize>>, LoadError> {
+    let header = FileHeader64::<NativeEndian>::parse(object).map_err(LoadError::Object)?;
+    let table = header
+        .sections(NativeEndian, object)
+        .map_err(LoadError::Object)?;
+    let code = table
+        .iter()
+        .filter(|section| section.sh_flags(NativeEndian) & u64::from(SHF_EXECINSTR) != 0);
+    code.map(|section| {
+        let (offset, length) = section.file_range(NativeEndian).unwrap_or_default();
+        let range = offset as usize..(offset + length) as usize;
+        match object.get(range.clone()) {
+            Some(_) => Ok(range),
+            None => Err(LoadError::Missing("code")),
+        }
+    })
+    .collect()
+}
+
+/// The place of the constant that an instruction has as its operand, if it has one: it moves the mark and the place to a register.
+fn place_of(instruction: &[u8]) -> Option<usize> {
+    /// `MOV` of an immediate operand to a register of 64 bits (RFC 9669, 4.1).
+    const MOVE: u8 = 0xb7;
+    let (operation, operand) = (instruction[0], instruction[OPERAND..].try_into().ok()?);
+    let place = u32::from_ne_bytes(operand).wrapping_sub(MARK) as usize;
+    (operation == MOVE && place < LEN).then_some(place)
+}
+
 #[cfg(test)]
 mod tests {
-    use object::read::elf::SectionHeader as _;
+    use portguard_common::abi::{Setting, field};
+    use portguard_common::constant;
 
     use super::super::fill::SILENT_OBJECT;
     use super::*;
@@ -88,6 +161,61 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("a table of 1001 bytes"), "{text}");
         assert!(text.contains("take 1000:"), "{text}");
+    }
+
+    #[test]
+    fn each_constant_gets_its_number_and_no_other_byte_changes() {
+        let constants = std::array::from_fn(|place| 0x0500_0000 + place as u32);
+        let mut object = SILENT_OBJECT.to_vec();
+        set_constants(&mut object, &constants).unwrap();
+        let mut found = [false; LEN];
+        for (before, after) in SILENT_OBJECT
+            .chunks_exact(INSTRUCTION)
+            .zip(object.chunks_exact(INSTRUCTION))
+        {
+            if before == after {
+                continue;
+            }
+            let (head, number) = after.split_at(OPERAND);
+            assert_eq!(head, &before[..OPERAND]);
+            let number = u32::from_ne_bytes(number.try_into().unwrap());
+            let place = (number - constants[0]) as usize;
+            assert_eq!(before[OPERAND..], (MARK + place as u32).to_ne_bytes());
+            found[place] = true;
+        }
+        // Code is aligned as instructions are, so that none was missed above.
+        for range in code(&object).unwrap() {
+            assert_eq!(range.start % INSTRUCTION, 0);
+            assert!(
+                object[range]
+                    .chunks_exact(INSTRUCTION)
+                    .all(|own| place_of(own).is_none())
+            );
+        }
+        for needed in [
+            constant::SETTING + Setting::DefaultDrop as usize,
+            constant::SETTING + Setting::Enforce as usize,
+            constant::STAGE + field::SERVICE * constant::STAGE_LEN,
+            constant::TRIE,
+            constant::HALVES,
+            constant::LIMITS,
+            constant::SOURCE_PORTS,
+            constant::NARROWED,
+        ] {
+            assert!(found[needed], "{needed}");
+        }
+    }
+
+    #[test]
+    fn the_lines_of_an_object_are_forgotten_and_nothing_else() {
+        let mut object = SILENT_OBJECT.to_vec();
+        forget_lines(&mut object).unwrap();
+        let changed: Vec<usize> = (0..object.len())
+            .filter(|place| object[*place] != SILENT_OBJECT[*place])
+            .collect();
+        let (first, last) = (changed[0], changed[changed.len() - 1]);
+        assert!(last - first < 4, "{changed:?}");
+        assert!(changed.iter().all(|place| object[*place] == 0));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn contents(bytes: &[u8]) -> Contents {
     contents.destination = destination;
     contents.protocol = Some(headers.protocol);
     contents.later_fragment = headers.later_fragment;
-    match headers.transport {
+    match headers.transport() {
         Transport::Ports { src, dst } => {
             contents.source_port = Some(src);
             contents.destination_port = Some(dst);

@@ -48,7 +48,7 @@ fn packet(arrival: &generate::Arrival) -> Option<Packet> {
 }
 
 fn payload(headers: &Headers) -> Payload {
-    match (headers.transport, headers.protocol) {
+    match (headers.transport(), headers.protocol) {
         (_, protocol) if headers.later_fragment => Payload::LaterFragment(protocol),
         (Parsed::Ports { src, dst }, protocol) => Payload::Ports {
             transport: Transport::from_number(protocol).expect("a protocol with ports"),

@@ -1,0 +1,171 @@
+//! The numbers of a policy that its program has as constants: operands of its instructions, which the loader writes there. The kernel's
+//! verifier knows them, removes what they switch off, and nothing is read from memory for them.
+
+use crate::abi::{Cell, Lengths, SETTINGS, Settings, Stage, TRIES, Trie, field};
+
+/// Where the settings stand, by [`crate::abi::Setting`].
+pub const SETTING: usize = 0;
+/// Where the [`Stage`]s stand, by [`field`], each with [`STAGE_LEN`] members in the order of the type.
+pub const STAGE: usize = SETTING + SETTINGS;
+/// Members of a [`Stage`].
+pub const STAGE_LEN: usize = 5;
+/// Where the [`Trie`]s stand, by [`Trie::index`], each with [`TRIE_LEN`] members in the order of the type.
+pub const TRIE: usize = STAGE + field::COUNT * STAGE_LEN;
+/// Members of a [`Trie`].
+pub const TRIE_LEN: usize = 5;
+/// Where [`Lengths::halves`] stands; the others follow in the order of the type.
+pub const HALVES: usize = TRIE + TRIES * TRIE_LEN;
+/// Where [`Lengths::windows`] stands.
+pub const WINDOWS: usize = HALVES + 1;
+/// Where [`Lengths::words`] stands.
+pub const WORDS: usize = HALVES + 2;
+/// Where [`Lengths::rows`] stands.
+pub const ROWS: usize = HALVES + 3;
+/// Where [`Lengths::nodes`] stands.
+pub const NODES: usize = HALVES + 4;
+/// Where [`Lengths::limits`] stands.
+pub const LIMITS: usize = HALVES + 5;
+/// Where the index of the first half of the table of [`crate::abi::source_port`]s stands.
+pub const SOURCE_PORTS: usize = HALVES + 6;
+/// Where it stands whether rules have conditions on anything but the service: 1, or 0.
+pub const NARROWED: usize = SOURCE_PORTS + 1;
+/// All of them.
+pub const LEN: usize = NARROWED + 1;
+
+/// The operand of an instruction that the loader gives a constant, in its upper half; the lower one is the constant's place.
+pub const MARK: u32 = 0x7067_0000;
+
+/// All constants of a policy, by their places.
+#[must_use]
+pub fn all(
+    settings: &Settings,
+    stages: &[Stage; field::COUNT],
+    tries: &[Trie; TRIES],
+    lengths: &Lengths,
+    source_ports: u32,
+) -> [u32; LEN] {
+    let mut all = [0; LEN];
+    all[SETTING..STAGE].copy_from_slice(settings);
+    for (own, stage) in all[STAGE..TRIE].chunks_mut(STAGE_LEN).zip(stages) {
+        own.copy_from_slice(&[
+            stage.form,
+            stage.columns,
+            stage.halves,
+            stage.rows,
+            stage.words,
+        ]);
+    }
+    for (own, trie) in all[TRIE..HALVES].chunks_mut(TRIE_LEN).zip(tries) {
+        own.copy_from_slice(&[trie.form, trie.root, trie.nodes, trie.lists, trie.longest]);
+    }
+    all[HALVES..SOURCE_PORTS].copy_from_slice(&[
+        lengths.halves,
+        lengths.windows,
+        lengths.words,
+        lengths.rows,
+        lengths.nodes,
+        lengths.limits,
+    ]);
+    all[SOURCE_PORTS] = source_ports;
+    all[NARROWED] = stages[..field::SERVICE]
+        .iter()
+        .any(|stage| stage.form != Stage::UNUSED)
+        .into();
+    all
+}
+
+/// What a [`Stage`] says, member by member, since in the kernel each is a constant of its own.
+pub trait StageView {
+    /// [`Stage::form`].
+    fn form(&self) -> u32;
+    /// [`Stage::columns`].
+    fn columns(&self) -> u32;
+    /// [`Stage::halves`].
+    fn halves(&self) -> u32;
+    /// [`Stage::rows`].
+    fn rows(&self) -> u32;
+    /// [`Stage::words`].
+    fn words(&self) -> u32;
+}
+
+impl StageView for Stage {
+    fn form(&self) -> u32 {
+        self.form
+    }
+
+    fn columns(&self) -> u32 {
+        self.columns
+    }
+
+    fn halves(&self) -> u32 {
+        self.halves
+    }
+
+    fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    fn words(&self) -> u32 {
+        self.words
+    }
+}
+
+/// What a [`Trie`] says, likewise.
+pub trait TrieView {
+    /// [`Trie::form`].
+    fn form(&self) -> u32;
+    /// [`Trie::root`].
+    fn root(&self) -> u32;
+    /// [`Trie::nodes`].
+    fn nodes(&self) -> u32;
+    /// [`Trie::lists`].
+    fn lists(&self) -> u32;
+    /// Whether [`Trie::longest`] is above a number.
+    fn is_longer(&self, than: u32) -> bool;
+}
+
+impl TrieView for Trie {
+    fn form(&self) -> u32 {
+        self.form
+    }
+
+    fn root(&self) -> u32 {
+        self.root
+    }
+
+    fn nodes(&self) -> u32 {
+        self.nodes
+    }
+
+    fn lists(&self) -> u32 {
+        self.lists
+    }
+
+    fn is_longer(&self, than: u32) -> bool {
+        self.longest > than
+    }
+}
+
+/// What a [`Cell`] says, likewise: each member is read where it is needed.
+pub trait CellView {
+    /// [`Cell::action`], the number.
+    fn action(&self) -> u8;
+    /// [`Cell::shadow`].
+    fn shadow(&self) -> u16;
+    /// [`Cell::limits`].
+    fn limits(&self) -> u32;
+}
+
+impl CellView for Cell {
+    fn action(&self) -> u8 {
+        self.action
+    }
+
+    fn shadow(&self) -> u16 {
+        self.shadow
+    }
+
+    fn limits(&self) -> u32 {
+        self.limits
+    }
+}

@@ -1,0 +1,95 @@
+//! Which number of a policy stands at which place among the constants of its program.
+
+use portguard_common::abi::{Lengths, SETTINGS, Setting, Stage, TRIES, Trie, field};
+use portguard_common::constant::{self, CellView, StageView, TrieView};
+
+#[test]
+fn each_number_has_its_place() {
+    let mut settings = [0; SETTINGS];
+    settings[Setting::DefaultDrop as usize] = 1;
+    settings[Setting::Generation as usize] = 99;
+    let mut stages = [Stage::default(); field::COUNT];
+    stages[field::SERVICE] = Stage {
+        form: Stage::SPARSE,
+        columns: 11,
+        halves: 12,
+        rows: 13,
+        words: 14,
+    };
+    let mut tries = [Trie::default(); TRIES];
+    tries[Trie::index(true, false)] = Trie {
+        form: Trie::LISTS,
+        root: 21,
+        nodes: 22,
+        lists: 23,
+        longest: 24,
+    };
+    let lengths = Lengths {
+        halves: 31,
+        windows: 32,
+        words: 33,
+        rows: 34,
+        nodes: 35,
+        limits: 36,
+    };
+    let all = constant::all(&settings, &stages, &tries, &lengths, 41);
+    let at = |first: usize, count: usize| all[first..first + count].to_vec();
+    assert_eq!(all[constant::SETTING + Setting::DefaultDrop as usize], 1);
+    assert_eq!(all[constant::SETTING + Setting::Generation as usize], 99);
+    let stage = constant::STAGE + field::SERVICE * constant::STAGE_LEN;
+    assert_eq!(at(stage, 5), [Stage::SPARSE, 11, 12, 13, 14]);
+    let trie = constant::TRIE + Trie::index(true, false) * constant::TRIE_LEN;
+    assert_eq!(at(trie, 5), [Trie::LISTS, 21, 22, 23, 24]);
+    assert_eq!(all[constant::HALVES], 31);
+    assert_eq!(all[constant::WINDOWS], 32);
+    assert_eq!(all[constant::WORDS], 33);
+    assert_eq!(all[constant::ROWS], 34);
+    assert_eq!(all[constant::NODES], 35);
+    assert_eq!(all[constant::LIMITS], 36);
+    assert_eq!(all[constant::SOURCE_PORTS], 41);
+    // The service alone narrows nothing; each other field does.
+    assert_eq!(all[constant::NARROWED], 0);
+    for own in 0..field::SERVICE {
+        let mut stages = stages;
+        stages[own].form = Stage::FIRST;
+        let all = constant::all(&settings, &stages, &tries, &lengths, 41);
+        assert_eq!(all[constant::NARROWED], 1, "{own}");
+    }
+}
+
+#[test]
+fn a_view_says_what_the_whole_says() {
+    let stage = Stage {
+        form: 1,
+        columns: 2,
+        halves: 3,
+        rows: 4,
+        words: 5,
+    };
+    let members = [
+        stage.form(),
+        stage.columns(),
+        stage.halves(),
+        stage.rows(),
+        stage.words(),
+    ];
+    assert_eq!(members, [1, 2, 3, 4, 5]);
+    let trie = Trie {
+        form: 1,
+        root: 2,
+        nodes: 3,
+        lists: 4,
+        longest: 5,
+    };
+    let members = [trie.form(), trie.root(), trie.nodes(), trie.lists()];
+    assert_eq!(members, [1, 2, 3, 4]);
+    assert!(trie.is_longer(4) && !trie.is_longer(5));
+    let cell = portguard_common::abi::Cell {
+        action: 1,
+        reserved: 0,
+        shadow: 2,
+        limits: 3,
+    };
+    assert_eq!(CellView::action(&cell), 1);
+    assert_eq!((cell.shadow(), cell.limits()), (2, 3));
+}

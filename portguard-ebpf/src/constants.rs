@@ -1,0 +1,177 @@
+//! The constants of a policy: operands of instructions, which the loader writes there before the program is loaded.
+
+use core::arch::asm;
+
+use portguard_common::abi::{Setting, Trie};
+use portguard_common::constant::{
+    self, LEN, MARK, STAGE, STAGE_LEN, StageView, TRIE, TRIE_LEN, TrieView,
+};
+
+/// The instruction of the constant at a place. Written out, since the compiler would know the operand; and once for each use, since a
+/// number that is kept for the next use takes a register from others.
+macro_rules! operand {
+    ($place:literal) => {{
+        let number: u64;
+        // SAFETY: the instruction writes one register.
+        unsafe {
+            asm!("{0} = {1}", out(reg) number, const MARK + $place, options(nomem, nostack));
+        }
+        number
+    }};
+}
+
+/// The constant at a place that the compiler knows.
+#[inline(always)]
+pub(crate) fn constant(place: usize) -> u32 {
+    wide(place) as u32
+}
+
+/// The same as a number of 64 bits, of one below 2³¹: an operand is a signed number.
+#[inline(always)]
+pub(crate) fn wide(place: usize) -> u64 {
+    macro_rules! places {
+        ($($place:literal)*) => {{
+            const _: () = assert!([$($place),*].len() == LEN);
+            match place {
+                $($place => operand!($place),)*
+                _ => 0,
+            }
+        }};
+    }
+    places! {
+        0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19
+        20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39
+        40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59
+        60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77
+    }
+}
+
+/// A setting.
+#[inline(always)]
+pub(crate) fn setting(setting: Setting) -> u32 {
+    constant(constant::SETTING + setting as usize)
+}
+
+/// Whether a setting is not 0.
+#[inline(always)]
+pub(crate) fn is_set(setting: Setting) -> bool {
+    wide(constant::SETTING + setting as usize) != 0
+}
+
+/// The stage of a field.
+pub(crate) struct ConstantStage(pub(crate) usize);
+
+impl ConstantStage {
+    #[inline(always)]
+    fn member(&self, member: usize) -> u32 {
+        constant(STAGE + self.0 * STAGE_LEN + member)
+    }
+}
+
+impl StageView for ConstantStage {
+    #[inline(always)]
+    fn form(&self) -> u32 {
+        self.member(0)
+    }
+
+    #[inline(always)]
+    fn columns(&self) -> u32 {
+        self.member(1)
+    }
+
+    #[inline(always)]
+    fn halves(&self) -> u32 {
+        self.member(2)
+    }
+
+    #[inline(always)]
+    fn rows(&self) -> u32 {
+        self.member(3)
+    }
+
+    #[inline(always)]
+    fn words(&self) -> u32 {
+        self.member(4)
+    }
+}
+
+/// The trie at an index.
+pub(crate) struct ConstantTrie(pub(crate) usize);
+
+impl ConstantTrie {
+    #[inline(always)]
+    fn member(&self, member: usize) -> u32 {
+        constant(TRIE + self.0 * TRIE_LEN + member)
+    }
+}
+
+impl TrieView for ConstantTrie {
+    #[inline(always)]
+    fn form(&self) -> u32 {
+        self.member(0)
+    }
+
+    #[inline(always)]
+    fn root(&self) -> u32 {
+        self.member(1)
+    }
+
+    #[inline(always)]
+    fn nodes(&self) -> u32 {
+        self.member(2)
+    }
+
+    #[inline(always)]
+    fn lists(&self) -> u32 {
+        self.member(3)
+    }
+
+    #[inline(always)]
+    fn is_longer(&self, than: u32) -> bool {
+        wide(TRIE + self.0 * TRIE_LEN + 4) > than.into()
+    }
+}
+
+/// A trie of IPv6 addresses of which it is known only where it runs whose they are.
+pub(crate) struct ConstantTrieV6 {
+    pub(crate) destination: bool,
+}
+
+impl ConstantTrieV6 {
+    #[inline(always)]
+    fn member(&self, member: fn(&ConstantTrie) -> u32) -> u32 {
+        if self.destination {
+            member(&ConstantTrie(Trie::index(true, true)))
+        } else {
+            member(&ConstantTrie(Trie::index(false, true)))
+        }
+    }
+}
+
+impl TrieView for ConstantTrieV6 {
+    #[inline(always)]
+    fn form(&self) -> u32 {
+        self.member(TrieView::form)
+    }
+
+    #[inline(always)]
+    fn root(&self) -> u32 {
+        self.member(TrieView::root)
+    }
+
+    #[inline(always)]
+    fn nodes(&self) -> u32 {
+        self.member(TrieView::nodes)
+    }
+
+    #[inline(always)]
+    fn lists(&self) -> u32 {
+        self.member(TrieView::lists)
+    }
+
+    // No trie of IPv6 has lists.
+    #[inline(always)]
+    fn is_longer(&self, _than: u32) -> bool {
+        false
+    }
+}
