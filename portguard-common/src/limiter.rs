@@ -11,8 +11,8 @@ pub trait Limits {
     fn most(&self) -> u32;
     /// A limit.
     fn limit(&self, index: u32) -> Limit;
-    /// Takes a token for a packet of a source; `false` when the rate is used up.
-    fn take_token(&self, limit: &Limit, source: Source) -> bool;
+    /// Takes a token of the limit at an index for a packet of a source; `false` when the rate is used up.
+    fn take_token(&self, index: u32, limit: &Limit, source: Source) -> bool;
     /// Counts a packet that a rule which only counts would have dropped, being beyond its limit.
     fn count_beyond(&self, limit: &Limit);
 }
@@ -37,8 +37,9 @@ pub fn ask<L: Limits>(limits: &L, first: u32, source: Source) -> Asked {
         if place >= limits.most() {
             break;
         }
-        let limit = limits.limit(first + place);
-        if !limits.take_token(&limit, source) {
+        let index = first + place;
+        let limit = limits.limit(index);
+        if !limits.take_token(index, &limit, source) {
             asked.beyond |= 1 << place;
             if limit.has(Limit::DECIDES) {
                 asked.over = limit.counter;

@@ -51,8 +51,9 @@ impl Limits for Row {
         self.limits[index as usize]
     }
 
-    fn take_token(&self, limit: &Limit, source: Source) -> bool {
+    fn take_token(&self, index: u32, limit: &Limit, source: Source) -> bool {
         assert_eq!(source, SOURCE);
+        assert_eq!(*limit, self.limits[index as usize]);
         self.asked.borrow_mut().push(limit.bucket);
         !self.used_up.contains(&limit.bucket)
     }

@@ -86,7 +86,7 @@ pub(crate) trait Device {
     /// Whether a packet about to be dropped is a reply.
     fn is_reply(&self, packet: &Candidate) -> bool;
 
-    /// Whether a frame whose IP header begins at an offset comes from a banned source. What leaves does not.
+    /// Whether a frame whose IP header begins at an offset comes from a banned source, where there are any. What leaves does not.
     #[inline(always)]
     fn comes_from_banned(&self, _network_offset: u32, _v6: bool) -> bool {
         false
@@ -117,7 +117,7 @@ impl Device for *mut xdp_md {
 
     #[inline(always)]
     fn comes_from_banned(&self, network_offset: u32, v6: bool) -> bool {
-        bans::any(v6) && bans::hold_source_of(*self, network_offset, v6)
+        bans::hold_source_of(*self, network_offset, v6)
     }
 }
 

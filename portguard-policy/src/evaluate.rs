@@ -206,7 +206,7 @@ impl<S: State> limiter::Limits for Look<'_, '_, S> {
         at(&self.evaluator.tables.meaning.limits, index)
     }
 
-    fn take_token(&self, limit: &Limit, source: Source) -> bool {
+    fn take_token(&self, _index: u32, limit: &Limit, source: Source) -> bool {
         self.evaluator.state.take_limit_token(limit, source)
     }
 
