@@ -6,10 +6,12 @@ mod frames;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use frames::{Ipv4, Ipv6, Link, Segment, TCP, UDP, ethernet, portless, raw_ethernet, tcp, udp};
+use frames::{
+    ICMP, ICMPV6, Ipv4, Ipv6, Link, Segment, TCP, UDP, ethernet, portless, raw_ethernet, tcp, udp,
+};
 use portguard_common::abi::{
     Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, List, Row, SETTINGS,
-    Setting, Stage, TRIES, Trie, counter, exception, field, service, source_port,
+    Setting, Stage, TRIES, Trie, counter, exception, field, local_port, service, source_port,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Judgement, Keep, Source, Tables, Verdict, classify_plain, judge};
@@ -17,9 +19,9 @@ use portguard_common::combine::{Direction, find_cell};
 use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
-use portguard_common::packet::{Malformed, parse};
-use portguard_common::plain::parse_plain;
-use portguard_common::trie::{self, Bits, Window};
+use portguard_common::packet::{Family, Frame, Headers, Malformed, parse};
+use portguard_common::plain::{Plain, with_plain};
+use portguard_common::trie::{self, Bits, SliceWindow, Window};
 
 /// Tables of which what is not said is 0.
 struct Fake {
@@ -45,6 +47,8 @@ struct Fake {
     /// The limits that were asked, and for whom.
     limits: RefCell<Vec<(u32, Source)>>,
     looked_up: RefCell<u32>,
+    /// The last packet that was asked to be a reply.
+    candidate: RefCell<Option<Candidate>>,
 }
 
 impl Default for Fake {
@@ -72,6 +76,7 @@ impl Default for Fake {
             banned: None,
             limits: RefCell::default(),
             looked_up: RefCell::default(),
+            candidate: RefCell::default(),
         }
     }
 }
@@ -179,8 +184,9 @@ impl Tables for Fake {
         self.has_fragment_token
     }
 
-    fn is_reply(&self, _packet: &Candidate) -> bool {
+    fn is_reply(&self, packet: &Candidate) -> bool {
         *self.looked_up.borrow_mut() += 1;
+        *self.candidate.borrow_mut() = Some(*packet);
         self.is_reply
     }
 }
@@ -214,6 +220,21 @@ impl Fake {
 
     fn judge(&self, frame: &[u8]) -> Judgement {
         judge(&frame, &parse(&frame), self)
+    }
+
+    /// The same where the frame is read, as in the kernel; `None` where it is not plain.
+    fn judge_plain(&self, frame: &[u8]) -> Option<Judgement> {
+        with_plain(&frame, &JudgePlain(self))
+    }
+}
+
+struct JudgePlain<'f>(&'f Fake);
+
+impl Plain for JudgePlain<'_> {
+    type Output = Judgement;
+
+    fn with<F: Frame>(&self, frame: &F, headers: &Headers) -> Judgement {
+        classify_plain(frame, headers, self.0, &Keep)
     }
 }
 
@@ -297,6 +318,52 @@ fn a_reply_passes_whatever_would_drop_it() {
         let judgement = reply.judge(&fragment());
         assert_ne!(judgement.counter, Builtin::Reply as u32);
         assert_eq!(*reply.looked_up.borrow(), u32::from(is_dropped));
+    }
+}
+
+#[test]
+fn a_reply_is_looked_for_by_its_own_port() {
+    let candidate = |family, protocol, local_port| Candidate {
+        family,
+        protocol,
+        local_port,
+        network_offset: 14,
+        transport_offset: if family == Family::V4 { 34 } else { 54 },
+    };
+    let udp_port = |port: u32| local_port::UDP + port;
+    let any = Candidate::ANY_PORT;
+    for (frame, expected) in [
+        (attempt(), candidate(Family::V4, TCP, local_port::TCP + 22)),
+        (
+            frames::ipv6(udp(53, 40_000, b"")),
+            candidate(Family::V6, UDP, udp_port(40_000)),
+        ),
+        // An answer of DHCP is by its port, too, whether it is essential or not.
+        (
+            frames::ipv4(udp(67, 68, b"")),
+            candidate(Family::V4, UDP, udp_port(68)),
+        ),
+        (
+            frames::ipv6(udp(547, 546, b"")),
+            candidate(Family::V6, UDP, udp_port(546)),
+        ),
+        // The error tells its port only in what it quotes.
+        (
+            frames::ipv4(frames::icmp(3, 3)),
+            candidate(Family::V4, ICMP, any),
+        ),
+        (
+            frames::ipv6(frames::icmpv6(1, 4)),
+            candidate(Family::V6, ICMPV6, any),
+        ),
+    ] {
+        for essential in [0, 1] {
+            let fake = with_action(Action::Drop)
+                .set(Setting::Replies, 1)
+                .set(Setting::Essential, essential);
+            fake.judge(&frame);
+            assert_eq!(*fake.candidate.borrow(), Some(expected), "{frame:02x?}");
+        }
     }
 }
 
@@ -565,12 +632,11 @@ fn what_the_short_way_reads_is_judged_alike() {
         (frames::ipv4(udp(67, 69, b"")), dropped),
         (attempt(), dropped),
     ] {
-        let Some(headers) = parse_plain(&frame.as_slice()) else {
-            panic!("not plain: {frame:02x?}");
-        };
         for (essential, expected) in [(1, exempt), (0, dropped)] {
             let fake = undecided().set(Setting::Essential, essential);
-            let judgement = classify_plain(&frame.as_slice(), &headers, &fake, &Keep);
+            let Some(judgement) = fake.judge_plain(&frame) else {
+                panic!("not plain: {frame:02x?}");
+            };
             assert_eq!(
                 (judgement.verdict, judgement.counter),
                 expected,
@@ -842,6 +908,18 @@ fn lists(fake: &mut Fake, network: u32, host: u16) -> Trie {
         longest: 2,
         ..Trie::default()
     }
+}
+
+#[test]
+fn a_window_goes_on_and_tells_how_far() {
+    let mut window = SliceWindow::new(&[10, 11, 12, 13, 14, 15]);
+    let beginning = window;
+    window.skip(2);
+    let earlier = window;
+    window.skip(6);
+    assert_eq!((window.at(0), window.at(2)), (14, 15));
+    assert_eq!((window.since(&earlier), window.since(&beginning)), (6, 8));
+    assert_eq!((earlier.at(0), beginning.at(0)), (11, 10));
 }
 
 #[test]
