@@ -6,7 +6,7 @@ use std::ops::Range;
 use object::NativeEndian;
 use object::elf::{FileHeader64, SHF_EXECINSTR, SectionHeader64};
 use object::pod;
-use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable};
 use portguard_common::constant::{LEN, MARK};
 
 use super::generation::LoadError;
@@ -21,10 +21,7 @@ pub(super) fn replaced(
     sections: &[(&'static str, &[u8])],
     largest: usize,
 ) -> Result<Vec<u8>, LoadError> {
-    let header = FileHeader64::<NativeEndian>::parse(object).map_err(LoadError::Object)?;
-    let table = header
-        .sections(NativeEndian, object)
-        .map_err(LoadError::Object)?;
+    let (header, table) = (header(object)?, table(object)?);
     let first = header.e_shoff(NativeEndian) as usize;
     let contents = sections
         .iter()
@@ -56,6 +53,16 @@ pub(super) fn replaced(
     Ok(copy)
 }
 
+fn header(object: &[u8]) -> Result<&FileHeader64<NativeEndian>, LoadError> {
+    FileHeader64::parse(object).map_err(LoadError::Object)
+}
+
+fn table(object: &[u8]) -> Result<SectionTable<'_, FileHeader64<NativeEndian>>, LoadError> {
+    header(object)?
+        .sections(NativeEndian, object)
+        .map_err(LoadError::Object)
+}
+
 /// Writes the constants of a policy, by their places, into the instructions that have them as operands.
 pub(super) fn set_constants(object: &mut [u8], constants: &[u32; LEN]) -> Result<(), LoadError> {
     for range in code(object)? {
@@ -74,11 +81,7 @@ pub(super) fn forget_lines(object: &mut [u8]) -> Result<(), LoadError> {
     const NAME: &str = ".BTF.ext";
     /// Where the header says how long the lines are (`struct btf_ext_header`).
     const LENGTH: Range<usize> = 20..24;
-    let header = FileHeader64::<NativeEndian>::parse(&*object).map_err(LoadError::Object)?;
-    let table = header
-        .sections(NativeEndian, &*object)
-        .map_err(LoadError::Object)?;
-    let (_, section) = table
+    let (_, section) = table(object)?
         .section_by_name(NativeEndian, NAME.as_bytes())
         .ok_or(LoadError::Missing(NAME))?;
     let first = section.sh_offset(NativeEndian) as usize;
@@ -97,10 +100,7 @@ const OPERAND: usize = 4;
 
 /// Where there is code in an object file.
 fn code(object: &[u8]) -> Result<Vec<Range<usize>>, LoadError> {
-    let header = FileHeader64::<NativeEndian>::parse(object).map_err(LoadError::Object)?;
-    let table = header
-        .sections(NativeEndian, object)
-        .map_err(LoadError::Object)?;
+    let table = table(object)?;
     let code = table
         .iter()
         .filter(|section| section.sh_flags(NativeEndian) & u64::from(SHF_EXECINSTR) != 0);
@@ -138,10 +138,7 @@ mod tests {
     fn a_section_takes_what_it_is_given_and_no_other_changes() {
         let content = [7_u8; 1001];
         let replaced = replaced(SILENT_OBJECT, &[(SECTION, &content)], 1001).unwrap();
-        let before = FileHeader64::<NativeEndian>::parse(SILENT_OBJECT).unwrap();
-        let before = before.sections(NativeEndian, SILENT_OBJECT).unwrap();
-        let after = FileHeader64::<NativeEndian>::parse(&replaced[..]).unwrap();
-        let after = after.sections(NativeEndian, &replaced[..]).unwrap();
+        let (before, after) = (table(SILENT_OBJECT).unwrap(), table(&replaced).unwrap());
         assert_eq!(before.len(), after.len());
         for (old, new) in before.iter().zip(after.iter()) {
             let name = after.section_name(NativeEndian, new).unwrap();
