@@ -53,11 +53,10 @@ pub trait Tables {
     fn has_bans(&self, v6: bool) -> bool;
     /// Whether a source is banned, see [`crate::ban::is_banned`].
     fn is_banned(&self, source: Address) -> bool;
-    /// Whether a packet comes from a banned source, by where its IP header begins.
+    /// Whether a packet comes from a banned source, by where its IP header begins; asked only where there are any.
     #[inline(always)]
     fn comes_from_banned<F: Frame>(&self, frame: &F, network_offset: u32, v6: bool) -> bool {
-        self.has_bans(v6)
-            && ban::source(frame, network_offset, v6).is_some_and(|source| self.is_banned(source))
+        ban::source(frame, network_offset, v6).is_some_and(|source| self.is_banned(source))
     }
     /// Asks the limits of a cell, by the index of the first of them, for a packet of a source: see
     /// [`crate::limiter::ask`].
