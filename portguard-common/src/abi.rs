@@ -6,7 +6,7 @@ use crate::limits::SNAP_MAX;
 
 /// Version of this layout: one more whenever what is pinned changes its meaning, though not its size. What another version
 /// pinned is not read, but replaced.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Where each kind of service lies in the table of services, which names a cell for each.
 pub mod service {
@@ -181,39 +181,20 @@ pub const SOURCE_BUCKET_WAYS: usize = 8;
 /// One map element of the table of source buckets.
 pub type SourceBucketSet = [SourceBucket; SOURCE_BUCKET_WAYS];
 
-/// What tells flows apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct FlowKey {
-    /// This side's address in network order; an IPv4 address in its last four bytes.
-    pub ours: [u64; 2],
-    /// The other side's.
-    pub theirs: [u64; 2],
-    /// This side's port, or the identifier of an echo.
-    pub our_port: u16,
-    /// The other side's port; 0 for an echo.
-    pub their_port: u16,
-    /// The IP protocol.
-    pub protocol: u8,
-    /// The IP version.
-    pub version: u8,
-    /// 0.
-    pub reserved: u16,
-}
+/// Places in one line of the tables of flows.
+pub const FLOW_WAYS: u32 = 4;
 
-const _: () = assert!(size_of::<FlowKey>() == 40);
-
-/// A flow that this side started.
+/// One map element of the tables of flows, which is one line of the cache: see [`crate::flow_table`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Flow {
-    /// When a packet of it last left, in nanoseconds of the kernel's monotonic clock.
-    pub last_ns: u64,
-    /// 1 once this side has sent its FIN.
-    pub closing: u64,
+pub struct FlowLine {
+    /// Whose each place is; 0 where nobody is.
+    pub digests: [u64; FLOW_WAYS as usize],
+    /// What it says of that flow.
+    pub words: [u64; FLOW_WAYS as usize],
 }
 
-const _: () = assert!(size_of::<Flow>() == 16);
+const _: () = assert!(size_of::<FlowLine>() == 64);
 
 /// What is banned: all addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -274,7 +255,7 @@ pub mod host {
     pub const FRAGMENTS: u32 = 0;
     /// The [`super::Bucket`] of answers to rejected packets.
     pub const ANSWERS: u32 = 1;
-    /// Two random numbers, from which [`super::symbol::BUCKET_SEED`] is frozen.
+    /// Two random numbers, from which [`super::symbol::SEED`] is frozen.
     pub const SEED: u32 = 2;
     /// All of them.
     pub const LEN: u32 = 4;
@@ -975,10 +956,8 @@ pub mod symbol {
     pub const HOST: &str = "HOST";
     /// The buckets of rules: a [`super::Bucket`] each.
     pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
-    /// TCP flows that this side started: a [`super::Flow`] by [`super::FlowKey`].
-    pub const TCP_FLOWS: &str = "TCP_FLOWS";
-    /// UDP flows and echoes likewise.
-    pub const DATAGRAM_FLOWS: &str = "DATAGRAM_FLOWS";
+    /// The flows that this side started: a [`super::FlowLine`] by [`crate::flow_table::FlowKey::lines`].
+    pub const FLOWS: &str = "FLOWS";
     /// When a packet last left, by [`super::local_port`], in nanoseconds of the kernel's monotonic clock: a `u64`, 0
     /// for never.
     pub const LAST_SENT: &str = "LAST_SENT";
@@ -992,8 +971,8 @@ pub mod symbol {
     pub const BAN_LENGTHS_VARIABLE: &str = "BAN_LENGTHS";
     /// The program that sees what leaves.
     pub const EGRESS: &str = "portguard_egress";
-    /// Two random numbers, frozen: nobody can tell which sources share a bucket.
-    pub const BUCKET_SEED: &str = "BUCKET_SEED";
+    /// Two random numbers, frozen: nobody can tell which sources share a bucket, or which flows a line.
+    pub const SEED: &str = "SEED";
     /// The buckets of sources: [`super::SourceBucketSet`]s.
     pub const SOURCE_BUCKETS: &str = "SOURCE_BUCKETS";
     /// The outcome of the last run: one [`super::Trace`].
@@ -1032,10 +1011,6 @@ mod pod {
     unsafe impl aya::Pod for super::EventCount {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Limit {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::FlowKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::Flow {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::BanKey {}
     // SAFETY: as above.

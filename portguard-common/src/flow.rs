@@ -3,22 +3,13 @@
 //! Only what leaves writes flows. What arrives is looked up when it is about to be dropped, and first by its local
 //! port alone: a flood to ports from which nothing was sent costs one load of an array.
 
-use crate::abi::{Flow, FlowKey, local_port, service};
+use crate::abi::{local_port, service};
 use crate::classify::is_attempt;
+use crate::flow_table::{self, Flow, FlowKey, Seed, mix_v4, mix_v6};
 use crate::packet::{Family, Frame, Headers, Transport, protocol};
 
-/// How long a UDP flow or an echo lasts after the last packet sent.
-pub const DATAGRAM_NS: u64 = 180 * 1_000_000_000;
-
-/// How long a TCP flow lasts after the last packet sent.
-pub const TCP_NS: u64 = 5 * 24 * 3600 * 1_000_000_000;
-
-/// How long a TCP flow lasts after the last packet sent once this side has sent its FIN: as long as Linux keeps the
-/// connection (`TCP_TIMEWAIT_LEN`).
-pub const TCP_CLOSING_NS: u64 = 60 * 1_000_000_000;
-
 /// How long no UDP flow is started from a port that has closed.
-pub const CLOSED_NS: u64 = DATAGRAM_NS;
+pub const CLOSED_NS: u64 = flow_table::DATAGRAM_NS;
 
 /// The state that flows leave behind.
 pub trait Flows {
@@ -28,8 +19,10 @@ pub trait Flows {
     fn last_sent(&self, index: u32) -> u64;
     /// When a UDP port closed; 0 for never.
     fn closed_at(&self, port: u16) -> u64;
+    /// What digests of flows are made with.
+    fn seed(&self) -> Seed;
     /// A flow.
-    fn flow(&self, key: &FlowKey) -> Option<Flow>;
+    fn flow(&self, key: FlowKey) -> Option<Flow>;
 }
 
 /// A packet that is no later fragment, by what tells whether it is a reply. The rest is in the frame: so little can
@@ -95,19 +88,45 @@ const _: () = assert!(local_port::TCP == service::TCP && local_port::UDP == serv
 /// Whether a packet that arrives is a reply to a flow, or an error that quotes what one sent.
 #[inline(always)]
 pub fn is_reply<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) -> bool {
+    match last_sent(packet, flows) {
+        Some(last_sent) => fits_flow(frame, packet, last_sent, flows),
+        None => false,
+    }
+}
+
+/// The first half of [`is_reply`], which needs nothing but the port: when a packet last left by it, 0 where the headers do not tell
+/// the port; `None` where none ever did.
+#[inline(always)]
+pub fn last_sent<S: Flows>(packet: &Candidate, flows: &S) -> Option<u64> {
+    if packet.local_port == Candidate::ANY_PORT {
+        return Some(0);
+    }
+    match flows.last_sent(packet.local_port) {
+        0 => None,
+        last_sent => Some(last_sent),
+    }
+}
+
+/// The second half, with what the first one found. The port is read from the frame.
+#[inline(always)]
+pub fn fits_flow<F: Frame, S: Flows>(
+    frame: &F,
+    packet: &Candidate,
+    last_sent: u64,
+    flows: &S,
+) -> bool {
     let Some([kind, second, third, fourth]) = frame.load::<4>(packet.transport_offset) else {
         return false;
     };
-    let (index, ports) = match packet.protocol {
+    let (index, theirs, last_sent) = match packet.protocol {
         protocol::TCP | protocol::UDP => {
-            let first = if packet.protocol == protocol::TCP {
-                local_port::TCP
-            } else {
-                local_port::UDP
-            };
+            let is_tcp = packet.protocol == protocol::TCP;
+            if is_tcp && is_attempt(frame, packet.transport_offset) {
+                return false;
+            }
             let theirs = u16::from_be_bytes([kind, second]);
             let ours = u16::from_be_bytes([third, fourth]);
-            (first + u32::from(ours), Ends { ours, theirs })
+            (first_port(is_tcp) + u32::from(ours), theirs, last_sent)
         }
         _ => {
             let (echo_reply, is_error) = match packet.family {
@@ -123,22 +142,33 @@ pub fn is_reply<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) ->
             let Some(identifier) = load_u16(frame, packet.transport_offset + 4) else {
                 return false;
             };
-            let ports = Ends {
-                ours: identifier,
-                theirs: 0,
-            };
-            (local_port::ECHO + u32::from(identifier), ports)
+            let index = local_port::ECHO + u32::from(identifier);
+            (index, 0, flows.last_sent(index))
         }
     };
-    if flows.last_sent(index) == 0 {
+    let Some(now_ns) = may_be_alive(index, last_sent, flows) else {
         return false;
-    }
-    if packet.protocol == protocol::TCP && is_attempt(frame, packet.transport_offset) {
-        return false;
-    }
-    match key(frame, packet, Ours::Destination, ports) {
-        Some(key) => is_alive(&key, index, flows),
+    };
+    match key(
+        frame,
+        packet,
+        Ours::Destination,
+        index,
+        theirs,
+        flows.seed(),
+    ) {
+        Some(key) => is_alive(key, now_ns, flows),
         None => false,
+    }
+}
+
+/// The first index of [`local_port`] of a protocol with ports.
+#[inline(always)]
+const fn first_port(is_tcp: bool) -> u32 {
+    if is_tcp {
+        local_port::TCP
+    } else {
+        local_port::UDP
     }
 }
 
@@ -148,56 +178,27 @@ pub enum Sent {
     /// It belongs to no flow and starts none.
     Nothing,
     /// It starts a flow, or starts it anew.
-    Starts(FlowKey, u32),
+    Starts(FlowKey),
     /// It goes on with a flow, if there is one.
-    Continues(FlowKey, u32),
+    Continues(FlowKey),
     /// It is this side's last but for answers.
-    Closes(FlowKey, u32),
+    Closes(FlowKey),
     /// It ends a flow at once.
     Ends(FlowKey),
-    /// It starts a flow or goes on with one, if its answer would be dropped and its port (the last number) has not
-    /// closed.
-    Datagram(FlowKey, u32, u16),
+    /// It starts a flow or goes on with one, if its answer would be dropped and its port has not closed.
+    Datagram(FlowKey),
 }
 
-/// What a packet that leaves does to the flows. The second number of each is its index of [`local_port`].
+/// What a packet that leaves does to the flows.
 #[inline(always)]
-pub fn sent<F: Frame>(frame: &F, headers: &Headers) -> Sent {
+pub fn sent<F: Frame>(frame: &F, headers: &Headers, seed: Seed) -> Sent {
     let Some(packet) = Candidate::new(headers) else {
         return Sent::Nothing;
     };
-    match headers.transport() {
+    let (index, theirs) = match headers.transport() {
         Transport::Ports { src, dst } => {
-            let ports = Ends {
-                ours: src,
-                theirs: dst,
-            };
-            let Some(key) = key(frame, &packet, Ours::Source, ports) else {
-                return Sent::Nothing;
-            };
-            match headers.protocol {
-                protocol::TCP => {
-                    const FIN: u8 = 0x01;
-                    const SYN: u8 = 0x02;
-                    const RST: u8 = 0x04;
-                    const ACK: u8 = 0x10;
-                    let Some([flags]) = frame.load::<1>(headers.transport_offset + 13) else {
-                        return Sent::Nothing;
-                    };
-                    let index = local_port::TCP + u32::from(src);
-                    if flags & RST != 0 {
-                        Sent::Ends(key)
-                    } else if flags & (SYN | ACK) == SYN {
-                        Sent::Starts(key, index)
-                    } else if flags & FIN != 0 {
-                        Sent::Closes(key, index)
-                    } else {
-                        Sent::Continues(key, index)
-                    }
-                }
-                protocol::UDP => Sent::Datagram(key, local_port::UDP + u32::from(src), src),
-                _ => Sent::Nothing,
-            }
+            let is_tcp = headers.protocol == protocol::TCP;
+            (first_port(is_tcp) + u32::from(src), dst)
         }
         Transport::Icmp { kind, .. } => {
             let echo_request = match headers.family {
@@ -210,16 +211,34 @@ pub fn sent<F: Frame>(frame: &F, headers: &Headers) -> Sent {
             let Some(identifier) = load_u16(frame, headers.transport_offset + 4) else {
                 return Sent::Nothing;
             };
-            let ports = Ends {
-                ours: identifier,
-                theirs: 0,
+            (local_port::ECHO + u32::from(identifier), 0)
+        }
+        Transport::Portless => return Sent::Nothing,
+    };
+    let Some(key) = key(frame, &packet, Ours::Source, index, theirs, seed) else {
+        return Sent::Nothing;
+    };
+    match headers.protocol {
+        protocol::TCP => {
+            const FIN: u8 = 0x01;
+            const SYN: u8 = 0x02;
+            const RST: u8 = 0x04;
+            const ACK: u8 = 0x10;
+            let Some([flags]) = frame.load::<1>(headers.transport_offset + 13) else {
+                return Sent::Nothing;
             };
-            match key(frame, &packet, Ours::Source, ports) {
-                Some(key) => Sent::Starts(key, local_port::ECHO + u32::from(identifier)),
-                None => Sent::Nothing,
+            if flags & RST != 0 {
+                Sent::Ends(key)
+            } else if flags & (SYN | ACK) == SYN {
+                Sent::Starts(key)
+            } else if flags & FIN != 0 {
+                Sent::Closes(key)
+            } else {
+                Sent::Continues(key)
             }
         }
-        Transport::Portless => Sent::Nothing,
+        protocol::UDP => Sent::Datagram(key),
+        _ => Sent::Starts(key),
     }
 }
 
@@ -230,86 +249,61 @@ enum Ours {
     Destination,
 }
 
-/// The ports (or the echo's identifier) of both ends.
-#[derive(Clone, Copy)]
-struct Ends {
-    ours: u16,
+/// The key of a packet's flow: by this side's port (or an echo's identifier) as an index of [`local_port`], and the other side's.
+#[inline(always)]
+fn key<F: Frame>(
+    frame: &F,
+    packet: &Candidate,
+    ours: Ours,
+    index: u32,
     theirs: u16,
-}
-
-#[inline(always)]
-fn key<F: Frame>(frame: &F, packet: &Candidate, ours: Ours, ports: Ends) -> Option<FlowKey> {
+    seed: Seed,
+) -> Option<FlowKey> {
     let offset = packet.network_offset;
-    let (source, destination, version) = match packet.family {
-        Family::V4 => (
-            widen(frame.load::<4>(offset + 12)?),
-            widen(frame.load::<4>(offset + 16)?),
-            4,
-        ),
-        Family::V6 => (
-            (frame.load::<8>(offset + 8)?, frame.load::<8>(offset + 16)?),
-            (frame.load::<8>(offset + 24)?, frame.load::<8>(offset + 32)?),
-            6,
-        ),
+    let addresses = match packet.family {
+        Family::V4 => {
+            let (source, destination) = (frame.load(offset + 12)?, frame.load(offset + 16)?);
+            match ours {
+                Ours::Source => mix_v4(seed, source, destination),
+                Ours::Destination => mix_v4(seed, destination, source),
+            }
+        }
+        Family::V6 => {
+            let source = (frame.load(offset + 8)?, frame.load(offset + 16)?);
+            let destination = (frame.load(offset + 24)?, frame.load(offset + 32)?);
+            match ours {
+                Ours::Source => mix_v6(seed, source, destination),
+                Ours::Destination => mix_v6(seed, destination, source),
+            }
+        }
     };
-    let (ours, theirs) = match ours {
-        Ours::Source => (source, destination),
-        Ours::Destination => (destination, source),
-    };
-    Some(FlowKey {
-        ours: [u64::from_ne_bytes(ours.0), u64::from_ne_bytes(ours.1)],
-        theirs: [u64::from_ne_bytes(theirs.0), u64::from_ne_bytes(theirs.1)],
-        our_port: ports.ours,
-        their_port: ports.theirs,
-        protocol: packet.protocol,
-        version,
-        reserved: 0,
-    })
+    Some(FlowKey::new(seed, addresses, index, theirs))
 }
 
-/// An IPv4 address in the place of an IPv6 one. The version tells them apart.
+/// The present time, if flows of this port may be alive: the port's time is that of its latest one.
 #[inline(always)]
-fn widen(address: [u8; 4]) -> ([u8; 8], [u8; 8]) {
-    let [a, b, c, d] = address;
-    ([0; 8], [0, 0, 0, 0, a, b, c, d])
-}
-
-/// Whether a TCP flow is over for good: only an attempt to connect starts it anew.
-#[inline(always)]
-pub const fn tcp_is_over(flow: &Flow, now_ns: u64) -> bool {
-    let lifetime = if flow.closing != 0 {
-        TCP_CLOSING_NS
-    } else {
-        TCP_NS
-    };
-    now_ns.saturating_sub(flow.last_ns) > lifetime
-}
-
-#[inline(always)]
-fn is_alive<S: Flows>(key: &FlowKey, index: u32, flows: &S) -> bool {
-    let now_ns = flows.now_ns();
-    let lifetime = if index < local_port::UDP {
-        TCP_NS
-    } else {
-        DATAGRAM_NS
-    };
-    // The port's time is that of its latest flow.
-    if now_ns.saturating_sub(flows.last_sent(index)) > lifetime {
-        return false;
+fn may_be_alive<S: Flows>(index: u32, last_sent: u64, flows: &S) -> Option<u64> {
+    if last_sent == 0 {
+        return None;
     }
+    let latest = Flow {
+        last_ns: last_sent,
+        closing: false,
+    };
+    let now_ns = flows.now_ns();
+    (!latest.is_over(index, now_ns)).then_some(now_ns)
+}
+
+#[inline(always)]
+fn is_alive<S: Flows>(key: FlowKey, now_ns: u64, flows: &S) -> bool {
     let Some(flow) = flows.flow(key) else {
         return false;
     };
-    let lifetime = if flow.closing != 0 {
-        TCP_CLOSING_NS
-    } else {
-        lifetime
-    };
-    if now_ns.saturating_sub(flow.last_ns) > lifetime {
+    if flow.is_over(key.index, now_ns) {
         return false;
     }
-    let is_udp = (local_port::UDP..local_port::ECHO).contains(&index);
-    !is_udp || flow.last_ns > flows.closed_at(key.our_port)
+    let is_udp = (local_port::UDP..local_port::ECHO).contains(&key.index);
+    !is_udp || flow.last_ns > flows.closed_at(key.our_port())
 }
 
 /// Whether an ICMP error quotes a packet that a flow of this side sent. The quoted header is the first one alone: what
@@ -320,7 +314,9 @@ fn quotes_flow<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) -> 
         return false;
     };
     let quote = frame.forget(packet.transport_offset) + 8;
-    let Some((quoted_protocol, transport, addresses)) = quoted(frame, packet.family, quote) else {
+    let seed = flows.seed();
+    let Some((quoted_protocol, transport, addresses)) = quoted(frame, packet.family, quote, seed)
+    else {
         return false;
     };
     if transport + 8 > end {
@@ -330,16 +326,11 @@ fn quotes_flow<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) -> 
     let Some([a, b, c, d, e, f, ..]) = frame.load::<8>(transport) else {
         return false;
     };
-    let (index, ports) = match quoted_protocol {
+    let (index, theirs) = match quoted_protocol {
         protocol::TCP | protocol::UDP => {
-            let first = if quoted_protocol == protocol::TCP {
-                local_port::TCP
-            } else {
-                local_port::UDP
-            };
+            let first = first_port(quoted_protocol == protocol::TCP);
             let ours = u16::from_be_bytes([a, b]);
-            let theirs = u16::from_be_bytes([c, d]);
-            (first + u32::from(ours), Ends { ours, theirs })
+            (first + u32::from(ours), u16::from_be_bytes([c, d]))
         }
         protocol::ICMP | protocol::ICMPV6 => {
             let echo_request = match packet.family {
@@ -349,39 +340,20 @@ fn quotes_flow<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) -> 
             if (quoted_protocol, a) != echo_request {
                 return false;
             }
-            let ours = u16::from_be_bytes([e, f]);
-            (local_port::ECHO + u32::from(ours), Ends { ours, theirs: 0 })
+            let identifier = u16::from_be_bytes([e, f]);
+            (local_port::ECHO + u32::from(identifier), 0)
         }
         _ => return false,
     };
-    if flows.last_sent(index) == 0 {
+    let Some(now_ns) = may_be_alive(index, flows.last_sent(index), flows) else {
         return false;
-    }
-    let (ours, theirs) = addresses;
-    let key = FlowKey {
-        ours,
-        theirs,
-        our_port: ports.ours,
-        their_port: ports.theirs,
-        protocol: quoted_protocol,
-        version: match packet.family {
-            Family::V4 => 4,
-            Family::V6 => 6,
-        },
-        reserved: 0,
     };
-    is_alive(&key, index, flows)
+    is_alive(FlowKey::new(seed, addresses, index, theirs), now_ns, flows)
 }
 
-/// Addresses as they stand in a [`FlowKey`].
-type Addresses = ([u64; 2], [u64; 2]);
-
-/// Protocol, transport offset and addresses (source, destination) of a quoted packet that is no later fragment.
+/// Protocol and transport offset of a quoted packet that is no later fragment, and what its addresses come to: the source is ours.
 #[inline(always)]
-fn quoted<F: Frame>(frame: &F, family: Family, offset: u32) -> Option<(u8, u32, Addresses)> {
-    let wide = |address: ([u8; 8], [u8; 8])| {
-        [u64::from_ne_bytes(address.0), u64::from_ne_bytes(address.1)]
-    };
+fn quoted<F: Frame>(frame: &F, family: Family, offset: u32, seed: Seed) -> Option<(u8, u32, u64)> {
     match family {
         Family::V4 => {
             let header = frame.load::<20>(offset)?;
@@ -390,22 +362,19 @@ fn quoted<F: Frame>(frame: &F, family: Family, offset: u32) -> Option<(u8, u32, 
             if header[0] >> 4 != 4 || header_len < 20 || is_fragment {
                 return None;
             }
-            let source = widen([header[12], header[13], header[14], header[15]]);
-            let destination = widen([header[16], header[17], header[18], header[19]]);
-            Some((
-                header[9],
-                offset + header_len,
-                (wide(source), wide(destination)),
-            ))
+            let source = [header[12], header[13], header[14], header[15]];
+            let destination = [header[16], header[17], header[18], header[19]];
+            let addresses = mix_v4(seed, source, destination);
+            Some((header[9], offset + header_len, addresses))
         }
         Family::V6 => {
             let [first, _, _, _, _, _, next, _] = frame.load::<8>(offset)?;
             if first >> 4 != 6 {
                 return None;
             }
-            let source = (frame.load::<8>(offset + 8)?, frame.load::<8>(offset + 16)?);
-            let destination = (frame.load::<8>(offset + 24)?, frame.load::<8>(offset + 32)?);
-            Some((next, offset + 40, (wide(source), wide(destination))))
+            let source = (frame.load(offset + 8)?, frame.load(offset + 16)?);
+            let destination = (frame.load(offset + 24)?, frame.load(offset + 32)?);
+            Some((next, offset + 40, mix_v6(seed, source, destination)))
         }
     }
 }

@@ -61,8 +61,9 @@ pub const LIMITS: usize = 1 << 16;
 /// Buckets of rules with a limit.
 pub const RULE_BUCKETS: usize = 1 << 16;
 
-/// Flows of each table. A table that overflows forgets those that were looked up the longest time ago.
-pub const FLOWS: u32 = 1 << 17;
+/// Lines of each table of flows, with four places each: 4 MiB. Both lines of a flow are full only where nearly all places of a table are
+/// taken; then the flow of them goes that has sent nothing for the longest time.
+pub const FLOW_LINES: u32 = 1 << 16;
 
 /// Answers to rejected packets that the host sends in a second, and at once.
 pub const ANSWERS_PER_SECOND: u64 = 100;

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use frames::{Ipv4, Ipv6, Packet, Segment, ethernet, icmp, icmpv6, portless, sctp, tcp, udp};
-use portguard_common::abi::{Flow, FlowKey};
-use portguard_common::flow::{Candidate, Flows, Sent, is_reply, sent, tcp_is_over};
+use portguard_common::flow::{Candidate, Flows, Sent, is_reply, sent};
+use portguard_common::flow_table::{Flow, FlowKey, Seed};
 use portguard_common::packet::{Headers, parse};
 
 const SECOND: u64 = 1_000_000_000;
@@ -21,6 +21,8 @@ const CLOSING: u64 = 60 * SECOND;
 /// Both ends of the frames of these tests: (first sender, first receiver).
 const OURS: u16 = 40_000;
 const THEIRS: u16 = 443;
+
+const SEED: Seed = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 
 #[derive(Default)]
 struct Memory {
@@ -46,8 +48,12 @@ impl Flows for Memory {
         self.closed.get(&port).copied().unwrap_or(0)
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<Flow> {
-        self.flows.get(key).copied()
+    fn seed(&self) -> Seed {
+        SEED
+    }
+
+    fn flow(&self, key: FlowKey) -> Option<Flow> {
+        self.flows.get(&key).copied()
     }
 }
 
@@ -59,22 +65,22 @@ fn headers(frame: &[u8]) -> Headers {
 }
 
 fn leaves(frame: &[u8]) -> Sent {
-    sent(&frame, &headers(frame))
+    sent(&frame, &headers(frame), SEED)
 }
 
 impl Memory {
     /// After this frame has left at [`START`].
     fn after(frame: &[u8]) -> Self {
-        let (Sent::Starts(key, index) | Sent::Datagram(key, index, _)) = leaves(frame) else {
+        let (Sent::Starts(key) | Sent::Datagram(key)) = leaves(frame) else {
             panic!("starts nothing: {frame:02x?}");
         };
         let flow = Flow {
             last_ns: START,
-            closing: 0,
+            closing: false,
         };
         Self {
             now: START,
-            last_sent: HashMap::from([(index, START)]),
+            last_sent: HashMap::from([(key.index, START)]),
             flows: HashMap::from([(key, flow)]),
             ..Self::default()
         }
@@ -258,25 +264,22 @@ fn tcp_from_its_start_to_its_end() {
     // FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
     for frame in both(segment(OURS, THEIRS, 0)) {
         let key = match leaves(&frame) {
-            Sent::Continues(key, 40_000) => key,
+            Sent::Continues(key) => key,
             other => panic!("{other:?}"),
         };
-        assert_eq!(
-            (key.our_port, key.their_port, key.protocol),
-            (OURS, THEIRS, 6)
-        );
+        assert_eq!((key.index, key.our_port()), (40_000, OURS));
         let at = headers(&frame).transport_offset as usize + 13;
         for (flags, expected) in [
-            (0x02, Sent::Starts(key, 40_000)),
-            (0xc2, Sent::Starts(key, 40_000)),
-            (0x03, Sent::Starts(key, 40_000)),
-            (0x0a, Sent::Starts(key, 40_000)),
-            (0x12, Sent::Continues(key, 40_000)),
-            (0x10, Sent::Continues(key, 40_000)),
-            (0x18, Sent::Continues(key, 40_000)),
-            (0x01, Sent::Closes(key, 40_000)),
-            (0x11, Sent::Closes(key, 40_000)),
-            (0x13, Sent::Closes(key, 40_000)),
+            (0x02, Sent::Starts(key)),
+            (0xc2, Sent::Starts(key)),
+            (0x03, Sent::Starts(key)),
+            (0x0a, Sent::Starts(key)),
+            (0x12, Sent::Continues(key)),
+            (0x10, Sent::Continues(key)),
+            (0x18, Sent::Continues(key)),
+            (0x01, Sent::Closes(key)),
+            (0x11, Sent::Closes(key)),
+            (0x13, Sent::Closes(key)),
             (0x04, Sent::Ends(key)),
             (0x14, Sent::Ends(key)),
             (0x06, Sent::Ends(key)),
@@ -306,18 +309,19 @@ fn tcp_from_its_start_to_its_end() {
             back[at] = flags;
             assert_eq!(memory.takes(&back), passes, "{flags:x}");
         }
-        memory.flow_mut().closing = 1;
+        memory.flow_mut().closing = true;
         assert!(memory.takes_after(CLOSING, &back));
         assert!(!memory.takes_after(CLOSING + 1, &back));
     }
-    for (closing, lifetime) in [(0, TCP), (1, CLOSING)] {
+    for (closing, lifetime) in [(false, TCP), (true, CLOSING)] {
         let flow = Flow {
             last_ns: START,
             closing,
         };
-        assert!(!tcp_is_over(&flow, START + lifetime));
-        assert!(tcp_is_over(&flow, START + lifetime + 1));
-        assert!(!tcp_is_over(&flow, START - 1));
+        assert_eq!(Flow::of_word(flow.word()), flow);
+        assert!(!flow.is_over(40_000, START + lifetime));
+        assert!(flow.is_over(40_000, START + lifetime + 1));
+        assert!(!flow.is_over(40_000, START - 1));
     }
 }
 
@@ -382,9 +386,10 @@ fn what_starts_nothing() {
         assert_eq!(Candidate::new(&headers(&frame)), None);
     }
     for frame in both(udp(OURS, THEIRS, b"")) {
-        let Sent::Datagram(_, 105_536, OURS) = leaves(&frame) else {
+        let Sent::Datagram(key) = leaves(&frame) else {
             panic!("{:?}", leaves(&frame));
         };
+        assert_eq!((key.index, key.our_port()), (105_536, OURS));
     }
 }
 

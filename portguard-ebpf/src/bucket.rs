@@ -4,10 +4,12 @@ use aya_ebpf::maps::Array;
 use portguard_common::abi::{Bucket, SOURCE_BUCKET_WAYS, SourceBucket, SourceBucketSet};
 use portguard_common::bucket::{is_full, take};
 use portguard_common::classify::Source;
+use portguard_common::flow_table::mix;
 use portguard_common::limits::SOURCE_BUCKET_SETS;
 
 use crate::atomic::compare_exchange;
 use crate::frame::forget;
+use crate::seed::seed;
 
 /// How often to try when other CPUs take tokens from the same bucket at the same moment. Each failure means that
 /// one of them succeeded.
@@ -83,28 +85,11 @@ fn find_way(places: *mut SourceBucket, key: u64, now_ns: u64) -> Option<u32> {
 }
 
 /// A number for a source under a limit, never 0. Two that share one share a bucket; nobody can choose them, who does
-/// not know `SEED`.
+/// not know the seed.
 #[inline(always)]
 fn digest(limit: u32, source: Source) -> u64 {
-    // SAFETY: `u64`s of this program's data, which the loader overwrites and freezes; volatile, since the compiler
-    // sees only the zeros.
-    let (first, second) = unsafe {
-        let seed = (&raw const BUCKET_SEED).cast::<u64>();
-        (seed.read_volatile(), seed.add(1).read_volatile())
-    };
+    let [first, second] = seed();
     let family = u64::from(source.v6) << 32 | u64::from(limit);
     let mixed = mix(source.bits ^ first) ^ family;
     mix(mixed.wrapping_add(second)) | 1 << 63
 }
-
-/// The finaliser of SplitMix64.
-#[inline(always)]
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
-}
-
-/// Random numbers of this daemon's run.
-#[unsafe(no_mangle)]
-static BUCKET_SEED: [u64; 2] = [0; 2];

@@ -80,20 +80,20 @@ extern "C" fn portguard_say_no_place(limit: u32) -> u32 {
     0
 }
 
-/// The kernel refuses to keep a flow, so its replies are dropped.
+/// There is no place for a flow, so its replies are dropped.
 #[inline(always)]
-pub(crate) fn flow_not_kept(error: i32) {
+pub(crate) fn flow_not_kept() {
     if is_wanted(Level::Warn) && take_token() {
-        portguard_say_flow_not_kept(error);
+        portguard_say_flow_not_kept();
     }
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_say_flow_not_kept(error: i32) -> u32 {
+extern "C" fn portguard_say_flow_not_kept() -> u32 {
     warn!(
         (),
-        "a flow is not kept, so its replies are dropped: error {}", error
+        "a flow finds no place, since other processors take it each time: its replies are dropped"
     );
     0
 }

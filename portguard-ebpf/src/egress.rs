@@ -6,11 +6,12 @@ use aya_ebpf::bindings::{__sk_buff, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use portguard_common::abi::{Action, Flow, FlowKey, Setting};
+use portguard_common::abi::{Action, Setting};
 use portguard_common::classify::{Tables as _, forget_kind, service};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::constant::CellView as _;
-use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent, tcp_is_over};
+use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent};
+use portguard_common::flow_table::{self, Flow, FlowKey, Line as _};
 use portguard_common::packet::{Extension, Frame, Headers, Transport, parse};
 use portguard_common::plain::parse_plain;
 use portguard_common::word::Word;
@@ -30,30 +31,34 @@ const REFRESH_NS: u64 = 1_000_000_000;
 #[classifier]
 fn portguard_egress(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
-    let mut error = portguard_remember_plain(skb);
-    if error == NOT_PLAIN {
+    let mut remembered = portguard_remember_plain(skb);
+    if remembered == NOT_PLAIN {
         let word = portguard_read_sent(skb);
-        error = if Word(word).malformed().is_some() {
+        remembered = if Word(word).malformed().is_some() {
             // It may go on where it cannot be read directly.
             portguard_remember_in_parts(skb, portguard_read_sent_in_parts(skb))
         } else {
             portguard_remember(skb, word)
         };
     }
-    if error != 0 {
-        diagnose::flow_not_kept(error);
+    if remembered == NOT_KEPT {
+        diagnose::flow_not_kept();
     }
     TC_ACT_UNSPEC
 }
 
-/// No error of the kernel, which are negative.
-const NOT_PLAIN: i32 = 1;
+/// There was nothing to remember, or it was.
+const DONE: u32 = 0;
+/// The packet is no plain one.
+const NOT_PLAIN: u32 = 1;
+/// There was no place for a flow that it starts.
+const NOT_KEPT: u32 = 2;
 
 /// Remembers what a plain packet does, or says that it is none. A function of its own because of the stack, too: kernels before 6.7 count that of
 /// each function in steps of 32 bytes.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_remember_plain(skb: *mut __sk_buff) -> i32 {
+extern "C" fn portguard_remember_plain(skb: *mut __sk_buff) -> u32 {
     let ctx = TcContext::new(skb);
     let frame = FirstBuffer::of_sent(&ctx);
     match parse_plain(&frame) {
@@ -79,96 +84,101 @@ extern "C" fn portguard_read_sent_in_parts(skb: *mut __sk_buff) -> u64 {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_remember(skb: *mut __sk_buff, word: u64) -> i32 {
+extern "C" fn portguard_remember(skb: *mut __sk_buff, word: u64) -> u32 {
     let ctx = &TcContext::new(skb);
     remember_word(ctx, &FirstBuffer::of_sent(ctx), Word(word))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_remember_in_parts(skb: *mut __sk_buff, word: u64) -> i32 {
+extern "C" fn portguard_remember_in_parts(skb: *mut __sk_buff, word: u64) -> u32 {
     remember_word(&TcContext::new(skb), &AllParts::new(skb), Word(word))
 }
 
 /// What is not IP is not remembered.
 #[inline(always)]
-fn remember_word<F: Frame>(ctx: &TcContext, frame: &F, word: Word) -> i32 {
+fn remember_word<F: Frame>(ctx: &TcContext, frame: &F, word: Word) -> u32 {
     match word.headers(frame) {
         Some(headers) => remember(ctx, frame, &headers),
-        None => 0,
+        None => DONE,
     }
 }
 
-/// Does to the flows what a packet that leaves does to them. The answer is the kernel's error where it does not keep one, else 0: the entry point
-/// tells of it, whose stack has room for that.
+/// Does to the flows what a packet that leaves does to them. The answer is [`DONE`] or [`NOT_KEPT`]: the entry point tells of that, whose
+/// stack has room for it.
 #[inline(always)]
-fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> i32 {
+fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
     if headers.later_fragment {
-        return 0;
+        return DONE;
     }
     let now_ns = KernelFlows.now_ns();
-    match sent(frame, headers) {
+    match sent(frame, headers, KernelFlows.seed()) {
         Sent::Nothing => {}
-        Sent::Ends(key) => flows::remove(&key),
-        Sent::Starts(key, index) => return start(&key, index, now_ns),
-        Sent::Continues(key, index) => go_on(&key, index, now_ns, false),
-        Sent::Closes(key, index) => go_on(&key, index, now_ns, true),
-        Sent::Datagram(key, index, port) => {
-            let closed_at = KernelFlows.closed_at(port);
+        Sent::Ends(key) => flow_table::remove(&KernelFlows, key),
+        Sent::Starts(key) => return start(key, now_ns),
+        Sent::Continues(key) => go_on(key, now_ns, false),
+        Sent::Closes(key) => go_on(key, now_ns, true),
+        Sent::Datagram(key) => {
+            let closed_at = KernelFlows.closed_at(key.our_port());
             let is_closed = closed_at != 0 && now_ns.saturating_sub(closed_at) <= CLOSED_NS;
             if !is_closed && answer_is_dropped(ctx, frame, headers) {
-                return start(&key, index, now_ns);
+                return start(key, now_ns);
             }
         }
     }
-    0
+    DONE
 }
 
 /// Starts a flow, or starts it anew.
 #[inline(always)]
-fn start(key: &FlowKey, index: u32, now_ns: u64) -> i32 {
+fn start(key: FlowKey, now_ns: u64) -> u32 {
     let flow = Flow {
         last_ns: now_ns,
-        closing: 0,
+        closing: false,
     };
-    // Changing it in place is much faster than inserting it again.
-    let error = match flows::find(key) {
-        // SAFETY: the kernel returned a pointer to the value; CPUs that write at the same time write much the same.
-        Some(present) => unsafe {
-            let is_recent = now_ns.saturating_sub((*present).last_ns) < REFRESH_NS;
-            if !is_recent || (*present).closing != 0 {
-                *present = flow;
+    let is_kept = match flow_table::find(&KernelFlows, key) {
+        Some((line, way)) => {
+            let present = Flow::of_word(line.word(way));
+            let is_recent = now_ns.saturating_sub(present.last_ns) < REFRESH_NS;
+            if !is_recent || present.closing {
+                line.set_word(way, flow.word());
             }
-            0
-        },
-        None => flows::add(key, &flow),
+            true
+        }
+        None => flows::add(key, now_ns),
     };
-    flows::set_last_sent(index, now_ns);
-    error
+    flows::set_last_sent(key.index, now_ns);
+    if is_kept { DONE } else { NOT_KEPT }
 }
 
 /// Goes on with a TCP flow, if there is one.
 #[inline(always)]
-fn go_on(key: &FlowKey, index: u32, now_ns: u64, closes: bool) {
+fn go_on(key: FlowKey, now_ns: u64, closes: bool) {
     // A server's port, from which nothing was started, needs no look-up.
-    if KernelFlows.last_sent(index) == 0 {
+    if KernelFlows.last_sent(key.index) == 0 {
         return;
     }
-    if let Some(flow) = flows::find(key) {
-        // SAFETY: as above.
-        unsafe {
-            if tcp_is_over(&flow.read_volatile(), now_ns) {
-                return;
-            }
-            if closes {
-                (*flow).closing = 1;
-            }
-            if closes || now_ns.saturating_sub((*flow).last_ns) >= REFRESH_NS {
-                (*flow).last_ns = now_ns;
-                flows::set_last_sent(index, now_ns);
-            }
-        }
+    let Some((line, way)) = flow_table::find(&KernelFlows, key) else {
+        return;
+    };
+    let word = line.word(way);
+    let present = Flow::of_word(word);
+    if present.is_over(key.index, now_ns) {
+        return;
     }
+    let flow = Flow {
+        last_ns: now_ns,
+        closing: present.closing || closes,
+    };
+    if closes {
+        line.set_word(way, flow.word());
+    } else if now_ns.saturating_sub(present.last_ns) >= REFRESH_NS {
+        // Unless another CPU sees its end at the same moment.
+        line.replace_word(way, word, flow.word());
+    } else {
+        return;
+    }
+    flows::set_last_sent(key.index, now_ns);
 }
 
 /// Whether the policy would drop the answer to a packet, whatever else is going on.

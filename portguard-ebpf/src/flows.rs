@@ -1,20 +1,23 @@
 //! The flows that this side started, in maps that outlive a generation.
 
-use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, LruHashMap};
-use portguard_common::abi::{Flow, FlowKey, TIMES, TimePage};
+use aya_ebpf::maps::Array;
+use portguard_common::abi::{self, FLOW_WAYS, TIMES, TimePage};
 use portguard_common::flow::Flows;
+use portguard_common::flow_table::{self, Flow, FlowKey, FlowTable, Line, Seed};
 
-use crate::tables::coarse_now_ns;
+use crate::atomic::compare_exchange;
+use crate::seed::seed;
+use crate::tables::{coarse_now_ns, opaque};
+
+/// `BPF_F_MMAPABLE` (linux/bpf.h, kernel 5.5): the daemon writes to the elements like the programs do; and they begin with a page, so that each is
+/// one line of the cache.
+const MMAPABLE: u32 = 1 << 10;
 
 // All are sized by the loader.
 
 #[map]
-static TCP_FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
-
-#[map]
-static DATAGRAM_FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
+static FLOWS: Array<abi::FlowLine> = Array::with_max_entries(1, MMAPABLE);
 
 #[map]
 static LAST_SENT: Array<u64> = Array::with_max_entries(1, 0);
@@ -50,9 +53,82 @@ impl Flows for KernelFlows {
     }
 
     #[inline(always)]
-    fn flow(&self, key: &FlowKey) -> Option<Flow> {
-        // SAFETY: the value is read at once; one that is overwritten meanwhile has either time.
-        unsafe { table(key).get(key).copied() }
+    fn seed(&self) -> Seed {
+        seed()
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: FlowKey) -> Option<Flow> {
+        flow_table::flow(&KernelFlows, key)
+    }
+}
+
+impl FlowTable for KernelFlows {
+    type Line = KernelLine;
+
+    #[inline(always)]
+    fn line(&self, index: u32) -> Option<KernelLine> {
+        FLOWS.get_ptr_mut(index).map(|line| KernelLine(line.cast()))
+    }
+}
+
+/// The words of an element: the digests, then what they say.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelLine(*mut u64);
+
+impl KernelLine {
+    /// Where a word lies.
+    #[inline(always)]
+    fn at(self, way: u32, first: usize) -> *mut u64 {
+        // SAFETY: below the element's length by the remainder.
+        unsafe { self.0.add((way % FLOW_WAYS) as usize + first) }
+    }
+
+    #[inline(always)]
+    fn digest_at(self, way: u32) -> *mut u64 {
+        self.at(way, 0)
+    }
+
+    #[inline(always)]
+    fn word_at(self, way: u32) -> *mut u64 {
+        self.at(way, FLOW_WAYS as usize)
+    }
+}
+
+impl Line for KernelLine {
+    #[inline(always)]
+    fn digest(&self, way: u32) -> u64 {
+        // SAFETY: a word of a map element; so with all that follow.
+        unsafe { self.digest_at(way).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn word(&self, way: u32) -> u64 {
+        // SAFETY: as above.
+        unsafe { self.word_at(way).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn set_word(&self, way: u32, word: u64) {
+        // SAFETY: as above.
+        unsafe { self.word_at(way).write_volatile(word) };
+    }
+
+    #[inline(always)]
+    fn replace_word(&self, way: u32, old: u64, new: u64) {
+        // SAFETY: as above.
+        unsafe { compare_exchange(self.word_at(way), old, new) };
+    }
+
+    #[inline(always)]
+    fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool {
+        // SAFETY: as above.
+        unsafe { compare_exchange(self.digest_at(way), old, new) == old }
+    }
+
+    #[inline(always)]
+    fn conceal(number: u64) -> u64 {
+        opaque(number)
     }
 }
 
@@ -66,35 +142,16 @@ pub(crate) fn set_last_sent(index: u32, now_ns: u64) {
     }
 }
 
-/// The flow, to change in place.
+/// Adds a flow that has no place: see [`flow_table::add`].
 #[inline(always)]
-pub(crate) fn find(key: &FlowKey) -> Option<*mut Flow> {
-    table(key).get_ptr_mut(key)
+pub(crate) fn add(key: FlowKey, now_ns: u64) -> bool {
+    portguard_add_flow(key.digest, key.index, now_ns) != 0
 }
 
-/// Adds a flow; 0, or the kernel's error. A table that is full forgets another one for it. Where even that fails there is no flow, and
-/// its replies are dropped: nothing passes by a full table.
-#[inline(always)]
-pub(crate) fn add(key: &FlowKey, flow: &Flow) -> i32 {
-    match table(key).insert(key, flow, BPF_ANY.into()) {
-        Ok(()) => 0,
-        Err(error) => error,
-    }
-}
-
-/// Removes a flow.
-#[inline(always)]
-pub(crate) fn remove(key: &FlowKey) {
-    // One that is not there needs no removing.
-    let _ = table(key).remove(key);
-}
-
-#[inline(always)]
-fn table(key: &FlowKey) -> &'static LruHashMap<FlowKey, Flow> {
-    const TCP: u8 = 6;
-    if key.protocol == TCP {
-        &TCP_FLOWS
-    } else {
-        &DATAGRAM_FLOWS
-    }
+/// A global function, which the verifier checks once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_add_flow(digest: u64, index: u32, now_ns: u64) -> u32 {
+    let key = FlowKey { digest, index };
+    flow_table::add(&KernelFlows, key, now_ns).into()
 }

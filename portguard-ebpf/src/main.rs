@@ -20,6 +20,7 @@ mod host;
 mod limiting;
 mod other;
 mod reply;
+mod seed;
 mod tables;
 mod trace;
 mod trial;

@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
-use portguard_common::flow::{Candidate, Flows as _, is_reply};
+use portguard_common::flow::{Candidate, fits_flow, last_sent};
 use portguard_common::packet::{Family, Frame};
 
 use crate::flows::KernelFlows;
@@ -15,33 +15,41 @@ use crate::frame::{AllBuffers, Received};
 #[inline(always)]
 pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
     // Asked here, so that a flood to ports from which nothing was sent costs no call.
-    if packet.local_port != Candidate::ANY_PORT && KernelFlows.last_sent(packet.local_port) == 0 {
+    let Some(last_sent) = last_sent(packet, &KernelFlows) else {
         return false;
-    }
+    };
     let (kind, offsets) = pack(packet);
-    portguard_is_reply(ctx, kind, offsets) != 0
+    portguard_is_reply(ctx, kind, offsets, last_sent) != 0
 }
 
 #[inline(always)]
 pub(crate) fn in_all_buffers(ctx: *mut xdp_md, packet: &Candidate) -> bool {
+    let Some(last_sent) = last_sent(packet, &KernelFlows) else {
+        return false;
+    };
     let (kind, offsets) = pack(packet);
-    portguard_is_reply_in_parts(ctx, kind, offsets) != 0
+    portguard_is_reply_in_parts(ctx, kind, offsets, last_sent) != 0
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_is_reply(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
+extern "C" fn portguard_is_reply(ctx: *mut xdp_md, kind: u32, offsets: u32, last_sent: u64) -> u32 {
     let frame = Received::new(&XdpContext::new(ctx));
     let packet = unpack(&frame, kind, offsets);
-    is_reply(&frame, &packet, &KernelFlows).into()
+    fits_flow(&frame, &packet, last_sent, &KernelFlows).into()
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_is_reply_in_parts(ctx: *mut xdp_md, kind: u32, offsets: u32) -> u32 {
+extern "C" fn portguard_is_reply_in_parts(
+    ctx: *mut xdp_md,
+    kind: u32,
+    offsets: u32,
+    last_sent: u64,
+) -> u32 {
     let frame = AllBuffers::new(ctx);
     let packet = unpack(&frame, kind, offsets);
-    is_reply(&frame, &packet, &KernelFlows).into()
+    fits_flow(&frame, &packet, last_sent, &KernelFlows).into()
 }
 
 #[inline(always)]

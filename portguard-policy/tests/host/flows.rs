@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use portguard_common::abi::{Action, Flow, FlowKey, Setting};
+use portguard_common::abi::{Action, Setting};
 use portguard_common::classify::{Tables as _, service};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::constant::CellView as _;
-use portguard_common::flow::{CLOSED_NS, Flows, Sent, sent, tcp_is_over};
+use portguard_common::flow::{CLOSED_NS, Flows, Sent, sent};
+use portguard_common::flow_table::{Flow, FlowKey, Seed};
 use portguard_common::packet::{Headers, Transport};
 
 use super::Clock;
@@ -38,8 +39,12 @@ impl Flows for FlowTables {
         self.closed.borrow().get(&port).copied().unwrap_or_default()
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<Flow> {
-        self.flows.borrow().get(key).copied()
+    fn seed(&self) -> Seed {
+        [1, 2]
+    }
+
+    fn flow(&self, key: FlowKey) -> Option<Flow> {
+        self.flows.borrow().get(&key).copied()
     }
 }
 
@@ -54,44 +59,44 @@ impl FlowTables {
         if headers.later_fragment {
             return;
         }
-        match sent(frame, headers) {
+        match sent(frame, headers, self.seed()) {
             Sent::Nothing => {}
             Sent::Ends(key) => {
                 self.flows.borrow_mut().remove(&key);
             }
-            Sent::Starts(key, index) => self.put(key, index, 0),
-            Sent::Continues(key, index) => {
-                if let Some(flow) = self.lasting(&key) {
-                    self.put(key, index, flow.closing);
+            Sent::Starts(key) => self.put(key, false),
+            Sent::Continues(key) => {
+                if let Some(flow) = self.lasting(key) {
+                    self.put(key, flow.closing);
                 }
             }
-            Sent::Closes(key, index) => {
-                if self.lasting(&key).is_some() {
-                    self.put(key, index, 1);
+            Sent::Closes(key) => {
+                if self.lasting(key).is_some() {
+                    self.put(key, true);
                 }
             }
-            Sent::Datagram(key, index, port) => {
-                let closed_at = self.closed_at(port);
+            Sent::Datagram(key) => {
+                let closed_at = self.closed_at(key.our_port());
                 let is_closed = closed_at != 0 && self.now_ns() - closed_at <= CLOSED_NS;
                 if !is_closed && answer_is_dropped(frame, headers, view) {
-                    self.put(key, index, 0);
+                    self.put(key, false);
                 }
             }
         }
     }
 
     /// A TCP flow that is not over.
-    fn lasting(&self, key: &FlowKey) -> Option<Flow> {
+    fn lasting(&self, key: FlowKey) -> Option<Flow> {
         self.flow(key)
-            .filter(|flow| !tcp_is_over(flow, self.now_ns()))
+            .filter(|flow| !flow.is_over(key.index, self.now_ns()))
     }
 
-    fn put(&self, key: FlowKey, index: u32, closing: u64) {
+    fn put(&self, key: FlowKey, closing: bool) {
         let last_ns = self.now_ns();
         self.flows
             .borrow_mut()
             .insert(key, Flow { last_ns, closing });
-        self.last_sent.borrow_mut().insert(index, last_ns);
+        self.last_sent.borrow_mut().insert(key.index, last_ns);
     }
 }
 

@@ -368,14 +368,13 @@ fn reply(policy: &str) -> anyhow::Result<Case> {
         ..ANY
     };
     let (mut generation, table_bytes) = generation(policy, &mut NoFiles)?;
-    for number in 0..FLOWS {
-        let flow = StartedFlow {
-            ours: (Ipv4Addr::from(destination_v4(0)), OURS).into(),
-            theirs: (Ipv4Addr::from(source_v4(number)), THEIRS).into(),
-            protocol: Transport::Udp,
-        };
-        generation.add_flow(&flow, NEVER_OLD_NS)?;
-    }
+    let flow = |number| StartedFlow {
+        ours: (Ipv4Addr::from(destination_v4(0)), OURS).into(),
+        theirs: (Ipv4Addr::from(source_v4(number)), THEIRS).into(),
+        protocol: Transport::Udp,
+    };
+    let flows: Vec<StartedFlow> = (0..FLOWS).map(flow).collect();
+    generation.add_flows(&flows, NEVER_OLD_NS)?;
     drawn(name::REPLY, draw, generation, table_bytes)
 }
 

@@ -22,11 +22,8 @@ pub(super) fn take_over(generation: &mut Generation, policy: &Policy) {
         }
     };
     debug!("{} connections are open already", started.len());
-    let now_ns = monotonic_ns();
-    for flow in &started {
-        if let Err(error) = generation.add_flow(flow, now_ns) {
-            return warn!("connections that are open already may be cut: {error}");
-        }
+    if let Err(error) = generation.add_flows(&started, monotonic_ns()) {
+        warn!("connections that are open already may be cut: {error}");
     }
 }
 

@@ -57,7 +57,11 @@ pub(super) fn load(
     };
     let has_replies = settings[Setting::Replies as usize] != 0;
     let (flows, last_sent, closed_ports) = if has_replies {
-        (limits::FLOWS, local_port::LEN, (1 << 16) / TIMES as u32)
+        (
+            limits::FLOW_LINES * 2,
+            local_port::LEN,
+            (1 << 16) / TIMES as u32,
+        )
     } else {
         (1, 1, 1)
     };
@@ -91,8 +95,7 @@ pub(super) fn load(
             elements(source_buckets, 1),
             source_buckets > 1,
         ),
-        (symbol::TCP_FLOWS, flows, has_replies),
-        (symbol::DATAGRAM_FLOWS, flows, has_replies),
+        (symbol::FLOWS, flows, has_replies),
         (symbol::LAST_SENT, last_sent, has_replies),
         (symbol::CLOSED_PORTS, closed_ports, has_replies),
         (symbol::EVENTS, event_ring, tells_events),
@@ -145,7 +148,7 @@ pub(super) fn load(
         .override_global(symbol::CELLS, cells.as_slice(), true)
         .override_global(symbol::VLAN_CLASSES, tables.vlan_classes.as_slice(), true)
         .override_global(symbol::INTERFACE_CLASSES, &interface_classes, true)
-        .override_global(symbol::BUCKET_SEED, &seed, true)
+        .override_global(symbol::SEED, &seed, true)
         .override_global(symbol::BAN_LENGTHS_VARIABLE, &ban_lengths, true)
         // The silent object has neither.
         .override_global(symbol::DIAGNOSTICS_LEVEL, &diagnostics_level, false)

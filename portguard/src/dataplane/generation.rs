@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::thread;
 
@@ -13,13 +12,14 @@ use aya::programs::{
 };
 use aya::{Ebpf, EbpfError};
 use portguard_common::abi::{
-    self, Setting, Settings, TELL_DIAGNOSTICS, TELL_EVENTS, TELL_TRACE, Trace, local_port, symbol,
+    self, Setting, Settings, TELL_DIAGNOSTICS, TELL_EVENTS, TELL_TRACE, Trace, symbol,
 };
-use portguard_policy::{Meaning, Outcome, Tables, Transport};
+use portguard_policy::{Meaning, Outcome, Tables};
 
 use super::bans::BanTable;
 use super::counters::{self, Counts};
 use super::diagnostics::Diagnostics;
+use super::flows::{self, StartedFlow};
 use super::state::{self, State};
 use super::{events, fill, kernel};
 
@@ -99,6 +99,9 @@ pub enum LoadError {
     /// What outlives a generation cannot be found or kept.
     #[error("cannot keep what outlives a reload: {0}")]
     State(#[source] MapError),
+    /// The programs took the places of flows each time that one was to be added.
+    #[error("{0} flows find no place in their table")]
+    FlowsNotKept(usize),
     /// A descriptor cannot be made.
     #[error("cannot share a program: {0}")]
     Descriptor(#[source] std::io::Error),
@@ -167,17 +170,6 @@ impl fmt::Debug for Generation {
             .field("meaning", &self.meaning)
             .finish_non_exhaustive()
     }
-}
-
-/// A connection that this side started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StartedFlow {
-    /// TCP or UDP.
-    pub protocol: Transport,
-    /// This side's end.
-    pub ours: SocketAddr,
-    /// The other one.
-    pub theirs: SocketAddr,
 }
 
 /// How a frame comes to [`Generation::run_as`].
@@ -302,21 +294,13 @@ impl Generation {
         state::close_ports(&mut self.ebpf, ports, now_ns)
     }
 
-    /// Takes a connection for one that this side started, though nobody saw it begin.
+    /// Takes connections for ones that this side started, though nobody saw them begin.
     ///
     /// # Errors
     ///
     /// [`LoadError`] when the kernel refuses.
-    pub fn add_flow(&mut self, flow: &StartedFlow, now_ns: u64) -> Result<(), LoadError> {
-        let Some(key) = state::key(flow.ours, flow.theirs, flow.protocol.number()) else {
-            return Ok(());
-        };
-        let first = match flow.protocol {
-            Transport::Udp => local_port::UDP,
-            Transport::Tcp | Transport::Sctp => local_port::TCP,
-        };
-        let index = first + u32::from(flow.ours.port());
-        state::add_flow(&mut self.ebpf, &key, index, now_ns)
+    pub fn add_flows(&mut self, flows: &[StartedFlow], now_ns: u64) -> Result<(), LoadError> {
+        flows::add(&mut self.ebpf, flows, now_ns)
     }
 
     /// The kernel's number of its table of bans.

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! links/xdp-IFINDEX, links/egress-IFINDEX     understood by every version
-//! v1/TCP_FLOWS, …                             shared by generations
-//! v1/generation-ID/{COUNTERS, DROPS, about}   one that counts, or has counted and is not in the totals yet
-//! v1/totals-SEQUENCE                          what generations before have counted
+//! v2/FLOWS, …                                 shared by generations
+//! v2/generation-ID/{COUNTERS, DROPS, about}   one that counts, or has counted and is not in the totals yet
+//! v2/totals-SEQUENCE                          what generations before have counted
 //! ```
 //!
 //! Names have no dots, which the BPF file system keeps for itself.

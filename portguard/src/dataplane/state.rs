@@ -6,11 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use aya::maps::{Array, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
-use portguard_common::abi::{
-    self, BanLengths, Flow, FlowKey, LAYOUT, TIMES, TimePage, host, symbol,
-};
+use portguard_common::abi::{self, BanLengths, FlowLine, LAYOUT, TIMES, TimePage, host, symbol};
+use portguard_common::flow_table::Seed;
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
@@ -202,8 +201,8 @@ pub(super) struct Shape {
     pub(super) entries: u32,
 }
 
-/// The random numbers that spread sources over buckets: those that the state has, or new ones.
-pub(super) fn seed(state: Option<&State>) -> Result<[u64; 2], LoadError> {
+/// The random numbers that spread sources over buckets, and flows over lines: those that the state has, or new ones.
+pub(super) fn seed(state: Option<&State>) -> Result<Seed, LoadError> {
     let mut seed = [0; 2];
     let path = state.map(|state| state.path(symbol::HOST));
     if let Some(path) = path.filter(|path| path.exists()) {
@@ -239,7 +238,7 @@ pub(super) fn ban_lengths(state: Option<&State>) -> Result<BanLengths, LoadError
 }
 
 /// Puts the seed where the next generation finds it.
-pub(super) fn keep_seed(ebpf: &mut Ebpf, seed: [u64; 2]) -> Result<(), LoadError> {
+pub(super) fn keep_seed(ebpf: &mut Ebpf, seed: Seed) -> Result<(), LoadError> {
     let mut map = array::<u64>(ebpf, symbol::HOST)?;
     for (index, word) in (host::SEED..).zip(seed) {
         map.set(index, word, 0).map_err(LoadError::State)?;
@@ -269,31 +268,7 @@ pub(super) fn close_ports(
     Ok(())
 }
 
-/// Adds a flow that was started before anybody watched.
-pub(super) fn add_flow(
-    ebpf: &mut Ebpf,
-    key: &FlowKey,
-    index: u32,
-    now_ns: u64,
-) -> Result<(), LoadError> {
-    const TCP: u8 = 6;
-    let name = if key.protocol == TCP {
-        symbol::TCP_FLOWS
-    } else {
-        symbol::DATAGRAM_FLOWS
-    };
-    let map = ebpf.map_mut(name).ok_or(LoadError::Missing(name))?;
-    let mut flows: HashMap<_, FlowKey, Flow> = HashMap::try_from(map).map_err(LoadError::State)?;
-    let flow = Flow {
-        last_ns: now_ns,
-        closing: 0,
-    };
-    flows.insert(key, flow, 0).map_err(LoadError::State)?;
-    let mut last_sent = array::<u64>(ebpf, symbol::LAST_SENT)?;
-    last_sent.set(index, now_ns, 0).map_err(LoadError::State)
-}
-
-fn array<'e, T: Pod>(
+pub(super) fn array<'e, T: Pod>(
     ebpf: &'e mut Ebpf,
     name: &'static str,
 ) -> Result<Array<&'e mut MapData, T>, LoadError> {
@@ -301,49 +276,11 @@ fn array<'e, T: Pod>(
     Array::try_from(map).map_err(LoadError::State)
 }
 
-/// The key of a flow by its ends: ours and theirs.
-pub(super) fn key(
-    ours: std::net::SocketAddr,
-    theirs: std::net::SocketAddr,
-    protocol: u8,
-) -> Option<FlowKey> {
-    use std::net::IpAddr;
-    let (ours_ip, theirs_ip) = (ours.ip().to_canonical(), theirs.ip().to_canonical());
-    let version = match (ours_ip, theirs_ip) {
-        (IpAddr::V4(_), IpAddr::V4(_)) => 4,
-        (IpAddr::V6(_), IpAddr::V6(_)) => 6,
-        _ => return None,
-    };
-    Some(FlowKey {
-        ours: words(ours_ip),
-        theirs: words(theirs_ip),
-        our_port: ours.port(),
-        their_port: theirs.port(),
-        protocol,
-        version,
-        reserved: 0,
-    })
-}
-
-/// An address as it stands in a [`FlowKey`].
-fn words(address: std::net::IpAddr) -> [u64; 2] {
-    let bytes = match address {
-        std::net::IpAddr::V4(address) => u128::from(u32::from(address)).to_be_bytes(),
-        std::net::IpAddr::V6(address) => address.octets(),
-    };
-    let word = |at: usize| {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[at..at + 8]);
-        u64::from_ne_bytes(word)
-    };
-    [word(0), word(8)]
-}
-
 /// The sizes of maps, for [`State::check`].
 pub(super) fn shape(name: &str, entries: u32) -> Shape {
     let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let (key, value) = match name {
-        symbol::TCP_FLOWS | symbol::DATAGRAM_FLOWS => (size_of::<FlowKey>(), size_of::<Flow>()),
+        symbol::FLOWS => (size_of::<u32>(), size_of::<FlowLine>()),
         symbol::CLOSED_PORTS => (size_of::<u32>(), size_of::<TimePage>()),
         symbol::SOURCE_BUCKETS => (size_of::<u32>(), size_of::<abi::SourceBucketSet>()),
         // A ring has neither.

@@ -7,8 +7,12 @@ use std::mem::{size_of, size_of_val};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::atomic::AtomicU64;
 
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// `MEMBARRIER_CMD_GLOBAL` (kernel 4.3).
 const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
@@ -156,4 +160,36 @@ pub(super) fn bytes<T: aya::Pod>(entries: &[T]) -> &[u8] {
     // SAFETY: what is `Pod` is made of integers without padding, so that all its bytes are initialised; the slice covers just them, and
     // lives as long as they are borrowed.
     unsafe { std::slice::from_raw_parts(entries.as_ptr().cast(), size_of_val(entries)) }
+}
+
+/// The elements of a map, in the memory of this process: programs and other processes write to them, too.
+pub(super) struct Words {
+    first: NonNull<AtomicU64>,
+    bytes: usize,
+}
+
+impl Words {
+    /// Of an array of at least so many bytes that was made for it (`BPF_F_MMAPABLE`, kernel 5.5).
+    pub(super) fn of_map(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the kernel chooses where, so nothing else of this process is there.
+        let first = unsafe { mmap(ptr::null_mut(), bytes, access, MapFlags::SHARED, map, 0) }?;
+        let first = NonNull::new(first.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { first, bytes })
+    }
+
+    /// All words.
+    pub(super) fn all(&self) -> &[AtomicU64] {
+        // SAFETY: the kernel mapped that many bytes there, from the beginning of a page on, and they stay until this is dropped. Any bits
+        // are a number, and whoever else writes to them does it a word at a time.
+        unsafe { slice::from_raw_parts(self.first.as_ptr(), self.bytes / size_of::<u64>()) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: nothing borrows it any more. It cannot fail: it was mapped just so.
+        let unmapped = unsafe { munmap(self.first.as_ptr().cast(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+    }
 }

@@ -1,12 +1,13 @@
 //! Tables that are full, and those who would like to fill them.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard::dataplane::{Arrival, Generation, LoadOptions, State};
-use portguard_common::abi::{Builtin, SOURCE_BUCKET_WAYS};
-use portguard_common::limits::{FLOWS, SOURCE_BUCKET_SETS};
+use portguard_common::abi::{Builtin, FLOW_WAYS, SOURCE_BUCKET_WAYS};
+use portguard_common::limits::{FLOW_LINES, SOURCE_BUCKET_SETS};
 use portguard_policy::{Outcome, Tables};
 use portguard_testbed::own_bpf_file_system;
 
@@ -53,7 +54,11 @@ impl Host {
     }
 
     fn takes(&self, frame: &[u8]) -> Outcome {
-        let run = self.0.run_as(frame, Self::NOW).unwrap();
+        self.takes_at(Self::NOW, frame)
+    }
+
+    fn takes_at(&self, arrival: Arrival, frame: &[u8]) -> Outcome {
+        let run = self.0.run_as(frame, arrival).unwrap();
         let passes = matches!(
             run.outcome,
             Outcome::Rule(_) | Outcome::Builtin(Builtin::Reply)
@@ -170,8 +175,11 @@ fn a_limit_on_a_service_holds_although_this_host_answers() {
     assert_eq!(passed, 5);
 }
 
-/// Twice as many as the tables of flows hold.
-const FLOOD: u32 = FLOWS * 2;
+/// The places of a table of flows.
+const FLOWS: u32 = FLOW_LINES * FLOW_WAYS;
+
+/// More than there are.
+const FLOOD: u32 = FLOWS / 2 * 3;
 
 #[test]
 fn forged_questions_that_this_host_answers_push_no_flow_out() {
@@ -212,18 +220,44 @@ fn a_flood_from_outside_pushes_no_flow_out() {
 #[test]
 fn a_full_table_of_flows_lets_nothing_else_in() {
     let host = Host::new(&[]);
-    for number in 0..FLOOD {
-        host.sends(&datagram((HOST, 40_000), (stranger(number), 53)));
-    }
-    let answer_of = |number| datagram((stranger(number), 53), (HOST, 40_000));
+    // So that none of them is over by the end.
+    let at = |number: u32| Arrival {
+        now_ns: SECOND + u64::from(number) * 100_000,
+        ..Host::NOW
+    };
+    let ask = |numbers: Range<u32>| {
+        for number in numbers {
+            let question = datagram((HOST, 40_000), (stranger(number), 53));
+            host.0.leaves(&question, at(number)).unwrap();
+        }
+    };
+    let outcome = |number| {
+        let answer = datagram((stranger(number), 53), (HOST, 40_000));
+        host.takes_at(at(FLOOD), &answer)
+    };
+    let known = |numbers: Range<u32>| {
+        let known = numbers.filter(|number| outcome(*number) == REPLY);
+        u32::try_from(known.count()).unwrap()
+    };
+    // Nearly all have a place while half of the places are taken.
+    ask(0..FLOWS / 2);
+    let kept = known(0..FLOWS / 2);
+    assert!(kept > FLOWS / 2 / 1000 * 999, "{kept} of {FLOWS} places");
+    ask(FLOWS / 2..FLOOD);
     // The newest are known; whoever was not asked gets nothing, and who was pushed out gets nothing more.
-    for number in FLOOD - 100..FLOOD {
-        assert_eq!(host.takes(&answer_of(number)), REPLY, "{number}");
+    for number in FLOOD - 10..FLOOD {
+        assert_eq!(outcome(number), REPLY, "{number}");
     }
     for number in FLOOD..FLOOD + 1000 {
-        assert_eq!(host.takes(&answer_of(number)), DROPPED, "{number}");
+        assert_eq!(outcome(number), DROPPED, "{number}");
     }
-    let known = (0..FLOOD).filter(|number| host.takes(&answer_of(*number)) == REPLY);
-    let known = u32::try_from(known.count()).unwrap();
-    assert!(known > FLOWS / 2 && known <= FLOWS, "{known} of {FLOWS}");
+    let kept = known(0..FLOOD);
+    assert!(
+        kept > FLOWS / 100 * 98 && kept <= FLOWS,
+        "{kept} of {FLOWS}"
+    );
+    // Those go that have sent nothing for the longest time.
+    let (oldest, newest) = (known(0..FLOWS / 4), known(FLOOD - FLOWS / 4..FLOOD));
+    assert!(oldest < FLOWS / 4 / 5, "{oldest} of the oldest");
+    assert!(newest > FLOWS / 4 / 100 * 98, "{newest} of the newest");
 }
