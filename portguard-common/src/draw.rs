@@ -3,6 +3,8 @@
 //! The kernel draws numbers and makes addresses of them; who measures makes the rules of the same numbers, and so
 //! decides how many packets they match.
 
+use crate::mix::splitmix64;
+
 /// From which packets one is drawn. Frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -50,8 +52,8 @@ impl Draw {
     /// Draws packet number `index`. Without a branch, so that every packet of every draw takes the same time.
     #[inline(always)]
     pub const fn tuple(&self, index: u64) -> Tuple {
-        let first = mix(index.wrapping_mul(2));
-        let second = mix(index.wrapping_mul(2).wrapping_add(1));
+        let first = splitmix64(index.wrapping_mul(2).wrapping_add(1));
+        let second = splitmix64(index.wrapping_mul(2).wrapping_add(2));
         let source = scale(first as u32, self.sources);
         let place = scale(second as u32, self.ports.count);
         let is_paired = (first >> 32) as u32 & self.paired;
@@ -115,15 +117,6 @@ const fn scatter(number: u32) -> u32 {
     let number = (number ^ number >> 16).wrapping_mul(0x85eb_ca6b);
     let number = (number ^ number >> 13).wrapping_mul(0xc2b2_ae35);
     number ^ number >> 16
-}
-
-/// SplitMix64: random numbers that the same index always gives.
-#[inline(always)]
-const fn mix(index: u64) -> u64 {
-    let z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 
 use crate::abi::{local_port, service};
 use crate::classify::is_attempt;
-use crate::flow_table::{self, Flow, FlowKey, Seed, mix_v4, mix_v6};
+use crate::flow_table::{self, Flow, FlowKey, mix_v4, mix_v6};
+use crate::mix::Seed;
 use crate::packet::{Family, Frame, Headers, Transport, protocol};
 
 /// How long no UDP flow is started from a port that has closed.

@@ -6,6 +6,7 @@
 
 use crate::abi::{FLOW_WAYS, local_port};
 use crate::limits::FLOW_LINES;
+use crate::mix::{Seed, mix};
 
 /// How long a UDP flow or an echo lasts after the last packet sent.
 pub const DATAGRAM_NS: u64 = 180 * 1_000_000_000;
@@ -69,9 +70,6 @@ const fn lifetime(index: u32) -> u64 {
     }
 }
 
-/// Two random numbers. Who does not know them cannot choose addresses and ports that share a digest, or a line.
-pub type Seed = [u64; 2];
-
 /// What tells flows apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowKey {
@@ -126,15 +124,6 @@ pub const fn mix_v6(seed: Seed, ours: ([u8; 8], [u8; 8]), theirs: ([u8; 8], [u8;
     let ours = mix(mix(u64::from_ne_bytes(ours.0) ^ seed[0]) ^ u64::from_ne_bytes(ours.1));
     let theirs = mix(mix(u64::from_ne_bytes(theirs.0) ^ seed[1]) ^ u64::from_ne_bytes(theirs.1));
     ours.wrapping_add(theirs)
-}
-
-/// The finaliser of `SplitMix64`.
-#[inline(always)]
-#[must_use]
-pub const fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 /// The tables, whose words are read and written one by one, by all CPUs at the same time.

@@ -21,6 +21,7 @@ pub mod flow;
 pub mod flow_table;
 pub mod limiter;
 pub mod limits;
+pub mod mix;
 pub mod packet;
 pub mod plain;
 pub mod trie;

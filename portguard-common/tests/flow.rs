@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use frames::{Ipv4, Ipv6, Packet, Segment, ethernet, icmp, icmpv6, portless, sctp, tcp, udp};
 use portguard_common::flow::{Candidate, Flows, Sent, is_reply, sent};
-use portguard_common::flow_table::{Flow, FlowKey, Seed};
+use portguard_common::flow_table::{Flow, FlowKey};
+use portguard_common::mix::Seed;
 use portguard_common::packet::{Headers, parse};
 
 const SECOND: u64 = 1_000_000_000;

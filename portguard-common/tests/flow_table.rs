@@ -5,9 +5,10 @@ use std::thread;
 
 use portguard_common::abi::{FLOW_WAYS, local_port};
 use portguard_common::flow_table::{
-    Flow, FlowKey, FlowTable, Line, Seed, add, find, flow, mix_v4, mix_v6, remove,
+    Flow, FlowKey, FlowTable, Line, add, find, flow, mix_v4, mix_v6, remove,
 };
 use portguard_common::limits::FLOW_LINES;
+use portguard_common::mix::Seed;
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000_000 * SECOND;

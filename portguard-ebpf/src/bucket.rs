@@ -4,8 +4,8 @@ use aya_ebpf::maps::Array;
 use portguard_common::abi::{Bucket, SOURCE_BUCKET_WAYS, SourceBucket, SourceBucketSet};
 use portguard_common::bucket::{is_full, take};
 use portguard_common::classify::Source;
-use portguard_common::flow_table::mix;
 use portguard_common::limits::SOURCE_BUCKET_SETS;
+use portguard_common::mix::mix;
 
 use crate::atomic::compare_exchange;
 use crate::frame::forget;

@@ -4,7 +4,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use portguard_common::abi::{self, FLOW_WAYS, TIMES, TimePage};
 use portguard_common::flow::Flows;
-use portguard_common::flow_table::{self, Flow, FlowKey, FlowTable, Line, Seed};
+use portguard_common::flow_table::{self, Flow, FlowKey, FlowTable, Line};
+use portguard_common::mix::Seed;
 
 use crate::atomic::compare_exchange;
 use crate::seed::seed;

@@ -1,6 +1,6 @@
 //! Random numbers of this host's state: who does not know them cannot choose what shares a place in a table.
 
-use portguard_common::flow_table::Seed;
+use portguard_common::mix::Seed;
 
 /// The loader puts them in the place of these zeros.
 #[unsafe(no_mangle)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use portguard_common::limits;
+use portguard_common::mix::splitmix64;
 
 use super::entries::EntryIndex;
 
@@ -13,14 +14,8 @@ pub(super) type Set = Rc<[EntryIndex]>;
 /// 128 bits that stand for an entry, so that the exclusive or of several stands for their set: two sets of
 /// one policy collide with a probability below 2^-90. The mixing is that of SplitMix64.
 pub(super) fn digest(entry: EntryIndex) -> u128 {
-    let mix = |seed: u64| {
-        let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
     let seed = u64::from(entry) * 2 + 1;
-    u128::from(mix(seed)) << 64 | u128::from(mix(seed + 1))
+    u128::from(splitmix64(seed)) << 64 | u128::from(splitmix64(seed + 1))
 }
 
 /// The digest of several entries.

@@ -8,7 +8,8 @@ use portguard_common::classify::{Tables as _, service};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::constant::CellView as _;
 use portguard_common::flow::{CLOSED_NS, Flows, Sent, sent};
-use portguard_common::flow_table::{Flow, FlowKey, Seed};
+use portguard_common::flow_table::{Flow, FlowKey};
+use portguard_common::mix::Seed;
 use portguard_common::packet::{Headers, Transport};
 
 use super::Clock;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::Ebpf;
 use aya::maps::{Map, MapError};
 use portguard_common::abi::{FLOW_WAYS, FlowLine, host, local_port, symbol};
-use portguard_common::flow_table::{self, Flow, FlowKey, FlowTable, Line, Seed, mix_v4, mix_v6};
+use portguard_common::flow_table::{self, Flow, FlowKey, FlowTable, Line, mix_v4, mix_v6};
 use portguard_common::limits::FLOW_LINES;
+use portguard_common::mix::Seed;
 use portguard_policy::Transport;
 
 use super::generation::LoadError;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aya::maps::{Array, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portguard_common::abi::{self, BanLengths, FlowLine, LAYOUT, TIMES, TimePage, host, symbol};
-use portguard_common::flow_table::Seed;
+use portguard_common::mix::Seed;
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
