@@ -287,12 +287,8 @@ fn may_be_alive<S: Flows>(index: u32, last_sent: u64, flows: &S) -> Option<u64> 
     if last_sent == 0 {
         return None;
     }
-    let latest = Flow {
-        last_ns: last_sent,
-        closing: false,
-    };
     let now_ns = flows.now_ns();
-    (!latest.is_over(index, now_ns)).then_some(now_ns)
+    (!Flow::sent_at(last_sent).is_over(index, now_ns)).then_some(now_ns)
 }
 
 #[inline(always)]

@@ -30,6 +30,16 @@ pub struct Flow {
 impl Flow {
     const CLOSING: u64 = 1 << 63;
 
+    /// One of which a packet has just left.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sent_at(last_ns: u64) -> Self {
+        Self {
+            last_ns,
+            closing: false,
+        }
+    }
+
     /// What a place says.
     #[inline(always)]
     #[must_use]
@@ -69,6 +79,9 @@ const fn lifetime(index: u32) -> u64 {
         DATAGRAM_NS
     }
 }
+
+/// Lines of both tables together.
+pub const LINES: u32 = FLOW_LINES * 2;
 
 /// What tells flows apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,7 +143,7 @@ pub const fn mix_v6(seed: Seed, ours: ([u8; 8], [u8; 8]), theirs: ([u8; 8], [u8;
 pub trait FlowTable {
     /// A line.
     type Line: Line;
-    /// The line of this index; there are [`FLOW_LINES`] for TCP and as many for the rest.
+    /// The line of this index below [`LINES`]: those for TCP, then as many for the rest.
     fn line(&self, index: u32) -> Option<Self::Line>;
 }
 
@@ -190,10 +203,6 @@ pub fn add<T: FlowTable>(table: &T, key: FlowKey, now_ns: u64) -> bool {
     let (Some(first), Some(second)) = (table.line(first), table.line(second)) else {
         return false;
     };
-    let flow = Flow {
-        last_ns: now_ns,
-        closing: false,
-    };
     for _ in 0..TRIES {
         let (own, other) = (
             survey(first, key.index, now_ns),
@@ -208,7 +217,7 @@ pub fn add<T: FlowTable>(table: &T, key: FlowKey, now_ns: u64) -> bool {
         };
         // Meanwhile it is nobody's: otherwise who goes would look like one that has just sent, or who comes like one that is over.
         if line.replace_digest(place.way, place.digest, CLAIMED) {
-            line.set_word(place.way, flow.word());
+            line.set_word(place.way, Flow::sent_at(now_ns).word());
             return line.replace_digest(place.way, CLAIMED, key.digest);
         }
     }

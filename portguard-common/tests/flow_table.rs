@@ -5,7 +5,7 @@ use std::thread;
 
 use portguard_common::abi::{FLOW_WAYS, local_port};
 use portguard_common::flow_table::{
-    Flow, FlowKey, FlowTable, Line, add, find, flow, mix_v4, mix_v6, remove,
+    Flow, FlowKey, FlowTable, LINES, Line, add, find, flow, mix_v4, mix_v6, remove,
 };
 use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
@@ -19,7 +19,7 @@ struct Memory(Vec<[[AtomicU64; FLOW_WAYS as usize]; 2]>);
 
 impl Memory {
     fn new() -> Self {
-        Self((0..FLOW_LINES * 2).map(|_| Default::default()).collect())
+        Self((0..LINES).map(|_| Default::default()).collect())
     }
 }
 
@@ -140,14 +140,14 @@ fn each_part_of_a_flow_is_in_its_digest() {
 
 #[test]
 fn tcp_and_the_rest_have_lines_of_their_own() {
-    let mut used = vec![0; FLOW_LINES as usize * 2];
+    let mut used = vec![0; LINES as usize];
     for number in 0..FLOW_LINES {
         for line in tcp(number).lines() {
             assert!(line < FLOW_LINES);
             used[line as usize] += 1;
         }
         for line in udp(number).lines() {
-            assert!((FLOW_LINES..FLOW_LINES * 2).contains(&line));
+            assert!((FLOW_LINES..LINES).contains(&line));
             used[line as usize] += 1;
         }
     }

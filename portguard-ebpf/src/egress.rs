@@ -132,16 +132,12 @@ fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
 /// Starts a flow, or starts it anew.
 #[inline(always)]
 fn start(key: FlowKey, now_ns: u64) -> u32 {
-    let flow = Flow {
-        last_ns: now_ns,
-        closing: false,
-    };
     let is_kept = match flow_table::find(&KernelFlows, key) {
         Some((line, way)) => {
             let present = Flow::of_word(line.word(way));
             let is_recent = now_ns.saturating_sub(present.last_ns) < REFRESH_NS;
             if !is_recent || present.closing {
-                line.set_word(way, flow.word());
+                line.set_word(way, Flow::sent_at(now_ns).word());
             }
             true
         }

@@ -9,7 +9,7 @@ use portguard_common::abi::{
     TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, counter, credit, host, interface_entry, local_port,
     symbol,
 };
-use portguard_common::{constant, limits};
+use portguard_common::{constant, flow_table, limits};
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
@@ -57,11 +57,7 @@ pub(super) fn load(
     };
     let has_replies = settings[Setting::Replies as usize] != 0;
     let (flows, last_sent, closed_ports) = if has_replies {
-        (
-            limits::FLOW_LINES * 2,
-            local_port::LEN,
-            (1 << 16) / TIMES as u32,
-        )
+        (flow_table::LINES, local_port::LEN, (1 << 16) / TIMES as u32)
     } else {
         (1, 1, 1)
     };

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::Ebpf;
 use aya::maps::{Map, MapError};
-use portguard_common::abi::{FLOW_WAYS, FlowLine, host, local_port, symbol};
+use portguard_common::abi::{FLOW_WAYS, FlowLine, local_port, symbol};
 use portguard_common::flow_table::{self, Flow, FlowKey, FlowTable, Line, mix_v4, mix_v6};
-use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
 use portguard_policy::Transport;
 
@@ -58,19 +57,13 @@ fn halves(address: [u8; 16]) -> ([u8; 8], [u8; 8]) {
 
 /// Adds flows that have just sent something.
 pub(super) fn add(ebpf: &mut Ebpf, flows: &[StartedFlow], now_ns: u64) -> Result<(), LoadError> {
-    let host = state::array::<u64>(ebpf, symbol::HOST)?;
-    let word = |index| host.get(&index, 0).map_err(LoadError::State);
-    let seed = [word(host::SEED)?, word(host::SEED + 1)?];
+    let seed = state::seed_of(&state::array(ebpf, symbol::HOST)?)?;
     let table = Table::of(ebpf)?;
     let keys: Vec<FlowKey> = flows.iter().filter_map(|flow| flow.key(seed)).collect();
-    let flow = Flow {
-        last_ns: now_ns,
-        closing: false,
-    };
     let mut not_kept = 0;
     for key in &keys {
         match flow_table::find(&&table, *key) {
-            Some((line, way)) => line.set_word(way, flow.word()),
+            Some((line, way)) => line.set_word(way, Flow::sent_at(now_ns).word()),
             None => not_kept += usize::from(!flow_table::add(&&table, *key, now_ns)),
         }
     }
@@ -95,7 +88,7 @@ impl Table {
         let Some(Map::Array(map)) = ebpf.map(NAME) else {
             return Err(LoadError::Missing(NAME));
         };
-        let length = FLOW_LINES as usize * 2 * size_of::<FlowLine>();
+        let length = flow_table::LINES as usize * size_of::<FlowLine>();
         let words = Words::of_map(map.fd().as_fd(), length)
             .map_err(|error| LoadError::State(MapError::IoError(error)))?;
         Ok(Self(words))

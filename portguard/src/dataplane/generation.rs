@@ -300,6 +300,9 @@ impl Generation {
     ///
     /// [`LoadError`] when the kernel refuses.
     pub fn add_flows(&mut self, flows: &[StartedFlow], now_ns: u64) -> Result<(), LoadError> {
+        if !self.has_egress {
+            return Ok(());
+        }
         flows::add(&mut self.ebpf, flows, now_ns)
     }
 

@@ -1,6 +1,7 @@
 //! The folder in the BPF file system for what outlives a generation, or the daemon, and what generations share: flows,
 //! closed ports, token buckets, bans and the ring of events.
 
+use std::borrow::Borrow;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -208,10 +209,7 @@ pub(super) fn seed(state: Option<&State>) -> Result<Seed, LoadError> {
     if let Some(path) = path.filter(|path| path.exists()) {
         let map = Map::from_map_data(MapData::from_pin(path).map_err(LoadError::State)?)
             .map_err(LoadError::State)?;
-        let map: Array<_, u64> = Array::try_from(map).map_err(LoadError::State)?;
-        for (index, word) in (host::SEED..).zip(&mut seed) {
-            *word = map.get(&index, 0).map_err(LoadError::State)?;
-        }
+        seed = seed_of(&Array::try_from(map).map_err(LoadError::State)?)?;
     }
     if seed == [0; 2] {
         for word in &mut seed {
@@ -222,6 +220,12 @@ pub(super) fn seed(state: Option<&State>) -> Result<Seed, LoadError> {
         }
     }
     Ok(seed)
+}
+
+/// The random numbers that what there is one of for the whole host has; 0 where nobody has put any there yet.
+pub(super) fn seed_of<T: Borrow<MapData>>(host: &Array<T, u64>) -> Result<Seed, LoadError> {
+    let word = |index| host.get(&index, 0).map_err(LoadError::State);
+    Ok([word(host::SEED)?, word(host::SEED + 1)?])
 }
 
 /// The lengths of prefixes that are banned. aya writes the content of such a map whenever it loads a program that shares it:
