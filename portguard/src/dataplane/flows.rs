@@ -112,30 +112,31 @@ struct Places<'t> {
     words: &'t [AtomicU64],
 }
 
-/// The order in which others see what is written does not matter, as in the programs.
-const ORDER: Ordering = Ordering::Relaxed;
-
 impl Line for Places<'_> {
     fn digest(&self, way: u32) -> u64 {
-        self.digests[way as usize].load(ORDER)
+        // What is read afterwards is not older.
+        self.digests[way as usize].load(Ordering::Acquire)
     }
 
     fn word(&self, way: u32) -> u64 {
-        self.words[way as usize].load(ORDER)
+        self.words[way as usize].load(Ordering::Relaxed)
     }
 
     fn set_word(&self, way: u32, word: u64) {
-        self.words[way as usize].store(word, ORDER);
+        self.words[way as usize].store(word, Ordering::Relaxed);
     }
 
     fn replace_word(&self, way: u32, old: u64, new: u64) {
         // Where it has changed meanwhile, somebody else has written what is newer.
-        let _ = self.words[way as usize].compare_exchange(old, new, ORDER, ORDER);
+        let (order, place) = (Ordering::Relaxed, &self.words[way as usize]);
+        let _ = place.compare_exchange(old, new, order, order);
     }
 
     fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool {
+        // Between claiming a place and naming its owner the word is written, and the others must see it so. The programs' own instruction
+        // is a full barrier.
         self.digests[way as usize]
-            .compare_exchange(old, new, ORDER, ORDER)
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 }
