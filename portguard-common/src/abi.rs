@@ -377,30 +377,32 @@ pub const fn exception(row: u16, value: u16) -> u32 {
 pub struct Trie {
     /// One of the constants below.
     pub form: u32,
-    /// By form: the class; the page of halves where it begins; the index of its first word.
+    /// By form: the class; the index of its first word.
     pub root: u32,
-    /// Of a packed trie, or one of lists: its first node.
+    /// Of one of lists: its first node.
     pub nodes: u32,
-    /// Of one of lists: their first half.
+    /// Likewise: their first half.
     pub lists: u32,
-    /// Of one of lists: starts in the longest of them.
+    /// Likewise: starts in the longest of them.
     pub longest: u32,
+    /// Of one of lists in IPv6: the trunk, which is the first four bytes of most addresses that it tells apart. These are looked up at once by the
+    /// two bytes that follow.
+    pub trunk: u32,
+    /// The first of 65,536 words below the trunk; 0 where there is none.
+    pub trunk_words: u32,
 }
 
 impl Trie {
     /// All addresses of the family are of one class.
     pub const CONSTANT: u32 = 0;
-    /// IPv6 alone. Nodes of 256 halves, each a class, or the number of a child with [`Trie::CHILD`]. The first two bytes
-    /// of an address are resolved by the first 256 nodes.
-    pub const FLAT: u32 = 1;
-    /// IPv6 alone. The first two bytes are resolved by 65,536 words; then nodes that hold each run of equal entries once.
-    pub const PACKED: u32 = 2;
-    /// IPv4 alone. The first two bytes are resolved by 65,536 words: each names a list of the ranges into which the last two
-    /// bytes divide, or with [`Trie::NODE`] a node of a packed trie. All that is read for an address then lies in a line or two of
-    /// the cache, and which branch is taken does not depend on the address.
-    pub const LISTS: u32 = 3;
-    /// Marks a half as the number of a child.
+    /// The first two bytes are resolved by 65,536 words: each names a list of the ranges into which the next two bytes divide, or with
+    /// [`Trie::NODE`] a node of a packed trie, or with [`Trie::GATE`] a gate. In IPv4 all that is read for an address then mostly lies in a
+    /// line or two of the cache, and which branch is taken does not depend on the address.
+    pub const LISTS: u32 = 1;
+    /// Marks a half of a list as the number of a child, in the place of a class: the word for the bytes that follow.
     pub const CHILD: u16 = 0x8000;
+    /// Most children of a trie. Their words stand behind those of the root.
+    pub const CHILDREN: usize = 1 << 15;
     /// Marks a word that ends the walk: a class, or with [`Trie::ONE_PREFIX`] two.
     pub const LEAF: u32 = 0x8000_0000;
     /// Marks a leaf that looks at one more byte: one class for those that begin with certain bits, another for all
@@ -436,8 +438,10 @@ impl Trie {
         (of_two & is_one_prefix | leaf & !is_one_prefix) as u16
     }
 
-    /// From here on a word of [`Trie::LISTS`] is the number of a packed node.
+    /// From here on a word is the number of a packed node.
     pub const NODE: u32 = 0xc000_0000;
+    /// From here on it is that of a gate.
+    pub const GATE: u32 = 0xe000_0000;
 
     /// The word of a list: how many ranges begin in it after the first one, at most [`List::LONGEST`]; where it begins, counted in halves from
     /// the first list, a multiple of [`List::UNIT`] below [`crate::limits::HALVES`]; and whether only two classes take turns in it.
@@ -523,7 +527,7 @@ impl List {
     }
 }
 
-/// A node of a packed trie.
+/// A node of a packed trie; or a gate, which only skips: to one more word, or with [`PackedNode::WIDE`] to 65,536 of them, by the next two bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PackedNode {
@@ -533,9 +537,9 @@ pub struct PackedNode {
     pub path: u64,
     /// How many bits that is: a multiple of 8, at most [`PackedNode::MAX_SKIP`].
     pub skip: u32,
-    /// The word to go on with where other bits come.
+    /// The word to go on with where other bits come; of a gate the class.
     pub miss: u32,
-    /// The node's first word, counted from the first of all.
+    /// The node's first word, counted from the first of all; of a gate to one word that word.
     pub words: u32,
     /// How many bits of `starts` are set before each of its members, one byte each; that before the last may be 192.
     pub before: [u8; 4],
@@ -544,6 +548,9 @@ pub struct PackedNode {
 const _: () = assert!(size_of::<PackedNode>() == 56);
 
 impl PackedNode {
+    /// The starts of a gate to a table.
+    pub const WIDE: [u64; 4] = [1, 0, 0, 0];
+
     /// Most bits that a node skips.
     pub const MAX_SKIP: u32 = 48;
 
@@ -558,7 +565,7 @@ impl PackedNode {
     };
 }
 
-/// Halves in one node of a flat trie, and in one map element.
+/// Halves in one map element.
 pub const HALVES: usize = 256;
 
 /// How many entries the tables have that are as long as a policy makes them. Frozen.

@@ -1,7 +1,8 @@
 //! From the headers of a packet to what happens to it and what is counted.
 
 use crate::abi::{
-    Action, Builtin, FRAGMENTS_DROP, FRAGMENTS_PASS, Row, Setting, counter, drops, service,
+    Action, Builtin, FRAGMENTS_DROP, FRAGMENTS_PASS, PackedNode, Row, Setting, counter, drops,
+    service,
 };
 use crate::ban::{self, Address};
 use crate::combine::{Direction, find_cell};
@@ -9,7 +10,7 @@ use crate::constant::{CellView, StageView, TrieView};
 use crate::flow::Candidate;
 use crate::limiter::Asked;
 use crate::packet::{Family, Frame, Headers, Transport, Unparsed, protocol};
-use crate::trie::{Bits, Window};
+use crate::trie::Window;
 
 /// The tables of one generation, and the state that outlives it.
 pub trait Tables {
@@ -43,10 +44,10 @@ pub trait Tables {
     fn row(&self, index: u32) -> Row;
     /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from an index on; `None` where there are not so many.
     fn window(&self, index: u32) -> Option<Self::Window<'_>>;
-    /// Goes on from a packed node: its entry for these bits of an address.
-    fn packed_step(&self, node: u32, bits: &mut Bits) -> u32;
-    /// The class of an IPv6 address by one of the tries, see [`crate::trie::find_v6`].
-    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16;
+    /// A node of a packed trie, or a gate; `None` where there is none.
+    fn node(&self, index: u32) -> Option<&PackedNode>;
+    /// The class of an IPv6 address by one of the tries from a word on, see [`crate::trie::find_below`].
+    fn find_below(&self, trie: usize, word: u32, passed: u32, high: u64, low: u64) -> u16;
     /// What a cell says.
     fn cell(&self, cell: u16) -> impl CellView;
     /// Whether any source of a family is banned: asked of each packet, and so to be cheap.

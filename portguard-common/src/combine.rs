@@ -139,15 +139,8 @@ fn address<F: Frame, T: Tables>(
                 return trie.root();
             }
             let offset = headers.network_offset + if second { 24 } else { 8 };
-            match (frame.load::<8>(offset), frame.load::<8>(offset + 8)) {
-                (Some(high), Some(low)) => {
-                    let (high, low) = (u64::from_be_bytes(high), u64::from_be_bytes(low));
-                    tables
-                        .find_v6(Trie::index(destination, true), high, low)
-                        .into()
-                }
-                _ => 0,
-            }
+            // The parser has seen these bytes.
+            trie::find_v6(frame, offset, Trie::index(destination, true), tables).unwrap_or(0)
         }
     }
 }

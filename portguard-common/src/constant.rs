@@ -12,7 +12,7 @@ pub const STAGE_LEN: usize = 5;
 /// Where the [`Trie`]s stand, by [`Trie::index`], each with [`TRIE_LEN`] members in the order of the type.
 pub const TRIE: usize = STAGE + field::COUNT * STAGE_LEN;
 /// Members of a [`Trie`].
-pub const TRIE_LEN: usize = 5;
+pub const TRIE_LEN: usize = 7;
 /// Where [`Lengths::halves`] stands; the others follow in the order of the type.
 pub const HALVES: usize = TRIE + TRIES * TRIE_LEN;
 /// Where [`Lengths::windows`] stands.
@@ -25,10 +25,8 @@ pub const ROWS: usize = HALVES + 3;
 pub const NODES: usize = HALVES + 4;
 /// Where [`Lengths::limits`] stands.
 pub const LIMITS: usize = HALVES + 5;
-/// Where the index of the first half of the table of [`crate::abi::source_port`]s stands.
-pub const SOURCE_PORTS: usize = HALVES + 6;
 /// Where it stands whether rules have conditions on anything but the service: 1, or 0.
-pub const NARROWED: usize = SOURCE_PORTS + 1;
+pub const NARROWED: usize = HALVES + 6;
 /// All of them.
 pub const LEN: usize = NARROWED + 1;
 
@@ -42,7 +40,6 @@ pub fn all(
     stages: &[Stage; field::COUNT],
     tries: &[Trie; TRIES],
     lengths: &Lengths,
-    source_ports: u32,
 ) -> [u32; LEN] {
     let mut all = [0; LEN];
     all[SETTING..STAGE].copy_from_slice(settings);
@@ -56,9 +53,17 @@ pub fn all(
         ]);
     }
     for (own, trie) in all[TRIE..HALVES].chunks_mut(TRIE_LEN).zip(tries) {
-        own.copy_from_slice(&[trie.form, trie.root, trie.nodes, trie.lists, trie.longest]);
+        own.copy_from_slice(&[
+            trie.form,
+            trie.root,
+            trie.nodes,
+            trie.lists,
+            trie.longest,
+            trie.trunk,
+            trie.trunk_words,
+        ]);
     }
-    all[HALVES..SOURCE_PORTS].copy_from_slice(&[
+    all[HALVES..NARROWED].copy_from_slice(&[
         lengths.halves,
         lengths.windows,
         lengths.words,
@@ -66,7 +71,6 @@ pub fn all(
         lengths.nodes,
         lengths.limits,
     ]);
-    all[SOURCE_PORTS] = source_ports;
     all[NARROWED] = stages[..field::SERVICE]
         .iter()
         .any(|stage| stage.form != Stage::UNUSED)
@@ -122,6 +126,12 @@ pub trait TrieView {
     fn lists(&self) -> u32;
     /// Whether [`Trie::longest`] is above a number.
     fn is_longer(&self, than: u32) -> bool;
+    /// [`Trie::trunk`].
+    fn trunk(&self) -> u32;
+    /// Whether there is one.
+    fn has_trunk(&self) -> bool;
+    /// [`Trie::trunk_words`].
+    fn trunk_words(&self) -> u32;
 }
 
 impl TrieView for Trie {
@@ -143,6 +153,18 @@ impl TrieView for Trie {
 
     fn is_longer(&self, than: u32) -> bool {
         self.longest > than
+    }
+
+    fn trunk(&self) -> u32 {
+        self.trunk
+    }
+
+    fn has_trunk(&self) -> bool {
+        self.trunk_words != 0
+    }
+
+    fn trunk_words(&self) -> u32 {
+        self.trunk_words
     }
 }
 

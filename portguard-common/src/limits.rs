@@ -30,7 +30,7 @@ pub const COPIED_RANGES: usize = 4_000_000;
 /// Classes of one field, or of fields combined: named by a `u16`, and one more than it by another.
 pub const CLASSES: usize = (1 << 16) - 1;
 
-/// Classes of addresses: a half of a flat trie has 15 bits for them.
+/// Classes of addresses: a half of a list has 15 bits for them.
 pub const ADDRESS_CLASSES: usize = 1 << 15;
 
 /// Halves (entries of 16 bits) of all tables of one generation: 64 MiB.
@@ -39,11 +39,12 @@ pub const HALVES: usize = 32 * 1024 * 1024;
 /// Words (entries of 32 bits) of all tables of one generation: 64 MiB.
 pub const WORDS: usize = 16 * 1024 * 1024;
 
-/// Nodes of packed tries of one generation, 56 bytes each.
+/// Nodes and gates of tries of one generation, 56 bytes each.
 pub const NODES: usize = 2 * 1024 * 1024;
 
-/// Nodes of a flat trie, 512 bytes each; a larger trie is packed.
-pub const FLAT_NODES: usize = 16_384;
+/// Tables of 256 KiB that a trie of IPv6 may have below its root: for prefixes within which more parts than fits a list. Where there are
+/// more such prefixes, packed tries follow.
+pub const WIDE_TABLES: usize = 16;
 
 /// Members of all sets of rules that the compiler tells apart. Bounds its memory where many rules overlap.
 pub const SET_MEMBERS: usize = 16 * 1024 * 1024;

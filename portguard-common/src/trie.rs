@@ -1,12 +1,16 @@
 //! From an address to its class.
 
-use crate::abi::{HALVES, List, PackedNode, Trie};
+use crate::abi::{List, PackedNode, Trie};
 use crate::classify::Tables;
 use crate::constant::TrieView;
+use crate::packet::Frame;
 
-/// Levels below the first two bytes.
-const LEVELS_V4: usize = 2;
-const LEVELS_V6: usize = 14;
+/// Bytes below the first two.
+const BYTES_V4: usize = 2;
+const BYTES_V6: usize = 14;
+
+/// Lists and tables in a row below the first two bytes of an IPv6 address, which look at two bytes each.
+const LEVELS_V6: usize = BYTES_V6 / 2;
 
 /// The bits of an address that have not been looked at, from the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,14 @@ impl Bits {
         self.low <<= count & 63;
     }
 
+    /// The next two bytes; goes on by them.
+    #[inline(always)]
+    const fn half(&mut self) -> u32 {
+        let half = self.peek(16) as u32;
+        self.skip(16);
+        half
+    }
+
     /// The next byte; goes on by it.
     #[inline(always)]
     pub const fn byte(&mut self) -> u32 {
@@ -57,61 +69,150 @@ impl Bits {
 #[inline(always)]
 pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u32 {
     let mut bits = Bits::v4(address);
-    let first = bits.peek(16) as u32;
-    bits.skip(16);
-    let word = tables.word(trie.root() + first);
+    let word = tables.word(trie.root() + bits.half());
     if word >= Trie::NODE {
-        return descend::<LEVELS_V4, _>(tables, trie, word - Trie::NODE, bits).into();
+        return descend::<BYTES_V4, _>(tables, trie, word - Trie::NODE, bits).into();
     }
-    let list = List::of_word(word);
-    match tables.window(trie.lists() + list.first) {
-        Some(window) => find_in_list(window, &list, trie, bits.peek(16) as u32).into(),
+    match in_list(tables, trie, word, bits.peek(16) as u32) {
+        Some(class) => class.into(),
         None => 0,
     }
 }
 
-/// The class of an IPv6 address, by halves.
+/// The class of the IPv6 address at an offset of a frame; `None` where the frame ends before.
 #[inline(always)]
-pub fn find_v6<T: Tables>(tables: &T, trie: &impl TrieView, high: u64, low: u64) -> u16 {
-    let mut bits = Bits::v6(high, low);
-    if trie.form() == Trie::FLAT {
-        return find_flat(tables, trie, bits);
+pub fn find_v6<F: Frame, T: Tables>(
+    frame: &F,
+    offset: u32,
+    index: usize,
+    tables: &T,
+) -> Option<u32> {
+    let trie = tables.trie(index);
+    // Mostly all that is looked at is four bytes, as of an IPv4 address; the others are read only where they are needed.
+    let mut four = u32::from_be_bytes(frame.load(offset)?);
+    let (mut first, mut passed) = (trie.root(), 16);
+    if trie.has_trunk() && four == trie.trunk() {
+        four = u32::from_be_bytes(frame.load(offset + 4)?);
+        (first, passed) = (trie.trunk_words(), 48);
     }
-    let first = bits.peek(16) as u32;
-    bits.skip(16);
-    descend::<LEVELS_V6, _>(tables, trie, tables.word(trie.root() + first), bits)
+    let mut word = tables.word(first + (four >> 16));
+    if word < Trie::NODE {
+        match below_list(tables, &trie, word, four & 0xffff) {
+            Ok(child) => word = child,
+            Err(class) => return Some(class.into()),
+        }
+        passed += 16;
+    }
+    let (high, low) = (frame.load(offset)?, frame.load(offset + 8)?);
+    let (high, low) = (u64::from_be_bytes(high), u64::from_be_bytes(low));
+    Some(tables.find_below(index, word, passed, high, low).into())
 }
 
+/// The class of an IPv6 address, by halves, from a word on, which stands for this many of its bits: a multiple of 16 up to 64.
 #[inline(always)]
-fn find_flat<T: Tables>(tables: &T, trie: &impl TrieView, mut bits: Bits) -> u16 {
-    let root = trie.root() * HALVES as u32;
-    let mut entry = tables.half(root + bits.peek(16) as u32);
-    bits.skip(16);
-    for _ in 0..LEVELS_V6 {
-        if entry & Trie::CHILD == 0 {
-            break;
-        }
-        let child = u32::from(entry & !Trie::CHILD) * HALVES as u32;
-        entry = tables.half(root + child + bits.byte());
+pub fn find_below<T: Tables>(
+    tables: &T,
+    trie: &impl TrieView,
+    mut word: u32,
+    mut passed: u32,
+    high: u64,
+    low: u64,
+) -> u16 {
+    let mut bits = Bits::v6(high, low);
+    if passed > 32 {
+        bits.skip(32);
+        passed -= 32;
     }
-    entry & !Trie::CHILD
+    bits.skip(passed);
+    for _ in 0..LEVELS_V6 {
+        if word >= Trie::GATE {
+            match pass_gate(tables, trie, word - Trie::GATE, &mut bits) {
+                Ok(next) => word = next,
+                Err(class) => return class,
+            }
+        }
+        if word >= Trie::GATE {
+            continue;
+        }
+        if word >= Trie::NODE {
+            return descend::<BYTES_V6, _>(tables, trie, word - Trie::NODE, bits);
+        }
+        match below_list(tables, trie, word, bits.half()) {
+            Ok(child) => word = child,
+            Err(class) => return class,
+        }
+    }
+    0
+}
+
+/// The word below a list, or the class that it tells.
+#[inline(always)]
+fn below_list<T: Tables>(
+    tables: &T,
+    trie: &impl TrieView,
+    word: u32,
+    bytes: u32,
+) -> Result<u32, u16> {
+    let half = in_list(tables, trie, word, bytes).unwrap_or(0);
+    if half & Trie::CHILD == 0 {
+        return Err(half);
+    }
+    let child = u32::from(half & !Trie::CHILD);
+    Ok(tables.word(trie.root() + (1 << 16) + child))
+}
+
+/// The word behind a gate, or the class where the bits are others that it skips.
+#[inline(always)]
+fn pass_gate<T: Tables>(
+    tables: &T,
+    trie: &impl TrieView,
+    gate: u32,
+    bits: &mut Bits,
+) -> Result<u32, u16> {
+    let Some(gate) = tables.node(trie.nodes() + gate) else {
+        return Err(0);
+    };
+    if gate.skip != 0 {
+        if bits.peek(gate.skip) != gate.path {
+            return Err(gate.miss as u16);
+        }
+        bits.skip(gate.skip);
+    }
+    Ok(match gate.starts[0] {
+        0 => gate.words,
+        _ => tables.word(gate.words + bits.half()),
+    })
 }
 
 /// From an entry of a packed trie to a class.
 #[inline(always)]
-fn descend<const LEVELS: usize, T: Tables>(
+fn descend<const BYTES: usize, T: Tables>(
     tables: &T,
     trie: &impl TrieView,
     mut entry: u32,
     mut bits: Bits,
 ) -> u16 {
-    for _ in 0..LEVELS {
+    for _ in 0..BYTES {
         if entry & Trie::LEAF != 0 {
             break;
         }
-        entry = tables.packed_step(trie.nodes() + entry, &mut bits);
+        let Some(node) = tables.node(trie.nodes() + entry) else {
+            return 0;
+        };
+        entry = match step(node, &mut bits) {
+            Step::Word(index) => tables.word(index),
+            Step::Miss(word) => word,
+        };
     }
     Trie::class(entry, bits.byte())
+}
+
+/// The half of two bytes by the list of a word.
+#[inline(always)]
+fn in_list<T: Tables>(tables: &T, trie: &impl TrieView, word: u32, bytes: u32) -> Option<u16> {
+    let list = List::of_word(word);
+    let window = tables.window(trie.lists() + list.first)?;
+    Some(find_in_list(window, &list, trie, bytes))
 }
 
 /// A place among halves that lie one after another.

@@ -10,8 +10,9 @@ use frames::{
     ICMP, ICMPV6, Ipv4, Ipv6, Link, Segment, TCP, UDP, ethernet, portless, raw_ethernet, tcp, udp,
 };
 use portguard_common::abi::{
-    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, List, Row, SETTINGS,
-    Setting, Stage, TRIES, Trie, counter, exception, field, local_port, service, source_port,
+    Action, Builtin, Cell, FRAGMENTS_DROP, FRAGMENTS_PASS, FRAGMENTS_RATE, List, PackedNode, Row,
+    SETTINGS, Setting, Stage, TRIES, Trie, counter, exception, field, local_port, service,
+    source_port,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Judgement, Keep, Source, Tables, Verdict, classify_plain, judge};
@@ -21,13 +22,14 @@ use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::packet::{Family, Frame, Headers, Malformed, parse};
 use portguard_common::plain::{Plain, with_plain};
-use portguard_common::trie::{self, Bits, SliceWindow, Window};
+use portguard_common::trie::{self, SliceWindow, Window};
 
 /// Tables of which what is not said is 0.
 struct Fake {
     settings: [u32; SETTINGS],
     stages: [Stage; field::COUNT],
     tries: [Trie; TRIES],
+    nodes: Vec<PackedNode>,
     services: HashMap<u32, u16>,
     /// Of services that are not named.
     other_services: u16,
@@ -57,6 +59,7 @@ impl Default for Fake {
             settings: [0; SETTINGS],
             stages: [Stage::default(); field::COUNT],
             tries: [Trie::default(); TRIES],
+            nodes: Vec::new(),
             services: HashMap::new(),
             other_services: 0,
             source_ports: HashMap::new(),
@@ -155,12 +158,12 @@ impl Tables for Fake {
         Some(FakeWindow(self, index, 0))
     }
 
-    fn packed_step(&self, _node: u32, _bits: &mut Bits) -> u32 {
-        panic!("no trie here is packed")
+    fn node(&self, index: u32) -> Option<&PackedNode> {
+        self.nodes.get(index as usize)
     }
 
-    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
-        trie::find_v6(self, &self.trie(trie), high, low)
+    fn find_below(&self, trie: usize, word: u32, passed: u32, high: u64, low: u64) -> u16 {
+        trie::find_below(self, &self.trie(trie), word, passed, high, low)
     }
 
     fn cell(&self, cell: u16) -> impl CellView {
@@ -863,7 +866,16 @@ fn addresses_change_places_in_what_leaves() {
             };
             fake.halves.insert(1, 1);
             let trie = if is_v6 {
-                flat_trie(&mut fake, 0x2001, &[0x0d, 0xb8, 0, 0, 0, 1])
+                {
+                    // Where the address is by the first four bytes, all of it lies below the trunk.
+                    let trie = lists(&mut fake, 0, 1);
+                    Trie {
+                        root: 100_000,
+                        trunk: 0x2001_0db8,
+                        trunk_words: trie.root,
+                        ..trie
+                    }
+                }
             } else {
                 lists(&mut fake, 0xc633, 0x6409)
             };
@@ -874,22 +886,6 @@ fn addresses_change_places_in_what_leaves() {
             let leaving = cell(&fake, &frame, Direction::Leaving);
             assert_eq!(leaving, u16::from(destination), "{is_v6}");
         }
-    }
-}
-
-/// A flat trie at the third page, of which the addresses that begin so are alone of class 1.
-fn flat_trie(fake: &mut Fake, first: u32, rest: &[u32]) -> Trie {
-    let root = 3 * 256;
-    let mut place = root + first;
-    for (node, byte) in (256..).zip(rest) {
-        fake.halves.insert(place, Trie::CHILD | node);
-        place = root + u32::from(node) * 256 + byte;
-    }
-    fake.halves.insert(place, 1);
-    Trie {
-        form: Trie::FLAT,
-        root: 3,
-        ..Trie::default()
     }
 }
 
@@ -907,6 +903,78 @@ fn lists(fake: &mut Fake, network: u32, host: u16) -> Trie {
         lists: LISTS,
         longest: 2,
         ..Trie::default()
+    }
+}
+
+/// An IPv6 address all of whose halves differ, and what is found for it.
+#[test]
+fn an_ipv6_address_by_lists_children_and_gates() {
+    const ROOT: u32 = 70;
+    const TRUNK: u32 = 300_000;
+    const CHILD: u32 = ROOT + 65_536;
+    let halves: [u16; 8] = [0x2001, 0x0db8, 3, 4, 5, 6, 7, 8];
+    let classes = |address: [u16; 8], fake: &Fake| {
+        let address: Vec<u8> = address.iter().flat_map(|half| half.to_be_bytes()).collect();
+        trie::find_v6(&address.as_slice(), 0, 1, fake)
+    };
+    // Lists of one start, each with a class of its own before it: (start, before, from there on).
+    let list = |fake: &mut Fake, place: u32, start: u16, before: u16, from: u16| {
+        for (at, half) in (place..).zip([0, start, before, from]) {
+            fake.halves.insert(at, half);
+        }
+        Trie::list(1, place, false)
+    };
+    for has_trunk in [false, true] {
+        let mut fake = Fake::default();
+        let child = |number: u16| Trie::CHILD | number;
+        let below = list(&mut fake, 8, 4, 14, child(0));
+        if has_trunk {
+            fake.words.insert(TRUNK + 3, below);
+        } else {
+            // By the root, a list, and a gate to a table.
+            let top = list(&mut fake, 16, 0x0db8, 12, child(1));
+            fake.words.insert(ROOT + 0x2001, top);
+            fake.words.insert(CHILD + 1, Trie::GATE);
+            fake.words.insert(TRUNK + 3, below);
+        }
+        fake.nodes = vec![
+            PackedNode {
+                starts: PackedNode::WIDE,
+                words: TRUNK,
+                ..PackedNode::default()
+            },
+            PackedNode {
+                skip: 32,
+                path: 0x0005_0006,
+                miss: 15,
+                words: list(&mut fake, 24, 7, 17, child(2)),
+                ..PackedNode::default()
+            },
+        ];
+        fake.words.insert(CHILD, Trie::GATE | 1);
+        let last = list(&mut fake, 32, 8, 18, 19);
+        fake.words.insert(CHILD + 2, last);
+        fake.tries[1] = Trie {
+            form: Trie::LISTS,
+            root: ROOT,
+            longest: 1,
+            trunk: 0x2001_0db8,
+            trunk_words: if has_trunk { TRUNK } else { 0 },
+            ..Trie::default()
+        };
+        assert_eq!(classes(halves, &fake), Some(19));
+        // One half less each time.
+        for (place, class) in [(7, 18), (6, 17), (5, 15), (4, 15), (3, 14)] {
+            let mut other = halves;
+            other[place] -= 1;
+            assert_eq!(classes(other, &fake), Some(class), "{place} {has_trunk}");
+        }
+        if !has_trunk {
+            let mut other = halves;
+            other[1] -= 1;
+            assert_eq!(classes(other, &fake), Some(12));
+        }
+        assert_eq!(trie::find_v6(&&[0x20, 1, 0x0d][..], 0, 1, &fake), None);
     }
 }
 

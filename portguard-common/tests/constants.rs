@@ -23,6 +23,8 @@ fn each_number_has_its_place() {
         nodes: 22,
         lists: 23,
         longest: 24,
+        trunk: 25,
+        trunk_words: 26,
     };
     let lengths = Lengths {
         halves: 31,
@@ -32,27 +34,26 @@ fn each_number_has_its_place() {
         nodes: 35,
         limits: 36,
     };
-    let all = constant::all(&settings, &stages, &tries, &lengths, 41);
+    let all = constant::all(&settings, &stages, &tries, &lengths);
     let at = |first: usize, count: usize| all[first..first + count].to_vec();
     assert_eq!(all[constant::SETTING + Setting::DefaultDrop as usize], 1);
     assert_eq!(all[constant::SETTING + Setting::Generation as usize], 99);
     let stage = constant::STAGE + field::SERVICE * constant::STAGE_LEN;
     assert_eq!(at(stage, 5), [Stage::SPARSE, 11, 12, 13, 14]);
     let trie = constant::TRIE + Trie::index(true, false) * constant::TRIE_LEN;
-    assert_eq!(at(trie, 5), [Trie::LISTS, 21, 22, 23, 24]);
+    assert_eq!(at(trie, 7), [Trie::LISTS, 21, 22, 23, 24, 25, 26]);
     assert_eq!(all[constant::HALVES], 31);
     assert_eq!(all[constant::WINDOWS], 32);
     assert_eq!(all[constant::WORDS], 33);
     assert_eq!(all[constant::ROWS], 34);
     assert_eq!(all[constant::NODES], 35);
     assert_eq!(all[constant::LIMITS], 36);
-    assert_eq!(all[constant::SOURCE_PORTS], 41);
     // The service alone narrows nothing; each other field does.
     assert_eq!(all[constant::NARROWED], 0);
     for own in 0..field::SERVICE {
         let mut stages = stages;
         stages[own].form = Stage::FIRST;
-        let all = constant::all(&settings, &stages, &tries, &lengths, 41);
+        let all = constant::all(&settings, &stages, &tries, &lengths);
         assert_eq!(all[constant::NARROWED], 1, "{own}");
     }
 }
@@ -80,9 +81,13 @@ fn a_view_says_what_the_whole_says() {
         nodes: 3,
         lists: 4,
         longest: 5,
+        trunk: 6,
+        trunk_words: 7,
     };
     let members = [trie.form(), trie.root(), trie.nodes(), trie.lists()];
     assert_eq!(members, [1, 2, 3, 4]);
+    assert_eq!((trie.trunk(), trie.trunk_words()), (6, 7));
+    assert!(trie.has_trunk() && !Trie::default().has_trunk());
     assert!(trie.is_longer(4) && !trie.is_longer(5));
     let cell = portguard_common::abi::Cell {
         action: 1,

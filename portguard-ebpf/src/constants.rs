@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use portguard_common::abi::{Setting, Trie};
+use portguard_common::abi::Setting;
 use portguard_common::constant::{
     self, LEN, MARK, STAGE, STAGE_LEN, StageView, TRIE, TRIE_LEN, TrieView,
 };
@@ -42,7 +42,8 @@ pub(crate) fn wide(place: usize) -> u64 {
         0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19
         20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39
         40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59
-        60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77
+        60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79
+        80 81 82 83 84
     }
 }
 
@@ -130,48 +131,19 @@ impl TrieView for ConstantTrie {
     fn is_longer(&self, than: u32) -> bool {
         wide(TRIE + self.0 * TRIE_LEN + 4) > than.into()
     }
-}
 
-/// A trie of IPv6 addresses of which it is known only where it runs whose they are.
-pub(crate) struct ConstantTrieV6 {
-    pub(crate) destination: bool,
-}
-
-impl ConstantTrieV6 {
     #[inline(always)]
-    fn member(&self, member: fn(&ConstantTrie) -> u32) -> u32 {
-        if self.destination {
-            member(&ConstantTrie(Trie::index(true, true)))
-        } else {
-            member(&ConstantTrie(Trie::index(false, true)))
-        }
-    }
-}
-
-impl TrieView for ConstantTrieV6 {
-    #[inline(always)]
-    fn form(&self) -> u32 {
-        self.member(TrieView::form)
+    fn trunk(&self) -> u32 {
+        self.member(5)
     }
 
     #[inline(always)]
-    fn root(&self) -> u32 {
-        self.member(TrieView::root)
+    fn has_trunk(&self) -> bool {
+        wide(TRIE + self.0 * TRIE_LEN + 6) != 0
     }
 
     #[inline(always)]
-    fn nodes(&self) -> u32 {
-        self.member(TrieView::nodes)
-    }
-
-    #[inline(always)]
-    fn lists(&self) -> u32 {
-        self.member(TrieView::lists)
-    }
-
-    // No trie of IPv6 has lists.
-    #[inline(always)]
-    fn is_longer(&self, _than: u32) -> bool {
-        false
+    fn trunk_words(&self) -> u32 {
+        self.member(6)
     }
 }

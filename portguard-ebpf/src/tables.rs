@@ -18,12 +18,10 @@ use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::limits::CELLS as CELL_COUNT;
 use portguard_common::packet::Frame;
-use portguard_common::trie::{self, Bits, Step, Window, step};
+use portguard_common::trie::{self, Window};
 
 use crate::bans;
-use crate::constants::{
-    ConstantStage, ConstantTrie, ConstantTrieV6, constant, is_set, setting, wide,
-};
+use crate::constants::{ConstantStage, ConstantTrie, is_set, setting, wide};
 use crate::frame::{first_buffer_len, frame_len};
 use crate::host;
 use crate::limiting;
@@ -345,7 +343,7 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn source_port_class(&self, index: u32) -> u16 {
-        self.half(constant(constant::SOURCE_PORTS) + index)
+        self.half(index)
     }
 
     #[inline(always)]
@@ -401,19 +399,18 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
-        let Some(node) = place(&NODES, node, constant::NODES) else {
-            return Trie::LEAF;
-        };
-        match step(node, bits) {
-            Step::Word(index) => self.word(index),
-            Step::Miss(word) => word,
-        }
+    fn node(&self, index: u32) -> Option<&PackedNode> {
+        place(&NODES, index, constant::NODES)
     }
 
     #[inline(always)]
-    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
-        portguard_find_v6(trie as u32, high, low) as u16
+    fn find_below(&self, trie: usize, word: u32, passed: u32, high: u64, low: u64) -> u16 {
+        let class = if trie == Trie::index(true, true) {
+            portguard_find_destination_below(word, passed, high, low)
+        } else {
+            portguard_find_source_below(word, passed, high, low)
+        };
+        class as u16
     }
 
     #[inline(always)]
@@ -459,16 +456,25 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 }
 
-/// The class of an IPv6 address. A global function, which the verifier checks once: its loop over the bytes of an address
-/// is the longest of all.
+/// The class of an IPv6 address that a packet comes from, from a word on. A global function, which the verifier checks once: its way through
+/// the bytes of an address is the longest of all.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_find_v6(trie: u32, high: u64, low: u64) -> u32 {
+extern "C" fn portguard_find_source_below(word: u32, passed: u32, high: u64, low: u64) -> u32 {
+    find_below(Trie::index(false, true), word, passed, high, low)
+}
+
+/// Likewise of one that it goes to: each trie has constants of its own.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_find_destination_below(word: u32, passed: u32, high: u64, low: u64) -> u32 {
+    find_below(Trie::index(true, true), word, passed, high, low)
+}
+
+#[inline(always)]
+fn find_below(trie: usize, word: u32, passed: u32, high: u64, low: u64) -> u32 {
     let tables = KernelTables { device: Nowhere };
-    let trie = ConstantTrieV6 {
-        destination: trie as usize == Trie::index(true, true),
-    };
-    trie::find_v6(&tables, &trie, high, low).into()
+    trie::find_below(&tables, &ConstantTrie(trie), word, passed, high, low).into()
 }
 
 /// Stands for a device where only tables are read.

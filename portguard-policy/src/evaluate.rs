@@ -1,13 +1,13 @@
 //! The classifier on the host: the same source that the kernel runs, over the same tables.
 
-use portguard_common::abi::{Limit, List, Row, Setting};
+use portguard_common::abi::{Limit, List, PackedNode, Row, Setting};
 use portguard_common::ban::Address;
 use portguard_common::classify::{self, Judgement, Source};
 use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::{self, Asked};
 use portguard_common::packet::parse;
-use portguard_common::trie::{self, Bits, SliceWindow, Step, step};
+use portguard_common::trie::{self, SliceWindow};
 
 use crate::compile::{Outcome, Tables};
 
@@ -125,10 +125,7 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
     }
 
     fn source_port_class(&self, index: u32) -> u16 {
-        at(
-            &self.evaluator.tables.halves,
-            self.evaluator.tables.source_ports + index,
-        )
+        self.half(index)
     }
 
     fn vlan_class(&self, vlan: u16) -> u16 {
@@ -161,15 +158,12 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
         halves.get(..List::WINDOW as usize).map(SliceWindow::new)
     }
 
-    fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
-        match step(&at(&self.evaluator.tables.nodes, node), bits) {
-            Step::Word(index) => self.word(index),
-            Step::Miss(word) => word,
-        }
+    fn node(&self, index: u32) -> Option<&PackedNode> {
+        self.evaluator.tables.nodes.get(index as usize)
     }
 
-    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
-        trie::find_v6(self, &self.trie(trie), high, low)
+    fn find_below(&self, trie: usize, word: u32, passed: u32, high: u64, low: u64) -> u16 {
+        trie::find_below(self, &self.trie(trie), word, passed, high, low)
     }
 
     fn cell(&self, cell: u16) -> impl CellView {

@@ -7,7 +7,6 @@ mod common;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use portguard_common::abi::{Stage, Trie, field};
-use portguard_common::limits;
 use portguard_policy::{Evaluator, Outcome, Policy, Stateless, Tables};
 
 use crate::common::with_rules;
@@ -356,10 +355,13 @@ fn rules_with_conditions_on_every_field() {
     assert_eq!(forms[field::SOURCE], Stage::FIRST);
     assert_eq!(forms[field::DESTINATION], Stage::SPARSE);
     assert_eq!(forms[field::SERVICE], Stage::SPARSE);
-    // Addresses of IPv6 that part deep down: packed tries lie before the exceptions of the tables.
-    assert_eq!(tables.tries[Trie::index(false, true)].form, Trie::PACKED);
-    assert_eq!(tables.tries[Trie::index(true, true)].form, Trie::PACKED);
-    assert_eq!(tables.tries[Trie::index(false, false)].form, Trie::LISTS);
+    // The words of tries lie before the exceptions of the tables.
+    for trie in tables.tries {
+        assert_eq!(trie.form, Trie::LISTS);
+    }
+    // Only IPv6 has a trunk.
+    let has_trunk = tables.tries.map(|trie| trie.trunk_words != 0);
+    assert_eq!(has_trunk, [false, true, false, true]);
     let segments = segments_near(&rules, &mut Numbers(2));
     assert_agree(&rules, &tables, &segments);
 }
@@ -400,37 +402,44 @@ fn all_addresses_of_a_family_need_no_trie() {
 }
 
 #[test]
-fn a_trie_of_ipv6_is_flat_up_to_a_size_and_a_depth() {
-    let form = |prefixes: &[String]| {
+fn the_trunk_of_ipv6_is_where_most_addresses_part() {
+    let trie = |prefixes: &[&str]| {
+        let prefixes: Vec<String> = prefixes.iter().map(|own| format!("\"{own}\"")).collect();
         let text = with_rules(&[&format!(
             "{{ name: r, action: drop, protocol: any, from: [{}] }}",
             prefixes.join(", ")
         )]);
-        let checked = portguard_policy::check(&text, &mut portguard_policy::NoFiles);
-        let policy = checked.expect("a valid policy").policy;
-        let tables = common::compiled(&policy).expect("fits");
-        tables.tries[Trie::index(false, true)].form
+        let (_, tables) = common::tables(&text);
+        tables.tries[Trie::index(false, true)]
     };
-    let quoted = |prefix: &str| format!("\"{prefix}\"");
-    assert_eq!(form(&[quoted("2001:db8::/32")]), Trie::FLAT);
-    assert_eq!(form(&[quoted("2001:db8:0:1::/64")]), Trie::FLAT);
-    assert_eq!(form(&[quoted("2001:db8:0:1::/65")]), Trie::PACKED);
-    // A node each beside the 256 of the root.
-    let most = limits::FLAT_NODES - 256;
-    let prefixes: Vec<String> = (0..=most)
-        .map(|number| quoted(&format!("{number:x}:100::/24")))
-        .collect();
-    assert_eq!(form(&prefixes[..most]), Trie::FLAT);
-    assert_eq!(form(&prefixes), Trie::PACKED);
+    // Within the first four bytes nothing is left to look up below them.
+    for prefixes in [&["2001:db8::/32"][..], &["2001:db8::/31", "fe80::/10"]] {
+        assert_eq!(trie(prefixes).trunk_words, 0, "{prefixes:?}");
+    }
+    for (prefixes, trunk) in [
+        (&["2001:db8:0:1::/64"][..], 0x2001_0db8),
+        (
+            &["fd00:1:2::/48", "2001:db8::1", "fd00:1:3::1"],
+            0xfd00_0001,
+        ),
+        (
+            &["2001:db8::1", "2001:db8::3", "2a02::/16", "::1"],
+            0x2001_0db8,
+        ),
+    ] {
+        let trie = trie(prefixes);
+        assert_ne!(trie.trunk_words, 0, "{prefixes:?}");
+        assert_eq!(trie.trunk, trunk, "{prefixes:?}");
+    }
 }
 
 #[test]
 fn levels_at_which_addresses_do_not_part_take_no_nodes() {
-    // 128 bits: 16 of the root, then twice as many as a node may skip and 8 of its own.
+    // 128 bits: 32 of the trunk and 16 of its words, then as many as a gate may skip, and those of two lists.
     let rule = "{ name: r, action: drop, protocol: any, from: [\"2001:db8::1\", \"2001:db8::2\"] }";
     let (_, tables) = common::tables(&with_rules(&[rule]));
     let skips: Vec<u32> = tables.nodes.iter().map(|node| node.skip).collect();
-    assert_eq!(skips, [48, 48]);
+    assert_eq!(skips, [48]);
 }
 
 #[test]

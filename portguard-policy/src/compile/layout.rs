@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use portguard_common::abi::{
-    self, HALVES, List, Setting, Stage, Trie, VLANS, field, service, source_port,
-};
+use portguard_common::abi::{self, List, Setting, Stage, Trie, VLANS, field, service, source_port};
 use portguard_common::limits;
 
 use super::cells::Cells;
@@ -20,7 +18,7 @@ pub(super) struct Layout {
     tables: Tables,
     tries: Tries,
     is_first: bool,
-    /// Dense tables, which lie behind tries and source ports: those need whole pages.
+    /// Dense tables, which lie behind source ports.
     halves: Vec<u16>,
     source_ports: Vec<u16>,
     /// Exceptions of sparse tables, which lie behind the words of tries.
@@ -37,7 +35,6 @@ impl Layout {
                 services: Vec::new(),
                 vlan_classes: vec![0; VLANS],
                 interface_classes: Vec::new(),
-                source_ports: 0,
                 halves: Vec::new(),
                 words: Vec::new(),
                 rows: Vec::new(),
@@ -148,10 +145,7 @@ impl Layout {
     }
 
     fn check(&self) -> Result<(), CompileError> {
-        let halves = self.halves.len()
-            + self.tries.halves.len()
-            + self.source_ports.len()
-            + self.tries.lists.len();
+        let halves = self.halves.len() + self.source_ports.len() + self.tries.lists.len();
         let words = self.words.len() + self.tries.words.len();
         for (what, needed, allowed) in [
             ("table entries", halves, limits::HALVES),
@@ -178,10 +172,7 @@ impl Layout {
         self.check()?;
         let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let mut tables = self.tables;
-        tables.halves = self.tries.halves;
-        debug_assert_eq!(tables.halves.len() % HALVES, 0);
-        tables.source_ports = place(tables.halves.len());
-        tables.halves.append(&mut self.source_ports);
+        tables.halves = self.source_ports;
         tables.words = self.tries.words;
         tables.nodes = self.tries.nodes;
         let (halves, words) = (place(tables.halves.len()), place(tables.words.len()));
@@ -247,8 +238,8 @@ mod tests {
         let mut layout = empty();
         assert_eq!(refusal(&layout), None);
         layout.source_ports = vec![0; source_port::LEN as usize];
-        layout.tries.halves = vec![0; 3 * HALVES];
-        let rest = limits::HALVES - layout.source_ports.len() - 3 * HALVES;
+        layout.tries.lists = vec![0; 100];
+        let rest = limits::HALVES - layout.source_ports.len() - 100;
         layout.halves = vec![0; rest];
         assert_eq!(refusal(&layout), None, "as much as is allowed");
         layout.halves.push(0);

@@ -49,15 +49,13 @@ pub struct Tables {
     pub vlan_classes: Vec<u16>,
     /// The class of each interface that the policy was compiled for.
     pub interface_classes: Vec<(String, u16)>,
-    /// The first half of the table of source ports.
-    pub source_ports: u32,
-    /// All tables of 16 bits.
+    /// All tables of 16 bits: first that of source ports, if there is one.
     pub halves: Vec<u16>,
     /// All tables of 32 bits.
     pub words: Vec<u32>,
     /// The rows of sparse stages.
     pub rows: Vec<Row>,
-    /// The nodes of packed tries.
+    /// Nodes and gates of tries.
     pub nodes: Vec<PackedNode>,
     /// The cells, and what stands behind each counter.
     pub meaning: Meaning,

@@ -233,13 +233,9 @@ impl<'t> Pair<'t> {
                     constant()
                 }
             }),
-            source_ports: tables.map(|own| {
-                let first = own.source_ports as usize;
-                let table = own.halves.get(first..first + source_port::LEN as usize);
-                match table {
-                    Some(table) if used(own, field::SOURCE_PORT) => intervals_of(table),
-                    _ => constant(),
-                }
+            source_ports: tables.map(|own| match own.halves.get(..source_port::LEN as usize) {
+                Some(table) if used(own, field::SOURCE_PORT) => intervals_of(table),
+                _ => constant(),
             }),
             services: tables.map(|own| intervals_of(&own.services)),
             all_addresses: Default::default(),

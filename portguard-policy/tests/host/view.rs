@@ -1,12 +1,12 @@
 //! Tables as what leaves through one interface sees them.
 
-use portguard_common::abi::{List, Row, Setting, counter};
+use portguard_common::abi::{List, PackedNode, Row, Setting, counter};
 use portguard_common::ban::Address;
 use portguard_common::classify::{self, Source};
 use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
-use portguard_common::trie::{self, Bits, SliceWindow, Step, step};
+use portguard_common::trie::{self, SliceWindow};
 use portguard_policy::Tables;
 
 /// State is not asked by what leaves.
@@ -44,7 +44,7 @@ impl classify::Tables for View<'_> {
     }
 
     fn source_port_class(&self, index: u32) -> u16 {
-        self.half(self.tables.source_ports + index)
+        self.half(index)
     }
 
     fn vlan_class(&self, vlan: u16) -> u16 {
@@ -77,15 +77,12 @@ impl classify::Tables for View<'_> {
         Some(SliceWindow::new(&halves[..List::WINDOW as usize]))
     }
 
-    fn packed_step(&self, node: u32, bits: &mut Bits) -> u32 {
-        match step(&self.tables.nodes[node as usize], bits) {
-            Step::Word(index) => self.word(index),
-            Step::Miss(word) => word,
-        }
+    fn node(&self, index: u32) -> Option<&PackedNode> {
+        Some(&self.tables.nodes[index as usize])
     }
 
-    fn find_v6(&self, trie: usize, high: u64, low: u64) -> u16 {
-        trie::find_v6(self, &self.trie(trie), high, low)
+    fn find_below(&self, trie: usize, word: u32, passed: u32, high: u64, low: u64) -> u16 {
+        trie::find_below(self, &self.trie(trie), word, passed, high, low)
     }
 
     fn cell(&self, cell: u16) -> impl CellView {

@@ -127,13 +127,7 @@ pub(super) fn load(
         ],
         kernel::largest_table(),
     )?;
-    let constants = constant::all(
-        &settings,
-        &tables.stages,
-        &tables.tries,
-        &lengths,
-        tables.source_ports,
-    );
+    let constants = constant::all(&settings, &tables.stages, &tables.tries, &lengths);
     sections::set_constants(&mut object, &constants)?;
     sections::forget_lines(&mut object)?;
     let ban_lengths = state::ban_lengths(options.state.as_ref())?;

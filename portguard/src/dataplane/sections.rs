@@ -196,7 +196,6 @@ mod tests {
             constant::TRIE,
             constant::HALVES,
             constant::LIMITS,
-            constant::SOURCE_PORTS,
             constant::NARROWED,
         ] {
             assert!(found[needed], "{needed}");

@@ -1,0 +1,394 @@
+//! What tries tell, and what they take.
+
+use portguard_common::abi::{List, PackedNode, Trie};
+use portguard_common::limits;
+use portguard_common::trie::{Bits, Step, step};
+
+use super::packed::Packed;
+use super::space::{Address, Prefix, Space};
+use super::{Intervals, TooLarge, Tries, build};
+
+/// The bits that are left of an address of up to 128, from the top.
+struct Rest {
+    bits: u128,
+    length: u32,
+}
+
+impl Rest {
+    fn new(address: u128, v6: bool) -> Self {
+        let length = if v6 { 128 } else { 32 };
+        Self {
+            bits: address & u128::MAX >> (128 - length),
+            length,
+        }
+    }
+
+    fn take(&mut self, count: u32) -> u128 {
+        self.length -= count;
+        let taken = self.bits >> self.length;
+        self.bits &= (1 << self.length) - 1;
+        taken
+    }
+}
+
+fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
+    if trie.form == Trie::CONSTANT {
+        return trie.root as u16;
+    }
+    assert_eq!(trie.form, Trie::LISTS);
+    let mut rest = Rest::new(address, v6);
+    let mut first = trie.root;
+    if trie.trunk_words != 0 && address >> 96 == trie.trunk.into() {
+        first = trie.trunk_words;
+        rest.take(32);
+    }
+    let mut word = tables.words[first as usize + rest.take(16) as usize];
+    loop {
+        if word >= Trie::GATE {
+            let gate = tables.nodes[(trie.nodes + word - Trie::GATE) as usize];
+            if gate.skip != 0 && rest.take(gate.skip) != gate.path.into() {
+                return gate.miss as u16;
+            }
+            word = match gate.starts {
+                PackedNode::WIDE => tables.words[gate.words as usize + rest.take(16) as usize],
+                _ => gate.words,
+            };
+        } else if word >= Trie::NODE {
+            return look_up_packed(trie.nodes, word - Trie::NODE, tables, &rest);
+        } else {
+            let list = List::of_word(word);
+            let halves = &tables.lists[(trie.lists + list.first) as usize..];
+            let (starts, classes) = halves.split_at(list.classes as usize / 2);
+            let bytes = rest.take(16) as u16;
+            let begun = starts[1..].iter().take_while(|start| **start <= bytes);
+            let half = classes[begun.count() & (List::mask(list.differ) as usize / 2)];
+            if half & Trie::CHILD == 0 {
+                return half;
+            }
+            let child = usize::from(half & !Trie::CHILD);
+            word = tables.words[trie.root as usize + 65_536 + child];
+        }
+    }
+}
+
+/// The class of what is left of an address below a word of packed nodes.
+fn look_up_packed(first_node: u32, mut word: u32, tables: &Tries, rest: &Rest) -> u16 {
+    let wide = rest.bits << (128 - rest.length);
+    let mut bits = Bits::v6((wide >> 64) as u64, wide as u64);
+    while word & Trie::LEAF == 0 {
+        let node = &tables.nodes[(first_node + word) as usize];
+        word = match step(node, &mut bits) {
+            Step::Word(index) => tables.words[index as usize],
+            Step::Miss(word) => word,
+        };
+    }
+    Trie::class(word, bits.byte())
+}
+
+/// Packed nodes for all addresses, as they stand below whatever is too much for a list.
+fn packed<T: Address>(intervals: &Intervals<T>, tables: &mut Tries) -> Result<u32, TooLarge> {
+    let space = Space::new(intervals);
+    let (first_node, top) = (tables.nodes.len(), Prefix { low: 0, len: 0 });
+    let mut packed = Packed {
+        tables,
+        first_node,
+        needed: first_node,
+    };
+    let part = space.sweep(space.intervals).within(top);
+    let word = packed.entry(&space, &part, top);
+    match packed.needed {
+        needed if needed > limits::NODES => Err(TooLarge { needed }),
+        _ => Ok(word),
+    }
+}
+
+fn expected<T: Address>(intervals: &Intervals<T>, address: u128) -> u16 {
+    let after = intervals.partition_point(|(start, _)| start.widen() <= address);
+    intervals[after - 1].1
+}
+
+fn check<T: Address>(intervals: &Intervals<T>, v6: bool) {
+    let mut tables = Tries::default();
+    let first = build(intervals, &mut tables)
+        .map_err(|error| error.needed)
+        .unwrap();
+    // What it would be where too much parts for a list.
+    let nodes = u32::try_from(tables.nodes.len()).unwrap();
+    let packed = packed(intervals, &mut tables)
+        .map_err(|error| error.needed)
+        .unwrap();
+    let highest = if v6 { u128::MAX } else { u128::from(u32::MAX) };
+    for (start, _) in intervals {
+        let start = start.widen();
+        for address in [
+            start,
+            start.wrapping_sub(1) & highest,
+            start.wrapping_add(1) & highest,
+        ] {
+            let expected = expected(intervals, address);
+            let found = look_up(first, &tables, v6, address);
+            assert_eq!(found, expected, "{address:x}");
+            let rest = Rest::new(address, v6);
+            let found = look_up_packed(nodes, packed, &tables, &rest);
+            assert_eq!(found, expected, "packed {address:x}");
+        }
+    }
+}
+
+#[test]
+fn tries_give_the_class_of_their_intervals() {
+    check(&vec![(0_u32, 7)], false);
+    check(&vec![(0_u32, 0), (u32::MAX, 3)], false);
+    check(
+        &vec![
+            (0_u32, 0),
+            (0x0a00_0000, 1),
+            (0x0a01_0203, 2),
+            (0x0a01_0204, 1),
+            (0x0b00_0000, 0),
+        ],
+        false,
+    );
+    let host = 0x2001_0db8_0001_0002_0003_0004_0005_0006_u128;
+    check(&vec![(0_u128, 0), (host, 9), (host + 1, 0)], true);
+    check(
+        &vec![
+            (0_u128, 0),
+            (0x2001_0db8 << 96, 1),
+            (host, 2),
+            (host + 1, 1),
+            (host + (1 << 40), 4),
+            (host + (1 << 40) + 256, 1),
+            (0x2001_0db9 << 96, 0),
+            (u128::MAX, 5),
+        ],
+        true,
+    );
+}
+
+#[test]
+fn a_prefix_that_stands_alone_takes_no_node() {
+    // At the end, at the start and in the middle of a /24; then a class too large for a leaf of two.
+    for (lone, rest, nodes) in [(2, 1, 1), (2, 600, 4)] {
+        let intervals = vec![
+            (0_u32, rest),
+            (0x0a00_00c0, lone),
+            (0x0a00_0100, rest),
+            (0x0a00_0200, lone),
+            (0x0a00_0201, rest),
+            (0x0a00_0418, lone),
+            (0x0a00_0420, rest),
+        ];
+        check(&intervals, false);
+        let mut tables = Tries::default();
+        assert!(packed(&intervals, &mut tables).is_ok());
+        // The /16, and of the /24 those that no leaf can tell.
+        assert_eq!(tables.nodes.len(), nodes);
+    }
+}
+
+/// The hosts at even addresses of the first networks of 16 bits: so many of each.
+fn hosts(counts: &[u32]) -> Intervals<u32> {
+    let mut intervals = vec![(0, 0)];
+    for (network, count) in (0..).zip(counts) {
+        for number in 0..*count {
+            let host = network << 16 | (2 * number + 2);
+            intervals.extend([(host, 1), (host + 1, 0)]);
+        }
+    }
+    intervals
+}
+
+#[test]
+fn a_list_holds_63_starts_and_a_node_more() {
+    for (intervals, nodes) in [
+        (hosts(&[31, 31, 0, 5]), 0),
+        (hosts(&[31, 32, 0, 5]), 1),
+        // A start at the end of the first network is the 63rd; the next one belongs to the second.
+        ([hosts(&[31]), vec![(0xffff, 1), (0x1_0000, 0)]].concat(), 0),
+    ] {
+        check(&intervals, false);
+        let mut tables = Tries::default();
+        let trie = build(&intervals, &mut tables)
+            .map_err(|error| error.needed)
+            .unwrap();
+        assert_eq!(trie.form, Trie::LISTS);
+        assert_eq!(tables.nodes.len(), nodes);
+        assert!(trie.longest <= List::LONGEST);
+    }
+}
+
+#[test]
+fn classes_that_take_turns_are_written_once() {
+    let lists = |intervals: &Intervals<u32>| {
+        let mut tables = Tries::default();
+        assert!(build(intervals, &mut tables).is_ok());
+        tables.lists
+    };
+    // Starts, and both classes; then the class of all other networks.
+    let turns = lists(&hosts(&[2]));
+    assert_eq!(turns, [[0, 2, 3, 4, 5, 0, 1, 0], [0; 8]].concat());
+    // A third class: each range has its own.
+    let third = lists(&vec![(0, 0), (2, 1), (3, 2), (4, 0)]);
+    assert_eq!(third, [[0, 2, 3, 4, 0, 1, 2, 0], [0; 8]].concat());
+}
+
+#[test]
+fn no_more_nodes_than_are_allowed() {
+    let intervals: Intervals<u32> = (0..4)
+        .map(|number| (number << 8 | number, number as u16))
+        .collect();
+    let needed = {
+        let mut tables = Tries::default();
+        assert!(packed(&intervals, &mut tables).is_ok());
+        tables.nodes.len()
+    };
+    for (room, fits) in [(needed, true), (needed - 1, false)] {
+        let mut tables = Tries {
+            nodes: vec![PackedNode::default(); limits::NODES - room],
+            ..Tries::default()
+        };
+        match packed(&intervals, &mut tables) {
+            Ok(_) => assert!(fits),
+            Err(error) => assert!(!fits && error.needed == limits::NODES + 1),
+        }
+    }
+}
+
+#[test]
+fn gates_are_nodes_that_are_counted() {
+    // Two gates for each network, below which its address lies alone; but for the last one, which is the trunk, and needs only one.
+    let intervals: Intervals<u128> = (0..4_u16)
+        .flat_map(|number| {
+            let host = u128::from(number) << 112 | 1;
+            [(host & !1, 0), (host, number + 1), (host + 1, 0)]
+        })
+        .collect();
+    for (room, fits) in [(7, true), (6, false)] {
+        let mut tables = Tries {
+            nodes: vec![PackedNode::default(); limits::NODES - room],
+            ..Tries::default()
+        };
+        match build(&intervals, &mut tables) {
+            Ok(trie) => assert!(fits && trie.nodes as usize == limits::NODES - room),
+            Err(error) => assert!(!fits && error.needed > limits::NODES),
+        }
+    }
+}
+
+/// A host in each of so many networks of a prefix, each network 16 bits longer.
+fn hosts_v6(prefix: u128, length: u32, count: u32) -> Intervals<u128> {
+    let mut intervals = vec![];
+    for number in 0..count {
+        let network = prefix | u128::from(number) << (112 - length);
+        let host = network | u128::from(number % 7) << 3 | 1;
+        intervals.extend([(host, (number % 5 + 1) as u16), (host + 1, 0)]);
+    }
+    intervals
+}
+
+#[test]
+fn ipv6_where_much_parts() {
+    let most = List::LONGEST / 2;
+    // Each host parts its network: a run of its own, so that a list holds half as many and the network beside them.
+    for (length, count, wide) in [(32, most, 0), (32, 300, 0), (48, 64, 1), (96, 300, 1)] {
+        let prefix = 0x2001_0db8 << 96;
+        let intervals = [vec![(0, 0)], hosts_v6(prefix, length, count)].concat();
+        check(&intervals, true);
+        let mut tables = Tries::default();
+        let trie = build(&intervals, &mut tables)
+            .map_err(|error| error.needed)
+            .unwrap();
+        assert_eq!(trie.form, Trie::LISTS);
+        let found = tables.nodes.iter();
+        let found = found.filter(|node| node.starts == PackedNode::WIDE);
+        assert_eq!(found.count(), wide, "{length} {count}");
+    }
+    // More prefixes within which much parts than there are tables: packed nodes for the rest.
+    let mut intervals = vec![(0, 0)];
+    let prefixes = limits::WIDE_TABLES as u128 + 3;
+    for number in 0..prefixes {
+        intervals.extend(hosts_v6((0x2a00 + number) << 112, 32, 100));
+    }
+    check(&intervals, true);
+    let mut tables = Tries::default();
+    assert!(build(&intervals, &mut tables).is_ok());
+    let is_wide = |node: &&PackedNode| node.starts == PackedNode::WIDE;
+    let wide = tables.nodes.iter().filter(is_wide).count();
+    assert_eq!(wide, limits::WIDE_TABLES);
+    // Within 16 bits from the end there is no table: it would be large for few addresses.
+    let last: Intervals<u128> = (0..200)
+        .map(|number| ((0xfe80 << 112) + number * 3, (number % 2) as u16))
+        .collect();
+    let intervals = [vec![(0, 7)], last].concat();
+    check(&intervals, true);
+    let mut tables = Tries::default();
+    assert!(build(&intervals, &mut tables).is_ok());
+    assert_eq!(tables.nodes.iter().filter(is_wide).count(), 0);
+}
+
+#[test]
+fn ipv6_at_its_edges() {
+    // The first and the last address of each level, divided and whole.
+    let mut intervals = vec![(0_u128, 0)];
+    for shift in (0..128).step_by(16) {
+        let unit = 1_u128 << shift;
+        for low in [
+            unit,
+            unit * 3 - 1,
+            u128::MAX - unit * 2 + 1,
+            u128::MAX - unit + 1,
+        ] {
+            intervals.push((low, (shift + low.trailing_zeros()) as u16 % 9 + 1));
+        }
+    }
+    intervals.sort_unstable();
+    intervals.dedup_by_key(|(start, _)| *start);
+    check(&intervals, true);
+    // A chain: each longer prefix within the one before.
+    let path = 0x2001_0db8_0001_0002_0003_0004_0005_0006_u128;
+    let chain = (0..=128).map(|length| {
+        let low = path & u128::MAX.checked_shl(128 - length).unwrap_or(0);
+        (low, length as u16)
+    });
+    let mut chain: Intervals<u128> = chain.collect();
+    chain.extend((0..128).map(|bit| ((path | ((1 << bit) - 1)).saturating_add(1), 200 + bit)));
+    chain.sort_unstable();
+    chain.dedup_by_key(|(start, _)| *start);
+    check(&chain, true);
+}
+
+#[test]
+fn many_intervals() {
+    let mut seed = 1_u64;
+    let mut next = || {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        seed >> 32
+    };
+    let mut v4: Vec<u32> = (0..3000)
+        .map(|_| next() as u32 & !(0xff << (next() % 3 * 8)))
+        .collect();
+    v4.extend([0]);
+    v4.sort_unstable();
+    v4.dedup();
+    let intervals = v4
+        .iter()
+        .map(|start| (*start, (start % 13) as u16))
+        .collect();
+    check::<u32>(&intervals, false);
+    let mut v6: Vec<u128> = (0..800)
+        .map(|_| {
+            (u128::from(next() & 3) << 125 | u128::from(next())) & !(0xff << (next() % 14 * 8))
+        })
+        .collect();
+    v6.extend([0]);
+    v6.sort_unstable();
+    v6.dedup();
+    let intervals = v6
+        .iter()
+        .map(|start| (*start, (start % 11) as u16))
+        .collect();
+    check::<u128>(&intervals, true);
+}

@@ -1,0 +1,323 @@
+//! A trie: a root, lists of ranges, and whatever else is needed between them.
+
+use portguard_common::abi::{self, PackedNode};
+use portguard_common::limits;
+
+use super::lists::Lists;
+use super::packed::{Packed, path};
+use super::space::{Address, LEVEL_BITS, Part, Prefix, Space};
+use super::{TooLarge, Tries};
+
+/// Entries of a root, and of a table.
+const ENTRIES: usize = 1 << LEVEL_BITS;
+
+/// Builds a trie.
+pub(super) fn build<T: Address>(
+    space: &Space<'_, T>,
+    tables: &mut Tries,
+) -> Result<abi::Trie, TooLarge> {
+    let (first_node, first_list) = (tables.nodes.len(), tables.lists.len());
+    let mut walk = Walk {
+        packed: Packed {
+            tables,
+            first_node,
+            needed: first_node,
+        },
+        lists: Lists::new(first_list),
+        children: Vec::new(),
+        wide: Vec::new(),
+        gates_to_wide: Vec::new(),
+        tables_left: limits::WIDE_TABLES,
+    };
+    let Some(trunk) = trunk(space) else {
+        let root = walk.table_of(space, TOP);
+        return walk.finish(&root, None);
+    };
+    let table = walk.table_of(space, trunk);
+    let place = walk.add_wide(&table);
+    // Who looks an address up goes to the trunk first: the rest does not know it.
+    let root = walk.table_of(&Space::new(&beside(space, trunk)), TOP);
+    walk.finish(&root, Some((trunk, place)))
+}
+
+/// All addresses.
+const TOP: Prefix = Prefix { low: 0, len: 0 };
+
+/// The first four bytes of most addresses at which something begins, but for those with zeros behind them. `None` in IPv4, where they are all, and
+/// where there are no others.
+fn trunk<T: Address>(space: &Space<'_, T>) -> Option<Prefix> {
+    const LEN: u32 = 2 * LEVEL_BITS;
+    if space.bits <= LEN {
+        return None;
+    }
+    let rest = (1 << (space.bits - LEN)) - 1;
+    let starts = space.intervals.iter().map(|(start, _)| start.widen());
+    let starts: Vec<u128> = starts.filter(|start| start & rest != 0).collect();
+    let most = starts
+        .chunk_by(|first, second| first & !rest == second & !rest)
+        .max_by_key(|run| run.len())?;
+    Some(Prefix {
+        low: most[0] & !rest,
+        len: LEN,
+    })
+}
+
+/// The intervals without what there is in a prefix.
+fn beside<T: Address>(space: &Space<'_, T>, prefix: Prefix) -> Vec<(T, u16)> {
+    let high = prefix.high(space.bits);
+    let next = space.intervals[1..].iter().map(|(start, _)| start.widen());
+    let ends = next.map(|start| start - 1).chain([TOP.high(space.bits)]);
+    let mut beside: Vec<(T, u16)> = Vec::new();
+    for ((start, class), end) in space.intervals.iter().zip(ends) {
+        let mut start = start.widen();
+        if (prefix.low..=high).contains(&start) {
+            if end <= high {
+                continue;
+            }
+            start = high + 1;
+        }
+        match beside.last() {
+            Some((_, before)) if before == class => {}
+            Some(_) => beside.push((T::narrow(start), *class)),
+            None => beside.push((T::narrow(0), *class)),
+        }
+    }
+    beside
+}
+
+/// A trie that grows.
+struct Walk<'t> {
+    packed: Packed<'t>,
+    lists: Lists,
+    /// The words of what lies below ranges of lists.
+    children: Vec<u32>,
+    /// Tables below the root, one behind the other.
+    wide: Vec<u32>,
+    /// The gates that lead to them.
+    gates_to_wide: Vec<usize>,
+    /// How many more of them there may be.
+    tables_left: usize,
+}
+
+/// What a run of prefixes has in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// They are of one class.
+    Class(u16),
+    /// It is one prefix, and divided.
+    Child,
+}
+
+impl Walk<'_> {
+    /// The word of a prefix that leaves at least [`LEVEL_BITS`].
+    fn word<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        part: &Part<'_, T>,
+        prefix: Prefix,
+    ) -> u32 {
+        if let Some(class) = part.class() {
+            return self.lists.add_single(class, &mut self.packed.tables.lists);
+        }
+        let (branch, miss) = skip(space, part, prefix);
+        let inner = space.sweep(part.range).within(branch);
+        let runs = runs(space, &inner, branch);
+        let children = runs.iter().filter(|(_, run)| *run == Run::Child).count();
+        if runs.len() <= abi::List::LONGEST as usize + 1
+            && self.children.len() + children <= abi::Trie::CHILDREN
+        {
+            let list = self.list(space, &inner, branch, &runs, children);
+            if branch.len == prefix.len {
+                return list;
+            }
+            return self.gate(space, prefix, branch, miss, |_, node| {
+                node.words = list;
+            });
+        }
+        // What leaves no more than one level is looked at by nodes: a table would be large, and save little.
+        if branch.len + LEVEL_BITS < space.bits && self.tables_left > 0 {
+            self.tables_left -= 1;
+            let table = self.table(space, &inner, branch);
+            return self.gate(space, prefix, branch, miss, |walk, node| {
+                node.starts = PackedNode::WIDE;
+                node.words = walk.add_wide(&table);
+            });
+        }
+        abi::Trie::NODE | self.packed.node(space, part, prefix)
+    }
+
+    /// Adds a table below the root. The answer is its first word, counted from that of the first one.
+    fn add_wide(&mut self, table: &[u32]) -> u32 {
+        let place = u32::try_from(self.wide.len()).unwrap_or(u32::MAX);
+        self.wide.extend(table);
+        place
+    }
+
+    fn table_of<T: Address>(&mut self, space: &Space<'_, T>, prefix: Prefix) -> Vec<u32> {
+        let part = space.sweep(space.intervals).within(prefix);
+        self.table(space, &part, prefix)
+    }
+
+    /// The words of all prefixes that are [`LEVEL_BITS`] longer than this one.
+    fn table<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        part: &Part<'_, T>,
+        prefix: Prefix,
+    ) -> Vec<u32> {
+        let mut sweep = space.sweep(part.range);
+        (0..ENTRIES)
+            .map(|number| {
+                let child = prefix.child(number, LEVEL_BITS, space.bits);
+                self.word(space, &sweep.within(child), child)
+            })
+            .collect()
+    }
+
+    fn list<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        part: &Part<'_, T>,
+        prefix: Prefix,
+        runs: &[(u16, Run)],
+        children: usize,
+    ) -> u32 {
+        let mut sweep = space.sweep(part.range);
+        let mut ranges = Vec::with_capacity(runs.len());
+        let mut places = self.children.len()..;
+        self.children.resize(places.start + children, 0);
+        for (start, run) in runs {
+            let half = match run {
+                Run::Class(class) => *class,
+                Run::Child => {
+                    let place = places.next().unwrap_or_default();
+                    let child = prefix.child((*start).into(), LEVEL_BITS, space.bits);
+                    self.children[place] = self.word(space, &sweep.within(child), child);
+                    abi::Trie::CHILD | place as u16
+                }
+            };
+            ranges.push((*start, half));
+        }
+        self.lists.add(&ranges, &mut self.packed.tables.lists)
+    }
+
+    /// Adds a gate from a prefix to a longer one, or to a table; another class lies beside the way.
+    fn gate<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        prefix: Prefix,
+        branch: Prefix,
+        miss: u16,
+        lead: impl FnOnce(&mut Self, &mut PackedNode),
+    ) -> u32 {
+        let Some(place) = self.packed.reserve() else {
+            return abi::Trie::GATE;
+        };
+        let skip = branch.len - prefix.len;
+        let mut node = PackedNode {
+            skip,
+            path: path(branch, skip, space.bits),
+            miss: miss.into(),
+            ..PackedNode::default()
+        };
+        lead(self, &mut node);
+        if node.starts == PackedNode::WIDE {
+            self.gates_to_wide.push(place);
+        }
+        self.packed.tables.nodes[place] = node;
+        abi::Trie::GATE | self.packed.number(place)
+    }
+
+    /// Puts the words together: those of the root, of the children, and of the tables below it, one of which is that of the trunk.
+    fn finish(self, root: &[u32], trunk: Option<(Prefix, u32)>) -> Result<abi::Trie, TooLarge> {
+        let Packed {
+            tables,
+            first_node,
+            needed,
+        } = self.packed;
+        if needed > limits::NODES {
+            return Err(TooLarge { needed });
+        }
+        let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let first = tables.words.len();
+        tables.words.extend(root);
+        tables.words.extend(self.children);
+        let wide = number(tables.words.len());
+        tables.words.extend(self.wide);
+        for place in self.gates_to_wide {
+            tables.nodes[place].words += wide;
+        }
+        let mut trie = abi::Trie {
+            form: abi::Trie::LISTS,
+            root: number(first),
+            nodes: number(first_node),
+            lists: number(self.lists.first),
+            longest: self.lists.longest,
+            ..abi::Trie::default()
+        };
+        if let Some((trunk, place)) = trunk {
+            trie.trunk = (trunk.low >> (u128::BITS - trunk.len)) as u32;
+            trie.trunk_words = wide + place;
+        }
+        Ok(trie)
+    }
+}
+
+/// The runs into which the prefixes divide that are [`LEVEL_BITS`] longer than this one, each with the number of its first.
+fn runs<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) -> Vec<(u16, Run)> {
+    let unit = space.bits - prefix.len - LEVEL_BITS;
+    let mut runs = vec![(0, Run::Class(part.first))];
+    let mut add = |start: u16, run: Run| {
+        runs.pop_if(|(own, _)| *own == start);
+        if runs
+            .last()
+            .is_none_or(|(_, last)| *last != run || run == Run::Child)
+        {
+            runs.push((start, run));
+        }
+    };
+    let place = |start: T| {
+        let offset = start.widen() - prefix.low;
+        ((offset >> unit) as u16, offset & ((1 << unit) - 1) == 0)
+    };
+    let starts = part.range[1..]
+        .iter()
+        .map(|(start, class)| (place(*start), *class));
+    let starts: Vec<_> = starts.collect();
+    for own in starts.chunk_by(|((first, _), _), ((second, _), _)| first == second) {
+        let ((number, is_aligned), class) = own[0];
+        if own.len() == 1 && is_aligned {
+            add(number, Run::Class(class));
+            continue;
+        }
+        add(number, Run::Child);
+        if let (Some(next), Some((_, class))) = (number.checked_add(1), own.last()) {
+            add(next, Run::Class(*class));
+        }
+    }
+    runs
+}
+
+/// How far one may go on before addresses of a prefix part: the prefix at which they do, and the class of all others.
+fn skip<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) -> (Prefix, u16) {
+    let mut branch = prefix;
+    let mut miss = None;
+    while branch.len + 2 * LEVEL_BITS <= space.bits
+        && branch.len - prefix.len + LEVEL_BITS <= PackedNode::MAX_SKIP
+    {
+        let inner = space.sweep(part.range).within(branch);
+        let mut child = None;
+        for (start, run) in runs(space, &inner, branch) {
+            match run {
+                Run::Class(class) if miss.is_none_or(|own| own == class) => miss = Some(class),
+                Run::Child if child.is_none() => child = Some(start),
+                _ => return (branch, miss.unwrap_or(0)),
+            }
+        }
+        let Some(child) = child else {
+            break;
+        };
+        branch = branch.child(child.into(), LEVEL_BITS, space.bits);
+    }
+    (branch, miss.unwrap_or(0))
+}
