@@ -98,6 +98,7 @@ pub(super) fn load(
         (symbol::BANS, options.bans.max(1), options.bans > 0),
         (symbol::BAN_LENGTHS, 1, options.bans > 0),
     ];
+    kernel::find_features().map_err(LoadError::Signals)?;
     let mut loader = EbpfLoader::new();
     for (name, entries, used) in shared {
         loader.map_max_entries(name, entries);

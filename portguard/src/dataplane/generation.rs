@@ -68,6 +68,9 @@ pub enum LoadError {
     /// The kernel does not know BPF.
     #[error("this kernel has no BPF (CONFIG_BPF_SYSCALL)")]
     NoBpf,
+    /// Signals cannot be held off.
+    #[error("cannot hold signals off: {0}")]
+    Signals(#[source] std::io::Error),
     /// The maps cannot be made.
     #[error("cannot create the kernel's maps: {0}")]
     Maps(#[source] EbpfError),

@@ -1,5 +1,7 @@
 //! What this kernel can do.
 
+use std::io;
+
 use aya::util::KernelVersion;
 
 use super::sys;
@@ -8,6 +10,14 @@ use super::sys;
 /// which everything is done the older way.
 pub(super) fn at_least(major: u8, minor: u8) -> bool {
     KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
+}
+
+/// Has aya find out what the running kernel can do, which it does once. A signal that came meanwhile would interrupt the verifier (EAGAIN), and aya
+/// would take it for good that the kernel can not.
+pub(super) fn find_features() -> io::Result<()> {
+    sys::without_signals(|| {
+        aya::features();
+    })
 }
 
 /// Whether XDP programs may see frames of several buffers (kernel 5.18).

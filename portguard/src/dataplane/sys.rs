@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::mem::{size_of, size_of_val};
+use std::mem::{MaybeUninit, size_of, size_of_val};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -129,6 +129,24 @@ pub(super) fn has_bpf() -> bool {
     attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = u32::MAX;
     let asked = bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr);
     asked.err().and_then(|error| error.raw_os_error()) != Some(libc::ENOSYS)
+}
+
+/// Does something while no signal reaches this thread.
+pub(super) fn without_signals<T>(act: impl FnOnce() -> T) -> io::Result<T> {
+    let mask = |how, set: *const libc::sigset_t, before: *mut libc::sigset_t| {
+        // SAFETY: both are null or a set of signals of this function, valid until this returns.
+        match unsafe { libc::pthread_sigmask(how, set, before) } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    };
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: it writes to the set, all of which it initialises.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    mask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr())?;
+    let result = act();
+    mask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut())?;
+    Ok(result)
 }
 
 fn zeroed() -> bpf_attr {

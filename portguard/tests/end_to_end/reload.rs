@@ -251,10 +251,12 @@ fn r04_a_hangup_right_after_the_start_does_no_harm() {
     let bed = Bed::new().expect("a bed");
     for _ in 0..5 {
         let mut command = bed.server.command("sh");
-        // The shell becomes the daemon; its child hangs up on it until long after the start.
+        // The shell becomes the daemon; its child hangs up on it, without a pause at first, until long after the start.
         command.args([
             "-c",
-            "trap '' HUP; (for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; kill -HUP $$; done) & exec \"$0\" run \"$@\"",
+            "trap '' HUP; (i=0; while [ $i -lt 50000 ]; do kill -HUP $$; i=$((i+1)); done; \
+             for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; kill -HUP $$; done) & \
+             exec \"$0\" run \"$@\"",
         ]);
         command.arg(binary());
         // The shell ignores it first: before the daemon has a handler, a hangup would end it.
