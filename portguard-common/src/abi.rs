@@ -181,20 +181,20 @@ pub const SOURCE_BUCKET_WAYS: usize = 8;
 /// One map element of the table of source buckets.
 pub type SourceBucketSet = [SourceBucket; SOURCE_BUCKET_WAYS];
 
-/// Places in one line of the tables of flows.
-pub const FLOW_WAYS: u32 = 4;
+/// Places in one line of the cache.
+pub const LINE_WAYS: u32 = 4;
 
-/// One map element of the tables of flows, which is one line of the cache: see [`crate::flow_table`].
+/// A map element that is one line of the cache: see [`crate::places`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct FlowLine {
+pub struct CacheLine {
     /// Whose each place is; 0 where nobody is.
-    pub digests: [u64; FLOW_WAYS as usize],
-    /// What it says of that flow.
-    pub words: [u64; FLOW_WAYS as usize],
+    pub digests: [u64; LINE_WAYS as usize],
+    /// What each says.
+    pub words: [u64; LINE_WAYS as usize],
 }
 
-const _: () = assert!(size_of::<FlowLine>() == 64);
+const _: () = assert!(size_of::<CacheLine>() == 64);
 
 /// What is banned: all addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -963,7 +963,7 @@ pub mod symbol {
     pub const HOST: &str = "HOST";
     /// The buckets of rules: a [`super::Bucket`] each.
     pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
-    /// The flows that this side started: a [`super::FlowLine`] by [`crate::flow_table::FlowKey::lines`].
+    /// The flows that this side started: a [`super::CacheLine`] by [`crate::flow_table::FlowKey::lines`].
     pub const FLOWS: &str = "FLOWS";
     /// When a packet last left, by [`super::local_port`], in nanoseconds of the kernel's monotonic clock: a `u64`, 0
     /// for never.

@@ -1,12 +1,13 @@
 //! The tables of flows: where each has its place, and who has to go for another.
 //!
-//! Every flow has four places in each of two lines of the cache, which a keyed digest of its addresses and ports chooses. So a look-up
-//! waits for one line, seldom for two, and what one CPU does never waits for another. The kernel's own tables that forget
-//! (`BPF_MAP_TYPE_LRU_HASH`) read four lines, each of which says where the next one is, and forget before they are full.
+//! A keyed digest of its addresses and ports chooses the two lines of a flow (see [`crate::places`]). What one CPU does never waits
+//! for another. The kernel's own tables that forget (`BPF_MAP_TYPE_LRU_HASH`) read four lines, each of which says where the next one
+//! is, and forget before they are full.
 
-use crate::abi::{FLOW_WAYS, local_port};
+use crate::abi::{LINE_WAYS, local_port};
 use crate::limits::FLOW_LINES;
 use crate::mix::{Seed, mix};
+use crate::places::{self, Line, LineTable};
 
 /// How long a UDP flow or an echo lasts after the last packet sent.
 pub const DATAGRAM_NS: u64 = 180 * 1_000_000_000;
@@ -80,7 +81,7 @@ const fn lifetime(index: u32) -> u64 {
     }
 }
 
-/// Lines of both tables together.
+/// Lines of both tables together: those for TCP, then as many for the rest.
 pub const LINES: u32 = FLOW_LINES * 2;
 
 /// What tells flows apart.
@@ -139,52 +140,15 @@ pub const fn mix_v6(seed: Seed, ours: ([u8; 8], [u8; 8]), theirs: ([u8; 8], [u8;
     ours.wrapping_add(theirs)
 }
 
-/// The tables, whose words are read and written one by one, by all CPUs at the same time.
-pub trait FlowTable {
-    /// A line.
-    type Line: Line;
-    /// The line of this index below [`LINES`]: those for TCP, then as many for the rest.
-    fn line(&self, index: u32) -> Option<Self::Line>;
-}
-
-/// The places of a line, by their number below [`FLOW_WAYS`].
-pub trait Line: Copy {
-    /// The digest of whom a place is; 0 where nobody is.
-    fn digest(&self, way: u32) -> u64;
-    /// What it says of the flow: see [`Flow::word`].
-    fn word(&self, way: u32) -> u64;
-    /// Writes that.
-    fn set_word(&self, way: u32, word: u64);
-    /// Writes it if it is `old` still.
-    fn replace_word(&self, way: u32, old: u64, new: u64);
-    /// Gives a place to another flow, or to nobody, if it is still that of `old`.
-    fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool;
-    /// The same number, of which neither the compiler nor the kernel's verifier shall know what it is: these would make branches of it, and
-    /// follow each by itself.
-    #[inline(always)]
-    #[must_use]
-    fn conceal(number: u64) -> u64 {
-        number
-    }
-}
-
 /// The place of a flow.
 #[inline(always)]
-pub fn find<T: FlowTable>(table: &T, key: FlowKey) -> Option<(T::Line, u32)> {
-    for index in key.lines() {
-        let line = table.line(index)?;
-        for way in 0..FLOW_WAYS {
-            if line.digest(way) == key.digest {
-                return Some((line, T::Line::conceal(way.into()) as u32));
-            }
-        }
-    }
-    None
+pub fn find<T: LineTable>(table: &T, key: FlowKey) -> Option<(T::Line, u32)> {
+    places::find(table, key.digest, key.lines())
 }
 
 /// What is known of a flow.
 #[inline(always)]
-pub fn flow<T: FlowTable>(table: &T, key: FlowKey) -> Option<Flow> {
+pub fn flow<T: LineTable>(table: &T, key: FlowKey) -> Option<Flow> {
     let (line, way) = find(table, key)?;
     Some(Flow::of_word(line.word(way)))
 }
@@ -198,7 +162,7 @@ const TRIES: u32 = 4;
 /// Adds a flow that has no place. Where neither line has a free one, the flow that has sent nothing for the longest time goes. Whether it was
 /// added: where other CPUs were faster each time, it was not, and its replies are dropped.
 #[inline(always)]
-pub fn add<T: FlowTable>(table: &T, key: FlowKey, now_ns: u64) -> bool {
+pub fn add<T: LineTable>(table: &T, key: FlowKey, now_ns: u64) -> bool {
     let [first, second] = key.lines();
     let (Some(first), Some(second)) = (table.line(first), table.line(second)) else {
         return false;
@@ -210,7 +174,7 @@ pub fn add<T: FlowTable>(table: &T, key: FlowKey, now_ns: u64) -> bool {
         );
         // A look-up begins with the first one, so a flow goes there unless it is nearly full. Beyond that both fill up alike: where half of
         // all places are taken, three flows in ten thousand find both lines full.
-        let (line, place) = if own.taken < FLOW_WAYS - 1 || own.rank <= other.rank {
+        let (line, place) = if own.taken < LINE_WAYS - 1 || own.rank <= other.rank {
             (first, own)
         } else {
             (second, other)
@@ -226,12 +190,12 @@ pub fn add<T: FlowTable>(table: &T, key: FlowKey, now_ns: u64) -> bool {
 
 /// Removes a flow, from both places where two CPUs added it at the same moment.
 #[inline(always)]
-pub fn remove<T: FlowTable>(table: &T, key: FlowKey) {
+pub fn remove<T: LineTable>(table: &T, key: FlowKey) {
     for index in key.lines() {
         let Some(line) = table.line(index) else {
             return;
         };
-        for way in 0..FLOW_WAYS {
+        for way in 0..LINE_WAYS {
             if line.digest(way) == key.digest {
                 line.replace_digest(way, key.digest, 0);
             }
@@ -256,7 +220,7 @@ struct Place {
 fn survey<L: Line>(line: L, index: u32, now_ns: u64) -> Place {
     let lifetime = lifetime(index);
     let (mut best, mut best_digest, mut taken) = (u64::MAX >> 1, 0, 0_u64);
-    for way in 0..FLOW_WAYS {
+    for way in 0..LINE_WAYS {
         let (digest, word) = (line.digest(way), line.word(way));
         let flow = Flow::of_word(word);
         // Less the difference, where it is closing.
@@ -283,7 +247,7 @@ fn survey<L: Line>(line: L, index: u32, now_ns: u64) -> Place {
 }
 
 /// The bits of the number of a place.
-const WAY: u64 = FLOW_WAYS as u64 - 1;
+const WAY: u64 = LINE_WAYS as u64 - 1;
 
 /// All bits, where a number is negative.
 #[inline(always)]

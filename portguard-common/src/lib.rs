@@ -2,7 +2,7 @@
 //!
 //! The crate has neither `std` nor an allocator, since the kernel program is built from it: the layout
 //! of every map ([`abi`]), the capacities ([`limits`]), the parser ([`packet`]) and the classifier
-//! ([`classify`], with [`combine`], [`trie`], [`bucket`], [`flow`] and [`flow_table`]), the answers to what is rejected
+//! ([`classify`], with [`combine`], [`trie`], [`bucket`], [`flow`], [`flow_table`] and [`places`]), the answers to what is rejected
 //! ([`answer`]), and the packets that are drawn to measure all this ([`draw`]). They read through traits, so the
 //! same source runs in the kernel and on the host.
 
@@ -23,6 +23,7 @@ pub mod limiter;
 pub mod limits;
 pub mod mix;
 pub mod packet;
+pub mod places;
 pub mod plain;
 pub mod trie;
 pub mod word;

@@ -3,19 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 
-use portguard_common::abi::{FLOW_WAYS, local_port};
-use portguard_common::flow_table::{
-    Flow, FlowKey, FlowTable, LINES, Line, add, find, flow, mix_v4, mix_v6, remove,
-};
+use portguard_common::abi::{LINE_WAYS, local_port};
+use portguard_common::flow_table::{Flow, FlowKey, LINES, add, find, flow, mix_v4, mix_v6, remove};
 use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
+use portguard_common::places::{Line, LineTable};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000_000 * SECOND;
 const SEED: Seed = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 
 /// Digests, then words, of each line.
-struct Memory(Vec<[[AtomicU64; FLOW_WAYS as usize]; 2]>);
+struct Memory(Vec<[[AtomicU64; LINE_WAYS as usize]; 2]>);
 
 impl Memory {
     fn new() -> Self {
@@ -23,7 +22,7 @@ impl Memory {
     }
 }
 
-impl<'m> FlowTable for &'m Memory {
+impl<'m> LineTable for &'m Memory {
     type Line = Places<'m>;
 
     fn line(&self, index: u32) -> Option<Places<'m>> {
@@ -32,7 +31,7 @@ impl<'m> FlowTable for &'m Memory {
 }
 
 #[derive(Clone, Copy)]
-struct Places<'m>(&'m [[AtomicU64; FLOW_WAYS as usize]; 2]);
+struct Places<'m>(&'m [[AtomicU64; LINE_WAYS as usize]; 2]);
 
 impl Line for Places<'_> {
     fn digest(&self, way: u32) -> u64 {
@@ -163,7 +162,7 @@ fn tcp_and_the_rest_have_lines_of_their_own() {
 #[test]
 fn half_of_the_places_are_enough_for_nearly_as_many_flows() {
     let memory = Memory::new();
-    let count = FLOW_LINES * FLOW_WAYS / 2;
+    let count = FLOW_LINES * LINE_WAYS / 2;
     for number in 0..count {
         assert!(add(&&memory, tcp(number), NOW + u64::from(number)));
     }

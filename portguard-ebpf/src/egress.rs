@@ -11,8 +11,9 @@ use portguard_common::classify::{Tables as _, forget_kind, service};
 use portguard_common::combine::{Direction, find_cell};
 use portguard_common::constant::CellView as _;
 use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent};
-use portguard_common::flow_table::{self, Flow, FlowKey, Line as _};
+use portguard_common::flow_table::{self, Flow, FlowKey};
 use portguard_common::packet::{Extension, Frame, Headers, Transport, parse};
+use portguard_common::places::Line as _;
 use portguard_common::plain::parse_plain;
 use portguard_common::word::Word;
 

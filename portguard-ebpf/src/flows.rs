@@ -2,23 +2,20 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use portguard_common::abi::{self, FLOW_WAYS, TIMES, TimePage};
+use portguard_common::abi::{CacheLine, TIMES, TimePage};
 use portguard_common::flow::Flows;
-use portguard_common::flow_table::{self, Flow, FlowKey, FlowTable, Line};
+use portguard_common::flow_table::{self, Flow, FlowKey};
 use portguard_common::mix::Seed;
+use portguard_common::places::LineTable;
 
-use crate::atomic::compare_exchange;
+use crate::lines::{KernelLine, MMAPABLE};
 use crate::seed::seed;
-use crate::tables::{coarse_now_ns, opaque};
-
-/// `BPF_F_MMAPABLE` (linux/bpf.h, kernel 5.5): the daemon writes to the elements like the programs do; and they begin with a page, so that each is
-/// one line of the cache.
-const MMAPABLE: u32 = 1 << 10;
+use crate::tables::coarse_now_ns;
 
 // All are sized by the loader.
 
 #[map]
-static FLOWS: Array<abi::FlowLine> = Array::with_max_entries(1, MMAPABLE);
+static FLOWS: Array<CacheLine> = Array::with_max_entries(1, MMAPABLE);
 
 #[map]
 static LAST_SENT: Array<u64> = Array::with_max_entries(1, 0);
@@ -64,72 +61,12 @@ impl Flows for KernelFlows {
     }
 }
 
-impl FlowTable for KernelFlows {
+impl LineTable for KernelFlows {
     type Line = KernelLine;
 
     #[inline(always)]
     fn line(&self, index: u32) -> Option<KernelLine> {
-        FLOWS.get_ptr_mut(index).map(|line| KernelLine(line.cast()))
-    }
-}
-
-/// The words of an element: the digests, then what they say.
-#[derive(Clone, Copy)]
-pub(crate) struct KernelLine(*mut u64);
-
-impl KernelLine {
-    /// Where a word lies.
-    #[inline(always)]
-    fn at(self, way: u32, first: usize) -> *mut u64 {
-        // SAFETY: below the element's length by the remainder.
-        unsafe { self.0.add((way % FLOW_WAYS) as usize + first) }
-    }
-
-    #[inline(always)]
-    fn digest_at(self, way: u32) -> *mut u64 {
-        self.at(way, 0)
-    }
-
-    #[inline(always)]
-    fn word_at(self, way: u32) -> *mut u64 {
-        self.at(way, FLOW_WAYS as usize)
-    }
-}
-
-impl Line for KernelLine {
-    #[inline(always)]
-    fn digest(&self, way: u32) -> u64 {
-        // SAFETY: a word of a map element; so with all that follow.
-        unsafe { self.digest_at(way).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn word(&self, way: u32) -> u64 {
-        // SAFETY: as above.
-        unsafe { self.word_at(way).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn set_word(&self, way: u32, word: u64) {
-        // SAFETY: as above.
-        unsafe { self.word_at(way).write_volatile(word) };
-    }
-
-    #[inline(always)]
-    fn replace_word(&self, way: u32, old: u64, new: u64) {
-        // SAFETY: as above.
-        unsafe { compare_exchange(self.word_at(way), old, new) };
-    }
-
-    #[inline(always)]
-    fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool {
-        // SAFETY: as above.
-        unsafe { compare_exchange(self.digest_at(way), old, new) == old }
-    }
-
-    #[inline(always)]
-    fn conceal(number: u64) -> u64 {
-        opaque(number)
+        FLOWS.get_ptr_mut(index).map(KernelLine::new)
     }
 }
 

@@ -18,6 +18,7 @@ mod flows;
 mod frame;
 mod host;
 mod limiting;
+mod lines;
 mod other;
 mod reply;
 mod seed;

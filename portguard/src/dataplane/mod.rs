@@ -21,6 +21,7 @@ pub mod link_stats;
 pub mod measure;
 mod netlink;
 mod pins;
+mod places;
 mod sections;
 mod state;
 mod sys;

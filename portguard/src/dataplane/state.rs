@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aya::maps::{Array, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
-use portguard_common::abi::{self, BanLengths, FlowLine, LAYOUT, TIMES, TimePage, host, symbol};
+use portguard_common::abi::{self, BanLengths, CacheLine, LAYOUT, TIMES, TimePage, host, symbol};
 use portguard_common::mix::Seed;
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock};
 use rustix::io::Errno;
@@ -284,7 +284,7 @@ pub(super) fn array<'e, T: Pod>(
 pub(super) fn shape(name: &str, entries: u32) -> Shape {
     let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let (key, value) = match name {
-        symbol::FLOWS => (size_of::<u32>(), size_of::<FlowLine>()),
+        symbol::FLOWS => (size_of::<u32>(), size_of::<CacheLine>()),
         symbol::CLOSED_PORTS => (size_of::<u32>(), size_of::<TimePage>()),
         symbol::SOURCE_BUCKETS => (size_of::<u32>(), size_of::<abi::SourceBucketSet>()),
         // A ring has neither.

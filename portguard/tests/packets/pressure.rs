@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard::dataplane::{Arrival, Generation, LoadOptions, State};
-use portguard_common::abi::{Builtin, FLOW_WAYS, SOURCE_BUCKET_WAYS};
+use portguard_common::abi::{Builtin, LINE_WAYS, SOURCE_BUCKET_WAYS};
 use portguard_common::limits::{FLOW_LINES, SOURCE_BUCKET_SETS};
 use portguard_policy::{Outcome, Tables};
 use portguard_testbed::own_bpf_file_system;
@@ -176,7 +176,7 @@ fn a_limit_on_a_service_holds_although_this_host_answers() {
 }
 
 /// The places of a table of flows.
-const FLOWS: u32 = FLOW_LINES * FLOW_WAYS;
+const FLOWS: u32 = FLOW_LINES * LINE_WAYS;
 
 /// More than there are.
 const FLOOD: u32 = FLOWS / 2 * 3;

@@ -1,0 +1,49 @@
+//! Places in lines of the cache: where what is looked up for each packet lies.
+//!
+//! Everybody has four places each in two lines, which a keyed digest of who it is chooses. A place has that digest, and a word. So a
+//! look-up waits for one line, seldom for two.
+
+use crate::abi::LINE_WAYS;
+
+/// A table of lines, whose words are read and written one by one, by all CPUs at the same time.
+pub trait LineTable {
+    /// A line.
+    type Line: Line;
+    /// The line of this index.
+    fn line(&self, index: u32) -> Option<Self::Line>;
+}
+
+/// The places of a line, by their number below [`LINE_WAYS`].
+pub trait Line: Copy {
+    /// The digest of whom a place is; 0 where nobody is.
+    fn digest(&self, way: u32) -> u64;
+    /// What it says of them.
+    fn word(&self, way: u32) -> u64;
+    /// Writes that.
+    fn set_word(&self, way: u32, word: u64);
+    /// Writes it if it is `old` still.
+    fn replace_word(&self, way: u32, old: u64, new: u64);
+    /// Gives a place to somebody else, or to nobody, if it is still that of `old`.
+    fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool;
+    /// The same number, of which neither the compiler nor the kernel's verifier shall know what it is: these would make branches of it, and
+    /// follow each by itself.
+    #[inline(always)]
+    #[must_use]
+    fn conceal(number: u64) -> u64 {
+        number
+    }
+}
+
+/// The place of whom a digest is, in one of these two lines.
+#[inline(always)]
+pub fn find<T: LineTable>(table: &T, digest: u64, lines: [u32; 2]) -> Option<(T::Line, u32)> {
+    for index in lines {
+        let line = table.line(index)?;
+        for way in 0..LINE_WAYS {
+            if line.digest(way) == digest {
+                return Some((line, T::Line::conceal(way.into()) as u32));
+            }
+        }
+    }
+    None
+}

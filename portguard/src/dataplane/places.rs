@@ -1,0 +1,73 @@
+//! Tables of lines of the cache that the programs read, or write to, in the memory of this process.
+
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aya::maps::{Map, MapError};
+use portguard_common::abi::{CacheLine, LINE_WAYS};
+use portguard_common::places::{Line, LineTable};
+
+use super::generation::LoadError;
+use super::sys::Words;
+
+/// A table.
+pub(super) struct Table(Words);
+
+impl Table {
+    /// The table that is this map.
+    pub(super) fn of(map: Option<&Map>, name: &'static str) -> Result<Self, LoadError> {
+        let Some(Map::Array(map)) = map else {
+            return Err(LoadError::Missing(name));
+        };
+        let error = |source| LoadError::Map { name, source };
+        let lines = map.info().map_err(error)?.max_entries();
+        let words = Words::of_map(map.fd().as_fd(), lines as usize * size_of::<CacheLine>())
+            .map_err(|io| error(MapError::IoError(io)))?;
+        Ok(Self(words))
+    }
+}
+
+impl<'t> LineTable for &'t Table {
+    type Line = Places<'t>;
+
+    fn line(&self, index: u32) -> Option<Places<'t>> {
+        const WORDS: usize = size_of::<CacheLine>() / size_of::<u64>();
+        let line = self.0.all().as_chunks::<WORDS>().0.get(index as usize)?;
+        let (digests, words) = line.split_at(LINE_WAYS as usize);
+        Some(Places { digests, words })
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Places<'t> {
+    digests: &'t [AtomicU64],
+    words: &'t [AtomicU64],
+}
+
+impl Line for Places<'_> {
+    fn digest(&self, way: u32) -> u64 {
+        // What is read afterwards is not older.
+        self.digests[way as usize].load(Ordering::Acquire)
+    }
+
+    fn word(&self, way: u32) -> u64 {
+        self.words[way as usize].load(Ordering::Relaxed)
+    }
+
+    fn set_word(&self, way: u32, word: u64) {
+        self.words[way as usize].store(word, Ordering::Relaxed);
+    }
+
+    fn replace_word(&self, way: u32, old: u64, new: u64) {
+        // Where it has changed meanwhile, somebody else has written what is newer.
+        let (order, place) = (Ordering::Relaxed, &self.words[way as usize]);
+        let _ = place.compare_exchange(old, new, order, order);
+    }
+
+    fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool {
+        // The word is written before its owner is named, and the others must see it so. The programs' own instruction is a full barrier.
+        self.digests[way as usize]
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
