@@ -100,3 +100,7 @@ pub const EVENT_RING_BYTES: u32 = 1 << 20;
 
 /// Bans, of both families together. The kernel takes some 100 bytes for each, and 4 MiB for the table itself.
 pub const BANS: u32 = 1 << 18;
+
+/// Lines of the table in which programs look bans up, with four places each, at least: 8 MiB. Half of the places are enough for [`BANS`];
+/// where there is room for more bans, there are more lines.
+pub const BAN_LINES: u32 = 1 << 17;

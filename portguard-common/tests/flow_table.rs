@@ -1,61 +1,20 @@
 //! Where flows have their places, and who goes for another: on the same tables, in memory of the host.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+mod memory;
+
 use std::thread;
 
 use portguard_common::abi::{LINE_WAYS, local_port};
 use portguard_common::flow_table::{Flow, FlowKey, LINES, add, find, flow, mix_v4, mix_v6, remove};
 use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
-use portguard_common::places::{Line, LineTable};
+use portguard_common::places::Line as _;
+
+use crate::memory::Memory;
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000_000 * SECOND;
 const SEED: Seed = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
-
-/// Digests, then words, of each line.
-struct Memory(Vec<[[AtomicU64; LINE_WAYS as usize]; 2]>);
-
-impl Memory {
-    fn new() -> Self {
-        Self((0..LINES).map(|_| Default::default()).collect())
-    }
-}
-
-impl<'m> LineTable for &'m Memory {
-    type Line = Places<'m>;
-
-    fn line(&self, index: u32) -> Option<Places<'m>> {
-        self.0.get(index as usize).map(Places)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Places<'m>(&'m [[AtomicU64; LINE_WAYS as usize]; 2]);
-
-impl Line for Places<'_> {
-    fn digest(&self, way: u32) -> u64 {
-        self.0[0][way as usize].load(SeqCst)
-    }
-
-    fn word(&self, way: u32) -> u64 {
-        self.0[1][way as usize].load(SeqCst)
-    }
-
-    fn set_word(&self, way: u32, word: u64) {
-        self.0[1][way as usize].store(word, SeqCst);
-    }
-
-    fn replace_word(&self, way: u32, old: u64, new: u64) {
-        let _ = self.0[1][way as usize].compare_exchange(old, new, SeqCst, SeqCst);
-    }
-
-    fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool {
-        self.0[0][way as usize]
-            .compare_exchange(old, new, SeqCst, SeqCst)
-            .is_ok()
-    }
-}
 
 fn tcp(number: u32) -> FlowKey {
     let addresses = mix_v4(SEED, [192, 0, 2, 1], number.to_be_bytes());
@@ -161,7 +120,7 @@ fn tcp_and_the_rest_have_lines_of_their_own() {
 
 #[test]
 fn half_of_the_places_are_enough_for_nearly_as_many_flows() {
-    let memory = Memory::new();
+    let memory = Memory::new(LINES);
     let count = FLOW_LINES * LINE_WAYS / 2;
     for number in 0..count {
         assert!(add(&&memory, tcp(number), NOW + u64::from(number)));
@@ -179,8 +138,7 @@ fn half_of_the_places_are_enough_for_nearly_as_many_flows() {
         remove(&&memory, tcp(number));
         assert_eq!(last_ns(&memory, tcp(number)), None);
     }
-    let is_empty = |line: &[[AtomicU64; 4]; 2]| line[0].iter().all(|word| word.load(SeqCst) == 0);
-    assert!(memory.0.iter().all(is_empty));
+    assert!(memory.is_empty());
 }
 
 #[test]
@@ -189,7 +147,7 @@ fn who_has_sent_nothing_for_the_longest_time_goes() {
         (tcp as fn(u32) -> FlowKey, 5 * 24 * 3600 * SECOND),
         (udp, 180 * SECOND),
     ] {
-        let memory = Memory::new();
+        let memory = Memory::new(LINES);
         let keys = of_two_lines(key, 12);
         // Not in the order in which they came.
         let times = [7, 3, 5, 1, 8, 2, 6, 4].map(|time| NOW + time * 100);
@@ -218,7 +176,7 @@ fn what_is_over_goes_first() {
     // The one that closes sent later than all others, but is over sooner.
     let later = 3000 * SECOND;
     for (elapsed, goes) in [(60 * SECOND, 0), (60 * SECOND + 1, 5)] {
-        let memory = Memory::new();
+        let memory = Memory::new(LINES);
         let keys = of_two_lines(tcp, 9);
         for (key, time) in keys.iter().zip(0..8) {
             assert!(add(&&memory, *key, NOW + time));
@@ -237,7 +195,7 @@ fn what_is_over_goes_first() {
         }
     }
     // A datagram's flow is over after three minutes, and then there is room in the first line.
-    let memory = Memory::new();
+    let memory = Memory::new(LINES);
     let keys = of_two_lines(udp, 9);
     for (key, time) in keys.iter().zip([1, 0, 0, 0, 0, 0, 0, 0]) {
         assert!(add(&&memory, *key, NOW + time));
@@ -255,7 +213,7 @@ fn what_is_over_goes_first() {
 
 #[test]
 fn a_place_that_is_claimed_is_nobodys() {
-    let memory = Memory::new();
+    let memory = Memory::new(LINES);
     let keys = of_two_lines(udp, 9);
     for key in &keys[..8] {
         assert!(add(&&memory, *key, NOW));
@@ -285,7 +243,7 @@ fn a_place_that_is_claimed_is_nobodys() {
 fn cpus_that_add_at_the_same_moment_lose_nothing() {
     const THREADS: u32 = 4;
     const EACH: u32 = 10_000;
-    let memory = Memory::new();
+    let memory = Memory::new(LINES);
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let memory = &memory;
