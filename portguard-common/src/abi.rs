@@ -760,10 +760,12 @@ pub enum Setting {
     SnapBytes,
     /// The number by which events name this generation.
     Generation,
+    /// The index of the last line of bans: see [`crate::ban_table::BanPlaces::new`].
+    LastBanLine,
 }
 
 /// Number of [`Setting`]s.
-pub const SETTINGS: usize = 20;
+pub const SETTINGS: usize = 21;
 
 /// All settings of a generation, indexed by [`Setting`].
 pub type Settings = [u32; SETTINGS];
@@ -970,8 +972,10 @@ pub mod symbol {
     pub const LAST_SENT: &str = "LAST_SENT";
     /// When a UDP port closed, by port: a [`super::TimePage`] an element.
     pub const CLOSED_PORTS: &str = "CLOSED_PORTS";
-    /// What is banned: a [`super::BanEnd`] by [`super::BanKey`].
+    /// What is banned: a [`super::BanEnd`] by [`super::BanKey`]. For the daemon alone.
     pub const BANS: &str = "BANS";
+    /// Where the programs look that up: [`super::CacheLine`]s of [`crate::ban_table`].
+    pub const BAN_PLACES: &str = "BAN_PLACES";
     /// The map of the [`super::BanLengths`], which are data of the programs: they read them without a look-up.
     pub const BAN_LENGTHS: &str = ".bss.bans";
     /// What there is in that map.

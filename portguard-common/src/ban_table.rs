@@ -1,8 +1,9 @@
 //! Where the programs find bans: each has a place in one of two lines of the cache (see [`crate::places`]).
 //!
 //! Programs read, and one writer writes while they do. A look-up that goes on while a ban is made, taken back or moved finds it as it was
-//! or as it will be. One that is held up between two instructions, while a ban is taken back and another one gets its place, may take
-//! the end of that for its own: it began when its source was banned.
+//! or as it will be; only a processor that reads the second line before the first may miss, once, a ban that moves just then. One that is held
+//! up between two instructions, while a ban is taken back and another one gets its place, may take the end of that for its own: it began
+//! when its source was banned.
 
 use crate::abi::{BanEnd, BanKey, LINE_WAYS};
 use crate::limits::BAN_LINES;

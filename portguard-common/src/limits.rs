@@ -98,7 +98,7 @@ pub const SNAP_MAX: u32 = 9216;
 /// Bytes of the ring through which events come from the kernel: a power of two, and whole pages.
 pub const EVENT_RING_BYTES: u32 = 1 << 20;
 
-/// Bans, of both families together. The kernel takes some 100 bytes for each, and 4 MiB for the table itself.
+/// Bans, of both families together. The kernel takes some 100 bytes for each, and 4 MiB for the record itself.
 pub const BANS: u32 = 1 << 18;
 
 /// Lines of the table in which programs look bans up, with four places each, at least: 8 MiB. Half of the places are enough for [`BANS`];

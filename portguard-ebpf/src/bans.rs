@@ -3,22 +3,32 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::HashMap;
+use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::XdpContext;
-use portguard_common::abi::{BanEnd, BanKey, BanLengths, Setting};
+use portguard_common::abi::{BanEnd, BanKey, BanLengths, CacheLine, Setting};
 use portguard_common::ban::{self, Address, Bans, is_banned, source};
+use portguard_common::ban_table::{BanPlaces, digest};
 use portguard_common::packet::OFFSET_MASK;
+use portguard_common::places::LineTable;
 
-use crate::constants::is_set;
+use crate::constants::{is_set, setting};
 use crate::frame::{AllBuffers, Received};
+use crate::lines::{KernelLine, MMAPABLE};
+use crate::seed::seed;
 use crate::tables::time_of;
 
 /// `BPF_F_NO_PREALLOC` (linux/bpf.h): a ban takes memory when it is made.
 const NO_PREALLOC: u32 = 1;
 
-/// Sized by the loader.
+// Both are sized by the loader.
+
+/// What is banned. Only the daemon reads and writes it.
 #[map]
 static BANS: HashMap<BanKey, BanEnd> = HashMap::with_max_entries(1, NO_PREALLOC);
+
+/// Where that is looked up. Only the daemon writes it.
+#[map]
+static BAN_PLACES: Array<CacheLine> = Array::with_max_entries(1, MMAPABLE);
 
 /// In a section of its own, which the loader makes a map of that others share. It is read without a look-up.
 #[unsafe(no_mangle)]
@@ -84,6 +94,17 @@ fn lengths_v6() -> [u64; 2] {
     }
 }
 
+struct KernelPlaces;
+
+impl LineTable for KernelPlaces {
+    type Line = KernelLine;
+
+    #[inline(always)]
+    fn line(&self, index: u32) -> Option<KernelLine> {
+        BAN_PLACES.get_ptr_mut(index).map(KernelLine::new)
+    }
+}
+
 struct KernelBans;
 
 impl Bans for KernelBans {
@@ -98,8 +119,8 @@ impl Bans for KernelBans {
 
     #[inline(always)]
     fn end(&self, key: &BanKey) -> Option<BanEnd> {
-        // SAFETY: the value is one word, read at once. The daemon may replace it meanwhile: both are right.
-        unsafe { BANS.get(key).copied() }
+        let places = BanPlaces::new(KernelPlaces, setting(Setting::LastBanLine));
+        places.end(digest(seed(), key))
     }
 
     #[inline(always)]

@@ -424,7 +424,7 @@ pub struct Run {
     /// `debug` malformed frames, `trace` each judgement; at most 100 messages a second. Without this they have not one instruction for it.
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub kernel_log: Option<LogLevel>,
-    /// Room for so many bans. The kernel takes 16 bytes for each at once, and some 100 for each that is made.
+    /// Room for so many bans. The kernel takes 48 to 80 bytes for each at once, 8 MiB at least, and some 100 for each that is made.
     #[arg(long, value_name = "NUMBER", default_value_t = limits::BANS, value_parser = clap::value_parser!(u32).range(1..=MOST_BANS))]
     pub max_bans: u32,
     /// Where to listen for the other commands.

@@ -9,7 +9,7 @@ use portguard_common::abi::{
     TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, counter, credit, host, interface_entry, local_port,
     symbol,
 };
-use portguard_common::{constant, flow_table, limits};
+use portguard_common::{ban_table, constant, flow_table, limits};
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
@@ -41,6 +41,8 @@ pub(super) fn load(
     let mut settings = *settings;
     let (multiplier, interface_classes) = interfaces(tables, options)?;
     settings[Setting::InterfaceMultiplier as usize] = multiplier;
+    let ban_lines = ban_table::lines_for(options.bans);
+    settings[Setting::LastBanLine as usize] = ban_lines - 1;
     let mut cells = vec![Cell::NO_RULE; limits::CELLS];
     let meaning = &tables.meaning;
     cells[..meaning.cells.len()].copy_from_slice(&meaning.cells);
@@ -95,17 +97,30 @@ pub(super) fn load(
         (symbol::LAST_SENT, last_sent, has_replies),
         (symbol::CLOSED_PORTS, closed_ports, has_replies),
         (symbol::EVENTS, event_ring, tells_events),
-        (symbol::BANS, options.bans.max(1), options.bans > 0),
-        (symbol::BAN_LENGTHS, 1, options.bans > 0),
     ];
+    // These have a meaning only together.
+    let bans = [
+        (symbol::BANS, options.bans.max(1)),
+        (symbol::BAN_PLACES, ban_lines),
+        (symbol::BAN_LENGTHS, 1),
+    ];
+    let bans = bans.map(|(name, entries)| (name, entries, options.bans > 0));
     kernel::find_features().map_err(LoadError::Signals)?;
     let mut loader = EbpfLoader::new();
-    for (name, entries, used) in shared {
-        loader.map_max_entries(name, entries);
+    for maps in shared.chunks(1).chain([bans.as_slice()]) {
         // What the policy does not use is small, and nobody else's.
-        if let Some(state) = options.state.as_ref().filter(|_| used) {
-            state.check(name, state::shape(name, entries))?;
-            loader.map_pin_path(name, state.path(name));
+        let state = options.state.as_ref().filter(|_| maps[0].2);
+        if let Some(state) = state {
+            let shapes = maps
+                .iter()
+                .map(|(name, entries, _)| (*name, state::shape(name, *entries)));
+            state.check(&shapes.collect::<Vec<_>>())?;
+        }
+        for (name, entries, _) in maps {
+            loader.map_max_entries(name, *entries);
+            if let Some(state) = state {
+                loader.map_pin_path(name, state.path(name));
+            }
         }
     }
     let length = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);

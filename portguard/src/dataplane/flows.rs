@@ -55,7 +55,7 @@ fn halves(address: [u8; 16]) -> ([u8; 8], [u8; 8]) {
 
 /// Adds flows that have just sent something.
 pub(super) fn add(ebpf: &mut Ebpf, flows: &[StartedFlow], now_ns: u64) -> Result<(), LoadError> {
-    let seed = state::seed_of(&state::array(ebpf, symbol::HOST)?)?;
+    let seed = state::kept_seed(ebpf.map(symbol::HOST))?;
     let table = Table::of(ebpf.map(symbol::FLOWS), symbol::FLOWS)?;
     let keys: Vec<FlowKey> = flows.iter().filter_map(|flow| flow.key(seed)).collect();
     let mut not_kept = 0;

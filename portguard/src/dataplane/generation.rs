@@ -324,8 +324,7 @@ impl Generation {
     ///
     /// [`LoadError`] when the kernel refuses.
     pub fn bans(&self) -> Result<BanTable, LoadError> {
-        let map = |name| self.ebpf.map(name);
-        BanTable::open(map(symbol::BANS), map(symbol::BAN_LENGTHS))
+        BanTable::open(&self.ebpf)
     }
 
     /// Runs the program that sees what leaves on one frame, which must have at least 14 bytes. Needs

@@ -11,7 +11,10 @@ use super::generation::LoadError;
 use super::sys::Words;
 
 /// A table.
-pub(super) struct Table(Words);
+pub(super) struct Table {
+    words: Words,
+    lines: u32,
+}
 
 impl Table {
     /// The table that is this map.
@@ -23,7 +26,12 @@ impl Table {
         let lines = map.info().map_err(error)?.max_entries();
         let words = Words::of_map(map.fd().as_fd(), lines as usize * size_of::<CacheLine>())
             .map_err(|io| error(MapError::IoError(io)))?;
-        Ok(Self(words))
+        Ok(Self { words, lines })
+    }
+
+    /// The index of the last line.
+    pub(super) const fn last(&self) -> u32 {
+        self.lines - 1
     }
 }
 
@@ -32,7 +40,12 @@ impl<'t> LineTable for &'t Table {
 
     fn line(&self, index: u32) -> Option<Places<'t>> {
         const WORDS: usize = size_of::<CacheLine>() / size_of::<u64>();
-        let line = self.0.all().as_chunks::<WORDS>().0.get(index as usize)?;
+        let line = self
+            .words
+            .all()
+            .as_chunks::<WORDS>()
+            .0
+            .get(index as usize)?;
         let (digests, words) = line.split_at(LINE_WAYS as usize);
         Some(Places { digests, words })
     }

@@ -1,7 +1,6 @@
 //! The folder in the BPF file system for what outlives a generation, or the daemon, and what generations share: flows,
 //! closed ports, token buckets, bans and the ring of events.
 
-use std::borrow::Borrow;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,22 +129,20 @@ impl State {
     }
 
     /// Takes away a map of another size or kind, which a version of another layout has left: the kernel would
-    /// give it to this one as it is.
-    pub(super) fn check(&self, name: &str, expected: Shape) -> Result<(), LoadError> {
-        let path = self.path(name);
-        if !path.exists() {
+    /// give it to this one as it is. With it goes what only has a meaning together with it: programs that are at work with both go on with both.
+    pub(super) fn check(&self, maps: &[(&str, Shape)]) -> Result<(), LoadError> {
+        let mut is_right = true;
+        let mut found = Vec::new();
+        for (name, expected) in maps {
+            let path = self.path(name);
+            let shape = path.exists().then(|| Shape::of_pin(&path)).transpose()?;
+            is_right &= shape == Some(*expected);
+            found.extend(shape.map(|_| path));
+        }
+        if is_right {
             return Ok(());
         }
-        let found = MapData::from_pin(&path)
-            .map_err(LoadError::State)?
-            .info()
-            .map_err(LoadError::State)?;
-        let found = Shape {
-            key: found.key_size(),
-            value: found.value_size(),
-            entries: found.max_entries(),
-        };
-        if found != expected {
+        for path in found {
             tracing::warn!(
                 "`{}` is of another version, and begins anew",
                 path.display()
@@ -202,14 +199,28 @@ pub(super) struct Shape {
     pub(super) entries: u32,
 }
 
-/// The random numbers that spread sources over buckets, and flows over lines: those that the state has, or new ones.
+impl Shape {
+    fn of_pin(path: &Path) -> Result<Self, LoadError> {
+        let found = MapData::from_pin(path)
+            .map_err(LoadError::State)?
+            .info()
+            .map_err(LoadError::State)?;
+        Ok(Self {
+            key: found.key_size(),
+            value: found.value_size(),
+            entries: found.max_entries(),
+        })
+    }
+}
+
+/// The random numbers that spread sources over buckets, and flows and bans over lines: those that the state has, or new ones.
 pub(super) fn seed(state: Option<&State>) -> Result<Seed, LoadError> {
     let mut seed = [0; 2];
     let path = state.map(|state| state.path(symbol::HOST));
     if let Some(path) = path.filter(|path| path.exists()) {
         let map = Map::from_map_data(MapData::from_pin(path).map_err(LoadError::State)?)
             .map_err(LoadError::State)?;
-        seed = seed_of(&Array::try_from(map).map_err(LoadError::State)?)?;
+        seed = kept_seed(Some(&map))?;
     }
     if seed == [0; 2] {
         for word in &mut seed {
@@ -222,9 +233,11 @@ pub(super) fn seed(state: Option<&State>) -> Result<Seed, LoadError> {
     Ok(seed)
 }
 
-/// The random numbers that what there is one of for the whole host has; 0 where nobody has put any there yet.
-pub(super) fn seed_of<T: Borrow<MapData>>(host: &Array<T, u64>) -> Result<Seed, LoadError> {
-    let word = |index| host.get(&index, 0).map_err(LoadError::State);
+/// The random numbers that [`keep_seed`] has put down; 0 where it has not yet.
+pub(super) fn kept_seed(map: Option<&Map>) -> Result<Seed, LoadError> {
+    let map = map.ok_or(LoadError::Missing(symbol::HOST))?;
+    let map: Array<_, u64> = Array::try_from(map).map_err(LoadError::State)?;
+    let word = |index| map.get(&index, 0).map_err(LoadError::State);
     Ok([word(host::SEED)?, word(host::SEED + 1)?])
 }
 
@@ -284,7 +297,7 @@ pub(super) fn array<'e, T: Pod>(
 pub(super) fn shape(name: &str, entries: u32) -> Shape {
     let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let (key, value) = match name {
-        symbol::FLOWS => (size_of::<u32>(), size_of::<CacheLine>()),
+        symbol::FLOWS | symbol::BAN_PLACES => (size_of::<u32>(), size_of::<CacheLine>()),
         symbol::CLOSED_PORTS => (size_of::<u32>(), size_of::<TimePage>()),
         symbol::SOURCE_BUCKETS => (size_of::<u32>(), size_of::<abi::SourceBucketSet>()),
         // A ring has neither.

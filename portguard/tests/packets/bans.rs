@@ -1,13 +1,16 @@
 //! Bans, as the kernel program sees them: at times that the test sets, unless it says otherwise.
 
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
-use portguard::dataplane::{Arrival, BanError, BanTable, Banned, boot_time_ns};
-use portguard_common::abi::FOREVER;
-use portguard_policy::BanTarget;
+use portguard::dataplane::{
+    Arrival, BanError, BanTable, Banned, Generation, LoadOptions, State, boot_time_ns,
+};
+use portguard_common::abi::{Builtin, FOREVER};
+use portguard_policy::{BanTarget, Outcome};
+use portguard_testbed::own_bpf_file_system;
 
-use crate::filter::{BANS, Filter};
+use crate::filter::{BANS, Filter, tables};
 use crate::frames::{
     Ipv4, Ipv6, ethernet, icmpv6, ipv4, ipv6, portless, raw_ethernet, tcp, tcp_with, udp,
 };
@@ -126,6 +129,74 @@ fn every_length_is_looked_up() {
     }
 }
 
+/// A prefix of every length bans exactly the addresses that it holds: those that differ from one of them in a bit behind it.
+#[test]
+fn a_prefix_holds_its_addresses_and_no_others() {
+    const SOURCE_V4_AT: usize = 14 + 12;
+    const SOURCE_V6_AT: usize = 14 + 8;
+    let mut filter = Filter::new("", &[]);
+    let mut bans = filter.bans();
+    for length in 1..=32_u32 {
+        let held = format!(
+            "{}/{length}",
+            std::net::Ipv4Addr::from(SOURCE_V4 >> (32 - length) << (32 - length))
+        );
+        ban(&mut bans, &held, FOREVER);
+        for bit in 0..32 {
+            let source = SOURCE_V4 ^ 1 << (31 - bit);
+            let mut frame = ipv4(tcp(1, 22));
+            frame[SOURCE_V4_AT..][..4].copy_from_slice(&source.to_be_bytes());
+            filter.expect(&held, &frame, fate(bit >= length));
+        }
+        assert!(bans.remove(target(&held)).unwrap());
+    }
+    for length in 1..=128_u32 {
+        let held = format!(
+            "{}/{length}",
+            std::net::Ipv6Addr::from(SOURCE_V6 >> (128 - length) << (128 - length))
+        );
+        ban(&mut bans, &held, FOREVER);
+        for bit in 0..128 {
+            let source = SOURCE_V6 ^ 1 << (127 - bit);
+            let mut frame = ipv6(tcp(1, 22));
+            frame[SOURCE_V6_AT..][..16].copy_from_slice(&source.to_be_bytes());
+            filter.expect(&held, &frame, fate(bit >= length));
+        }
+        assert!(bans.remove(target(&held)).unwrap());
+    }
+}
+
+const fn fate(is_banned: bool) -> &'static str {
+    if is_banned {
+        "drop banned tcp/22"
+    } else {
+        "pass default-pass"
+    }
+}
+
+#[test]
+fn what_is_changed_holds_for_the_next_packet() {
+    let mut filter = Filter::new("", &[]);
+    let mut bans = filter.bans();
+    let (v4, v6) = (ipv4(tcp(1, 22)), ipv6(tcp(1, 22)));
+    for (text, frame) in [("198.51.100.9", v4), ("2001:db8:0:1::/64", v6)] {
+        for round in 1..20 {
+            let now_ns = round * 10 * SECOND;
+            let end_ns = now_ns + SECOND;
+            bans.ban(target(text), end_ns, now_ns).unwrap();
+            filter.expect_as("banned", &frame, at(end_ns - 1), "drop banned tcp/22");
+            filter.expect_as("over", &frame, at(end_ns), "pass default-pass");
+            bans.ban(target(text), end_ns + 1, now_ns).unwrap();
+            filter.expect_as("prolonged", &frame, at(end_ns), "drop banned tcp/22");
+            filter.expect_as("over again", &frame, at(end_ns + 1), "pass default-pass");
+            bans.ban(target(text), FOREVER, now_ns).unwrap();
+            filter.expect_as("for good", &frame, at(end_ns + 1), "drop banned tcp/22");
+            assert!(bans.remove(target(text)).unwrap());
+            filter.expect_as("unbanned", &frame, at(now_ns), "pass default-pass");
+        }
+    }
+}
+
 #[test]
 fn a_ban_ends_at_its_moment_and_hides_no_other() {
     let mut filter = Filter::new("", &[]);
@@ -213,4 +284,40 @@ fn a_table_that_is_opened_again_knows_what_is_in_it() {
     // The length is looked for as long as one of the two is there.
     second.remove(target("203.0.0.0/16")).unwrap();
     filter.expect("one left", &ipv4(tcp(1, 22)), "drop banned tcp/22");
+}
+
+#[test]
+fn a_table_of_another_size_leaves_the_one_before_in_force() {
+    let (tables, _) = tables("", &[]);
+    let load = move |state: &State, bans: u32| {
+        let options = LoadOptions {
+            bans,
+            state: Some(state.clone()),
+            trace: true,
+            ..LoadOptions::default()
+        };
+        Generation::load(&tables, &options).unwrap()
+    };
+    let is_banned = |generation: &Generation| {
+        generation.run(&ipv4(tcp(1, 22))).unwrap().outcome == Outcome::Builtin(Builtin::Banned)
+    };
+    // On a thread of its own, since what it mounts is there for it alone.
+    let test = thread::spawn(move || {
+        own_bpf_file_system().unwrap();
+        let state = State::open("/sys/fs/bpf/bans".as_ref()).unwrap();
+        let before = load(&state, BANS);
+        ban(&mut before.bans().unwrap(), "198.51.100.9", FOREVER);
+        let same = load(&state, BANS);
+        assert!(is_banned(&before) && is_banned(&same));
+        // As many lines, but room for more.
+        let after = load(&state, BANS * 2);
+        let mut bans = after.bans().unwrap();
+        assert!(is_banned(&before) && !is_banned(&after));
+        assert!(!bans.is_filled());
+        ban(&mut bans, "198.51.100.9", FOREVER);
+        assert!(is_banned(&before) && is_banned(&after));
+        assert!(bans.remove(target("198.51.100.9")).unwrap());
+        assert!(is_banned(&before) && !is_banned(&after));
+    });
+    test.join().unwrap();
 }

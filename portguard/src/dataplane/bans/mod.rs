@@ -1,24 +1,37 @@
-//! The kernel's table of bans.
+//! The kernel's tables of bans: a record of what is banned, and where the programs look that up.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use aya::Ebpf;
+use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError};
 use portguard_common::abi::{BanEnd, BanKey, BanLengths, symbol};
+use portguard_common::ban_table::{BanPlaces, digest};
+use portguard_common::mix::Seed;
 use portguard_policy::{BanTarget, Prefix};
+use tracing::error;
 
 use super::generation::LoadError;
+use super::places::Table;
+use super::state;
 
 /// The bans that generations share. Whatever is done here is in force at once, on every interface.
+///
+/// What is in force is in the record too: that is written first where a ban is made, and last where one ends.
 pub struct BanTable {
-    bans: HashMap<MapData, BanKey, BanEnd>,
+    record: BpfHashMap<MapData, BanKey, BanEnd>,
+    places: Table,
+    seed: Seed,
     lengths: Array<MapData, BanLengths>,
     present: BanLengths,
     /// Bans by family and length.
     counts: BTreeMap<(bool, u32), u32>,
-    /// The kernel's ID of the table.
+    /// The kernel's ID of the record.
     id: u32,
 }
 
@@ -46,14 +59,16 @@ pub enum BanError {
 
 impl BanTable {
     /// Opens the table that a generation reads.
-    pub(super) fn open(bans: Option<&Map>, lengths: Option<&Map>) -> Result<Self, LoadError> {
-        let bans = another(bans, symbol::BANS)?;
-        let lengths = another(lengths, symbol::BAN_LENGTHS)?;
-        let id = bans.info().map_err(bans_error)?.id();
-        let bans = HashMap::try_from(Map::HashMap(bans)).map_err(bans_error)?;
+    pub(super) fn open(ebpf: &Ebpf) -> Result<Self, LoadError> {
+        let record = another(ebpf.map(symbol::BANS), symbol::BANS)?;
+        let lengths = another(ebpf.map(symbol::BAN_LENGTHS), symbol::BAN_LENGTHS)?;
+        let id = record.info().map_err(record_error)?.id();
+        let record = BpfHashMap::try_from(Map::HashMap(record)).map_err(record_error)?;
         let lengths = Array::try_from(Map::Array(lengths)).map_err(lengths_error)?;
         let mut table = Self {
-            bans,
+            record,
+            places: Table::of(ebpf.map(symbol::BAN_PLACES), symbol::BAN_PLACES)?,
+            seed: state::kept_seed(ebpf.map(symbol::HOST))?,
             present: lengths.get(&0, 0).map_err(lengths_error)?,
             lengths,
             counts: BTreeMap::new(),
@@ -63,22 +78,35 @@ impl BanTable {
         Ok(table)
     }
 
-    /// Counts what is there by length. A daemon that was killed may have left a length marked for nothing.
+    /// Puts in force what is in the record, and nothing else, and counts it by length. A daemon that was killed may have left a ban that is not
+    /// in force yet, or with its end of before, or twice, and a length for nothing. Where the random numbers are new, all places are
+    /// another's.
     fn adopt(&mut self) -> Result<(), LoadError> {
+        let mut missing = HashMap::new();
+        for entry in self.record.iter() {
+            let (key, end) = entry.map_err(record_error)?;
+            missing.insert(self.digest(&key), (key, end));
+            *self.counts.entry((key.v6 != 0, key.length)).or_default() += 1;
+        }
         let mut lengths = BanLengths {
             table: self.present.table,
             ..BanLengths::default()
         };
-        for key in self.bans.keys() {
-            let key = key.map_err(bans_error)?;
-            *self.counts.entry((key.v6 != 0, key.length)).or_default() += 1;
-        }
         for (v6, length) in self.counts.keys() {
             let (word, bit) = lengths.place(*v6, *length);
             *word |= bit;
         }
         if lengths != self.present {
             self.publish(lengths)?;
+        }
+        self.places()
+            .reconcile(|digest| missing.remove(&digest).map(|(_, end)| end));
+        for (digest, (key, end)) in missing {
+            if !self.places().insert(digest, end) {
+                error!("a ban finds no place, and is not in force any more: {key:?}");
+                self.record.remove(&key).map_err(record_error)?;
+                self.discount(&key)?;
+            }
         }
         Ok(())
     }
@@ -88,7 +116,7 @@ impl BanTable {
         let Some(Map::HashMap(bans)) = bans else {
             return Err(LoadError::Missing(symbol::BANS));
         };
-        Ok(bans.info().map_err(bans_error)?.id())
+        Ok(bans.info().map_err(record_error)?.id())
     }
 
     /// The kernel's number of the table.
@@ -133,8 +161,8 @@ impl BanTable {
     ///
     /// As [`BanTable::set_filled`].
     pub fn entries(&self) -> Result<Vec<(BanTarget, BanEnd)>, LoadError> {
-        let entries = self.bans.iter().map(|entry| {
-            let (key, end) = entry.map_err(bans_error)?;
+        let entries = self.record.iter().map(|entry| {
+            let (key, end) = entry.map_err(record_error)?;
             let target = target(&key).ok_or(LoadError::Missing("prefix of a ban"))?;
             Ok((target, end))
         });
@@ -148,10 +176,10 @@ impl BanTable {
     /// [`BanError`]; nothing has changed then.
     pub fn ban(&mut self, target: BanTarget, end: BanEnd, now_ns: u64) -> Result<Banned, BanError> {
         let key = target.key();
-        let present = match self.bans.get(&key, 0) {
+        let present = match self.record.get(&key, 0) {
             Ok(present) => Some(present),
             Err(MapError::KeyNotFound) => None,
-            Err(error) => return Err(bans_error(error).into()),
+            Err(error) => return Err(record_error(error).into()),
         };
         let banned = match present {
             Some(present) if present >= end => return Ok(Banned::Longer),
@@ -162,45 +190,80 @@ impl BanTable {
             // First, so that there is no ban that nobody looks for.
             self.mark(&key, true)?;
         }
-        let inserted = self.bans.insert(key, end, 0);
+        let made = self.make(&key, present, end);
         if present.is_none() {
-            match &inserted {
+            match &made {
                 Ok(()) => *self.counts.entry((key.v6 != 0, key.length)).or_default() += 1,
                 Err(_) if self.count(&key) == 0 => self.mark(&key, false)?,
                 Err(_) => {}
             }
         }
-        match inserted {
-            Ok(()) => Ok(banned),
-            Err(error) if os_error(&error) == Some(libc::E2BIG) => Err(BanError::Full),
-            Err(error) => Err(bans_error(error).into()),
+        made.map(|()| banned)
+    }
+
+    /// Writes a ban down and puts it in force. Where it finds no place, the record says again what it said.
+    fn make(&mut self, key: &BanKey, present: Option<BanEnd>, end: BanEnd) -> Result<(), BanError> {
+        match self.record.insert(key, end, 0) {
+            Ok(()) => {}
+            Err(error) if os_error(&error) == Some(libc::E2BIG) => return Err(BanError::Full),
+            Err(error) => return Err(record_error(error).into()),
         }
+        if self.places().insert(self.digest(key), end) {
+            return Ok(());
+        }
+        let undone = match present {
+            Some(present) => self.record.insert(key, present, 0),
+            None => self.record.remove(key),
+        };
+        undone.map_err(record_error)?;
+        Err(BanError::Full)
     }
 
     /// Takes a ban back; `false` if there is none.
     ///
     /// # Errors
     ///
-    /// As [`BanTable::set_filled`].
+    /// As [`BanTable::set_filled`]; the ban goes on then.
     pub fn remove(&mut self, target: BanTarget) -> Result<bool, LoadError> {
         let key = target.key();
-        match self.bans.remove(&key) {
+        let digest = self.digest(&key);
+        let end = self.places().remove(digest);
+        match self.record.remove(&key) {
             Ok(()) => {}
             Err(MapError::KeyNotFound) => return Ok(false),
             Err(error) if os_error(&error) == Some(libc::ENOENT) => return Ok(false),
-            Err(error) => return Err(bans_error(error)),
+            Err(error) => {
+                let is_back = end.is_none_or(|end| self.places().insert(digest, end));
+                debug_assert!(is_back, "nobody else has taken its place");
+                return Err(record_error(error));
+            }
         }
-        let count = self.counts.entry((key.v6 != 0, key.length)).or_default();
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.mark(&key, false)?;
-        }
+        self.discount(&key)?;
         Ok(true)
     }
 
+    const fn places(&self) -> BanPlaces<&Table> {
+        BanPlaces::new(&self.places, self.places.last())
+    }
+
+    const fn digest(&self, key: &BanKey) -> u64 {
+        digest(self.seed, key)
+    }
+
+    /// How many bans have the length of this one.
     fn count(&self, key: &BanKey) -> u32 {
         let count = self.counts.get(&(key.v6 != 0, key.length));
         count.copied().unwrap_or(0)
+    }
+
+    /// There is one less.
+    fn discount(&mut self, key: &BanKey) -> Result<(), LoadError> {
+        let count = self.counts.entry((key.v6 != 0, key.length)).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.mark(key, false)?;
+        }
+        Ok(())
     }
 
     /// Marks a length as one that is banned, or as none.
@@ -254,7 +317,7 @@ fn os_error(error: &MapError) -> Option<i32> {
     }
 }
 
-fn bans_error(source: MapError) -> LoadError {
+fn record_error(source: MapError) -> LoadError {
     let name = symbol::BANS;
     LoadError::Map { name, source }
 }
@@ -262,29 +325,4 @@ fn bans_error(source: MapError) -> LoadError {
 fn lengths_error(source: MapError) -> LoadError {
     let name = symbol::BAN_LENGTHS;
     LoadError::Map { name, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_tells_its_target() {
-        for (text, high, low, length, v6) in [
-            ("192.0.2.1", 0xc000_0201_0000_0000, 0, 32, 0),
-            ("10.0.0.0/8", 0x0a00_0000_0000_0000, 0, 8, 0),
-            ("2001:db8::/64", 0x2001_0db8_0000_0000, 0, 64, 1),
-            ("2001:db8::1/128", 0x2001_0db8_0000_0000, 1, 128, 1),
-        ] {
-            let banned: BanTarget = text.parse().unwrap();
-            let expected = BanKey {
-                high,
-                low,
-                length,
-                v6,
-            };
-            assert_eq!(banned.key(), expected, "{text}");
-            assert_eq!(target(&expected), Some(banned), "{text}");
-        }
-    }
 }
