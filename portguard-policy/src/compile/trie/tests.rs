@@ -1,5 +1,7 @@
 //! What tries tell, and what they take.
 
+use std::collections::BTreeMap;
+
 use portguard_common::abi::{List, PackedNode, Trie};
 use portguard_common::limits;
 use portguard_common::trie::{Bits, Step, step};
@@ -356,6 +358,35 @@ fn ipv6_at_its_edges() {
     chain.sort_unstable();
     chain.dedup_by_key(|(start, _)| *start);
     check(&chain, true);
+}
+
+#[test]
+fn a_trunk_at_either_end_and_what_reaches_over_it() {
+    for trunk in [0, 0x2001_0db8, u32::MAX] {
+        let low = u128::from(trunk) << 96;
+        let high = low | u128::MAX >> 32;
+        let edges = [
+            low.checked_sub(1),
+            Some(low),
+            Some(high),
+            high.checked_add(1),
+        ];
+        // At each edge nothing begins, or the class of before the trunk, or another one.
+        for number in 0..3_u32.pow(4) {
+            let mut starts = BTreeMap::from([(0, 1), (low + 5, 2), (low + 9, 3), (low + 12, 4)]);
+            for (place, edge) in (0..).zip(edges) {
+                if let (Some(edge), class @ 1..) = (edge, number / 3_u32.pow(place) % 3) {
+                    starts.insert(edge, if class == 1 { 1 } else { 5 });
+                }
+            }
+            let mut intervals: Intervals<u128> = starts.into_iter().collect();
+            intervals.dedup_by_key(|(_, class)| *class);
+            check(&intervals, true);
+            let trie = build(&intervals, &mut Tries::default());
+            let trie = trie.map_err(|error| error.needed).unwrap();
+            assert_eq!(trie.trunk, trunk);
+        }
+    }
 }
 
 #[test]

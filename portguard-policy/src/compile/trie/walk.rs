@@ -62,7 +62,7 @@ fn trunk<T: Address>(space: &Space<'_, T>) -> Option<Prefix> {
     })
 }
 
-/// The intervals without what there is in a prefix.
+/// The intervals without what there is in a prefix: it goes to the class before it.
 fn beside<T: Address>(space: &Space<'_, T>, prefix: Prefix) -> Vec<(T, u16)> {
     let high = prefix.high(space.bits);
     let next = space.intervals[1..].iter().map(|(start, _)| start.widen());
