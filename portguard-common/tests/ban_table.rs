@@ -119,6 +119,38 @@ fn a_ban_is_found_with_its_end_until_it_is_taken_back() {
 }
 
 #[test]
+fn one_whose_digest_differs_by_a_bit_is_another() {
+    let banned = of_lines(1, 2, 3);
+    for bit in 0..u64::BITS {
+        let memory = Memory::new(1);
+        // All are in the same line.
+        let places = places(&memory, 1);
+        let other = banned ^ 1 << bit;
+        assert!(places.insert(banned, 5));
+        assert_eq!(places.end(other), None, "{bit}");
+        assert!(places.insert(other, 7));
+        assert_eq!(places.end(banned), Some(5), "{bit}");
+        assert_eq!(places.end(other), Some(7), "{bit}");
+    }
+}
+
+#[test]
+fn the_first_line_is_filled_up_to_one_place_and_then_both_alike() {
+    let memory = Memory::new(16);
+    let places = places(&memory, 16);
+    let (in_first, in_second) = ([true, false], [false, true]);
+    let expected = [
+        in_first, in_first, in_first, in_second, in_second, in_second, in_first, in_second,
+    ];
+    for (number, expected) in (0..).zip(expected) {
+        let digest = of_lines(1, 2, number);
+        assert!(places.insert(digest, FOREVER));
+        let found = [1, 2].map(|line| find(&&memory, digest, [line; 2]).is_some());
+        assert_eq!(found, expected, "{number}");
+    }
+}
+
+#[test]
 fn a_table_takes_all_bans_that_there_is_room_for() {
     let memory = Memory::new(BAN_LINES);
     let places = places(&memory, BAN_LINES);

@@ -8,7 +8,7 @@ use portguard_common::abi::{LINE_WAYS, local_port};
 use portguard_common::flow_table::{Flow, FlowKey, LINES, add, find, flow, mix_v4, mix_v6, remove};
 use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
-use portguard_common::places::Line as _;
+use portguard_common::places::{self, Line as _};
 
 use crate::memory::Memory;
 
@@ -139,6 +139,29 @@ fn half_of_the_places_are_enough_for_nearly_as_many_flows() {
         assert_eq!(last_ns(&memory, tcp(number)), None);
     }
     assert!(memory.is_empty());
+}
+
+#[test]
+fn the_first_line_is_filled_up_to_one_place_and_then_both_alike() {
+    let memory = Memory::new(LINES);
+    let keys = of_two_lines(udp, 9);
+    let [first, second] = keys[0].lines();
+    let line_of = |key: FlowKey| {
+        [first, second].map(|line| places::find(&&memory, key.digest, [line; 2]).is_some())
+    };
+    let (in_first, in_second) = ([true, false], [false, true]);
+    let expected = [
+        in_first, in_first, in_first, in_second, in_second, in_second, in_first, in_second,
+    ];
+    for (key, expected) in keys.iter().zip(expected) {
+        assert!(add(&&memory, *key, NOW));
+        assert_eq!(line_of(*key), expected);
+    }
+    // Where both have as many, the first one, whichever place it is.
+    remove(&&memory, keys[3]);
+    remove(&&memory, keys[6]);
+    assert!(add(&&memory, keys[8], NOW));
+    assert_eq!(line_of(keys[8]), in_first);
 }
 
 #[test]
