@@ -426,6 +426,11 @@ fn the_trunk_of_ipv6_is_where_most_addresses_part() {
             &["2001:db8::1", "2001:db8::3", "2a02::/16", "::1"],
             0x2001_0db8,
         ),
+        // Neither the first nor the last.
+        (
+            &["::1", "2001:db8::1", "2001:db8::3", "fd00::1"],
+            0x2001_0db8,
+        ),
     ] {
         let trie = trie(prefixes);
         assert_ne!(trie.trunk_words, 0, "{prefixes:?}");
@@ -489,6 +494,39 @@ fn many_addresses_of_one_rule() {
             "{block:x}"
         );
     }
+}
+
+#[test]
+fn many_ipv6_addresses_of_one_network() {
+    // More than a list holds: nodes tell them apart.
+    let network = NET_V6 | 1 << 80;
+    let hosts: Vec<u128> = (1..=100).map(|number| network | (number * 2)).collect();
+    let list: Vec<String> = hosts
+        .iter()
+        .map(|host| format!("\"{}\"", Address::V6(*host)))
+        .collect();
+    let (_, tables) = common::tables(&with_rules(&[&format!(
+        "{{ name: r0, action: drop, protocol: tcp, ports: any, from: [{}] }}",
+        list.join(", ")
+    )]));
+    let evaluator = Evaluator::new(&tables, "eth0", Stateless);
+    let is_dropped = |source: u128| {
+        let segment = Segment {
+            source: Address::V6(source),
+            destination: Address::V6(NET_V6),
+            source_port: 1,
+            port: 2,
+        };
+        let evaluation = evaluator.frame(&segment.frame()).expect("sound tables");
+        evaluation.outcome == Outcome::Rule(0)
+    };
+    for host in &hosts {
+        assert!(is_dropped(*host), "{host:x}");
+        for bit in [0, 15, 16, 63, 64, 80, 95, 96, 112, 127] {
+            assert!(!is_dropped(host ^ 1 << bit), "{host:x} {bit}");
+        }
+    }
+    assert!(!is_dropped(network) && !is_dropped(network | 202));
 }
 
 #[test]

@@ -189,6 +189,32 @@ fn a_prefix_that_stands_alone_takes_no_node() {
     }
 }
 
+#[test]
+fn three_classes_in_a_row_are_no_prefix_that_stands_alone() {
+    // The one in the middle is a prefix, but it is not of one class around it.
+    check(
+        &vec![
+            (0_u32, 0),
+            (0x0a00_0040, 1),
+            (0x0a00_0080, 2),
+            (0x0a00_0100, 0),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn a_packed_node_skips_as_much_as_it_may_wherever_it_is() {
+    // Six bytes are skipped and one is looked at, twice; then what is left. Three addresses are no prefix.
+    let host = 0x2001_0db8_0001_0002_0003_0004_0005_0004_u128;
+    let intervals = vec![(0_u128, 0), (host, 9), (host + 3, 0)];
+    check(&intervals, true);
+    let mut tables = Tries::default();
+    assert!(packed(&intervals, &mut tables).is_ok());
+    let skips: Vec<u32> = tables.nodes.iter().map(|node| node.skip).collect();
+    assert_eq!(skips, [PackedNode::MAX_SKIP, PackedNode::MAX_SKIP, 8]);
+}
+
 /// The hosts at even addresses of the first networks of 16 bits: so many of each.
 fn hosts(counts: &[u32]) -> Intervals<u32> {
     let mut intervals = vec![(0, 0)];
@@ -327,6 +353,71 @@ fn ipv6_where_much_parts() {
     let mut tables = Tries::default();
     assert!(build(&intervals, &mut tables).is_ok());
     assert_eq!(tables.nodes.iter().filter(is_wide).count(), 0);
+}
+
+#[test]
+fn the_root_knows_nothing_of_the_trunk() {
+    let trunk = 0x2001_0db8_u128 << 96;
+    for intervals in [
+        // One that ends with it, one that goes on behind it, and one that is around it.
+        vec![
+            (0, 0),
+            (trunk | 1, 1),
+            (trunk + (1 << 96), 2),
+            (trunk + (2 << 96), 0),
+        ],
+        vec![(0, 0), (trunk | 1, 1), (trunk + (2 << 96), 0)],
+        vec![(0, 0), (trunk | 1, 1), (trunk | 2, 0)],
+    ] {
+        check(&intervals, true);
+        let mut tables = Tries::default();
+        let trie = build(&intervals, &mut tables)
+            .map_err(|error| error.needed)
+            .unwrap();
+        assert_eq!(u128::from(trie.trunk), trunk >> 96);
+        // The words of both and one below a gate in the trunk: beside it nothing parts further down.
+        assert_eq!(tables.words.len(), (2 << 16) + 1);
+        let is_around = intervals.len() == 3 && intervals[2].0 == trunk | 2;
+        // Two lists in the trunk, and one of each class that fills a word; those that go on, or follow, are one of ranges in the root.
+        let lists = if is_around { 3 } else { 5 };
+        assert_eq!(tables.lists.len(), lists * List::UNIT as usize);
+    }
+}
+
+#[test]
+fn beside_what_a_gate_skips_is_the_class_around() {
+    let host = 0x2001_0db8_u128 << 96 | 1;
+    let intervals = vec![(0, 3), (host, 9), (host + 1, 3)];
+    let mut tables = Tries::default();
+    let trie = build(&intervals, &mut tables)
+        .map_err(|error| error.needed)
+        .unwrap();
+    assert!(!tables.nodes.is_empty());
+    assert_eq!(look_up(trie, &tables, true, host), 9);
+    for bit in 0..128 {
+        assert_eq!(look_up(trie, &tables, true, host ^ 1 << bit), 3, "{bit}");
+    }
+}
+
+#[test]
+fn as_many_children_as_a_list_can_number() {
+    // Half of 31 networks of 32 bits each, in so many of 16 bits; the last one of them is the trunk, and no child.
+    let networks = u128::try_from(Trie::CHILDREN / 31).unwrap();
+    for (count, gates) in [(networks, 0), (networks + 1, 1)] {
+        let mut intervals = vec![(0_u128, 0)];
+        for number in 0..count * 31 {
+            let network = (1 + number / 31) << 112 | (number % 31 * 2 + 1) << 96;
+            intervals.extend([(network | 1 << 95, 1), (network + (1 << 96), 0)]);
+        }
+        let mut tables = Tries::default();
+        let trie = build(&intervals, &mut tables)
+            .map_err(|error| error.needed)
+            .unwrap();
+        assert_eq!(tables.nodes.len(), gates, "{count}");
+        for (start, class) in &intervals {
+            assert_eq!(look_up(trie, &tables, true, *start), *class, "{start:x}");
+        }
+    }
 }
 
 #[test]
