@@ -140,6 +140,19 @@ fn compiled(rules: &[Plain]) -> (Policy, Tables) {
     (policy, tables)
 }
 
+/// Whether the first rule decides about a packet.
+fn is_dropped(tables: &Tables, source: Address, destination: Address) -> bool {
+    let segment = Segment {
+        source,
+        destination,
+        source_port: 1,
+        port: 2,
+    };
+    let evaluator = Evaluator::new(tables, "eth0", Stateless);
+    let evaluation = evaluator.frame(&segment.frame()).expect("sound tables");
+    evaluation.outcome == Outcome::Rule(0)
+}
+
 /// Holds the tables against the rules, over these packets.
 fn assert_agree(rules: &[Plain], tables: &Tables, segments: &[Segment]) {
     let evaluator = Evaluator::new(tables, "eth0", Stateless);
@@ -471,17 +484,7 @@ fn many_addresses_of_one_rule() {
     let policy = checked.expect("a valid policy").policy;
     let tables = common::compiled(&policy).expect("fits");
     assert_eq!(tables.tries[Trie::index(false, false)].form, Trie::LISTS);
-    let evaluator = Evaluator::new(&tables, "eth0", Stateless);
-    let is_dropped = |source: u32| {
-        let segment = Segment {
-            source: Address::V4(source),
-            destination: Address::V4(NET),
-            source_port: 1,
-            port: 2,
-        };
-        let evaluation = evaluator.frame(&segment.frame()).expect("sound tables");
-        evaluation.outcome == Outcome::Rule(0)
-    };
+    let is_dropped = |source| is_dropped(&tables, Address::V4(source), Address::V4(NET));
     for host in &hosts {
         assert!(is_dropped(*host), "{host:x}");
         assert!(!is_dropped(host ^ 1), "{host:x}");
@@ -509,17 +512,7 @@ fn many_ipv6_addresses_of_one_network() {
         "{{ name: r0, action: drop, protocol: tcp, ports: any, from: [{}] }}",
         list.join(", ")
     )]));
-    let evaluator = Evaluator::new(&tables, "eth0", Stateless);
-    let is_dropped = |source: u128| {
-        let segment = Segment {
-            source: Address::V6(source),
-            destination: Address::V6(NET_V6),
-            source_port: 1,
-            port: 2,
-        };
-        let evaluation = evaluator.frame(&segment.frame()).expect("sound tables");
-        evaluation.outcome == Outcome::Rule(0)
-    };
+    let is_dropped = |source| is_dropped(&tables, Address::V6(source), Address::V6(NET_V6));
     for host in &hosts {
         assert!(is_dropped(*host), "{host:x}");
         for bit in [0, 15, 16, 63, 64, 80, 95, 96, 112, 127] {

@@ -2,6 +2,7 @@
 
 mod lists;
 mod packed;
+mod parting;
 mod space;
 #[cfg(test)]
 mod tests;

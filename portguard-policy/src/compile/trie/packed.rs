@@ -4,6 +4,7 @@ use portguard_common::abi::{self, HALVES, PackedNode};
 use portguard_common::limits;
 
 use super::Tries;
+use super::parting::skip;
 use super::space::{Address, Part, Prefix, Space};
 
 /// The bits that a node resolves.
@@ -43,7 +44,7 @@ impl Packed<'_> {
         let Some(number) = self.reserve() else {
             return abi::Trie::LEAF;
         };
-        let (branch, miss) = skip(space, part, prefix);
+        let (branch, miss) = skip(space, part, prefix, NODE_BITS);
         let skipped = branch.len - prefix.len;
         let mut node = PackedNode {
             skip: skipped,
@@ -125,38 +126,6 @@ fn one_prefix<T: Address>(range: &[(T, u16)], prefix: Prefix, bits: u32) -> Opti
             let shift = length.trailing_zeros();
             abi::Trie::one_prefix(shift, start >> shift, inside, outside)
         })
-}
-
-/// How far a node may go on before addresses of a prefix part: the prefix at which they do, and the class of all
-/// others.
-fn skip<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) -> (Prefix, u16) {
-    let mut branch = prefix;
-    let mut miss = None;
-    let mut range = part.range;
-    while branch.len + 2 * NODE_BITS <= space.bits
-        && branch.len - prefix.len + NODE_BITS <= PackedNode::MAX_SKIP
-    {
-        // The children that are not of one class: those in which an interval begins that is not at their start.
-        let mut divided = None;
-        let mut others = miss;
-        let mut sweep = space.sweep(range);
-        for number in 0..HALVES {
-            let child = branch.child(number, NODE_BITS, space.bits);
-            let inner = sweep.within(child);
-            match inner.class() {
-                Some(class) if others.is_none_or(|own| own == class) => others = Some(class),
-                None if divided.is_none() => divided = Some((child, inner.range)),
-                _ => return (branch, miss.unwrap_or(0)),
-            }
-        }
-        let Some((child, inner)) = divided else {
-            break;
-        };
-        branch = child;
-        range = inner;
-        miss = others;
-    }
-    (branch, miss.unwrap_or(0))
 }
 
 /// The last bits of a prefix, as a number.

@@ -5,6 +5,7 @@ use portguard_common::limits;
 
 use super::lists::Lists;
 use super::packed::{Packed, path};
+use super::parting::{Run, runs, skip};
 use super::space::{Address, LEVEL_BITS, Part, Prefix, Space};
 use super::{TooLarge, Tries};
 
@@ -99,15 +100,6 @@ struct Walk<'t> {
     tables_left: usize,
 }
 
-/// What a run of prefixes has in common.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Run {
-    /// They are of one class.
-    Class(u16),
-    /// It is one prefix, and divided.
-    Child,
-}
-
 impl Walk<'_> {
     /// The word of a prefix that leaves at least [`LEVEL_BITS`].
     fn word<T: Address>(
@@ -119,9 +111,9 @@ impl Walk<'_> {
         if let Some(class) = part.class() {
             return self.lists.add_single(class, &mut self.packed.tables.lists);
         }
-        let (branch, miss) = skip(space, part, prefix);
+        let (branch, miss) = skip(space, part, prefix, LEVEL_BITS);
         let inner = space.sweep(part.range).within(branch);
-        let runs = runs(space, &inner, branch);
+        let runs = runs(space, &inner, branch, LEVEL_BITS);
         let children = runs.iter().filter(|(_, run)| *run == Run::Child).count();
         if runs.len() <= abi::List::LONGEST as usize + 1
             && self.children.len() + children <= abi::Trie::CHILDREN
@@ -261,63 +253,4 @@ impl Walk<'_> {
         }
         Ok(trie)
     }
-}
-
-/// The runs into which the prefixes divide that are [`LEVEL_BITS`] longer than this one, each with the number of its first.
-fn runs<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) -> Vec<(u16, Run)> {
-    let unit = space.bits - prefix.len - LEVEL_BITS;
-    let mut runs = vec![(0, Run::Class(part.first))];
-    let mut add = |start: u16, run: Run| {
-        runs.pop_if(|(own, _)| *own == start);
-        if runs
-            .last()
-            .is_none_or(|(_, last)| *last != run || run == Run::Child)
-        {
-            runs.push((start, run));
-        }
-    };
-    let place = |start: T| {
-        let offset = start.widen() - prefix.low;
-        ((offset >> unit) as u16, offset & ((1 << unit) - 1) == 0)
-    };
-    let starts = part.range[1..]
-        .iter()
-        .map(|(start, class)| (place(*start), *class));
-    let starts: Vec<_> = starts.collect();
-    for own in starts.chunk_by(|((first, _), _), ((second, _), _)| first == second) {
-        let ((number, is_aligned), class) = own[0];
-        if own.len() == 1 && is_aligned {
-            add(number, Run::Class(class));
-            continue;
-        }
-        add(number, Run::Child);
-        if let (Some(next), Some((_, class))) = (number.checked_add(1), own.last()) {
-            add(next, Run::Class(*class));
-        }
-    }
-    runs
-}
-
-/// How far one may go on before addresses of a prefix part: the prefix at which they do, and the class of all others.
-fn skip<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) -> (Prefix, u16) {
-    let mut branch = prefix;
-    let mut miss = None;
-    while branch.len + 2 * LEVEL_BITS <= space.bits
-        && branch.len - prefix.len + LEVEL_BITS <= PackedNode::MAX_SKIP
-    {
-        let inner = space.sweep(part.range).within(branch);
-        let mut child = None;
-        for (start, run) in runs(space, &inner, branch) {
-            match run {
-                Run::Class(class) if miss.is_none_or(|own| own == class) => miss = Some(class),
-                Run::Child if child.is_none() => child = Some(start),
-                _ => return (branch, miss.unwrap_or(0)),
-            }
-        }
-        let Some(child) = child else {
-            break;
-        };
-        branch = branch.child(child.into(), LEVEL_BITS, space.bits);
-    }
-    (branch, miss.unwrap_or(0))
 }
