@@ -53,8 +53,7 @@ impl<T: LineTable> BanPlaces<T> {
     /// The two lines of a digest.
     #[inline(always)]
     const fn lines(&self, digest: u64) -> [u32; 2] {
-        // Bits that are not set for certain.
-        let (high, low) = ((digest >> 32) as u32, (digest >> 8) as u32);
+        let [high, low] = places::choices(digest);
         [high & self.last, low & self.last]
     }
 

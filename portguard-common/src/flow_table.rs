@@ -117,8 +117,7 @@ impl FlowKey {
     #[must_use]
     pub const fn lines(self) -> [u32; 2] {
         let first = (self.index >= local_port::UDP) as u32 * FLOW_LINES;
-        // Bits that are not set for certain.
-        let (high, low) = ((self.digest >> 32) as u32, (self.digest >> 8) as u32);
+        let [high, low] = places::choices(self.digest);
         [first + high % FLOW_LINES, first + low % FLOW_LINES]
     }
 }

@@ -34,6 +34,13 @@ pub trait Line: Copy {
     }
 }
 
+/// By which numbers a digest chooses its two lines: bits of it that are not set for certain.
+#[inline(always)]
+#[must_use]
+pub const fn choices(digest: u64) -> [u32; 2] {
+    [(digest >> 32) as u32, (digest >> 8) as u32]
+}
+
 /// The place of whom a digest is, in one of these two lines.
 #[inline(always)]
 pub fn find<T: LineTable>(table: &T, digest: u64, lines: [u32; 2]) -> Option<(T::Line, u32)> {
