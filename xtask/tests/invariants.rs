@@ -50,6 +50,7 @@ fn only_the_dataplane_talks_to_bpf() {
     let files = sources(&[
         "portguard",
         "portguard-common",
+        "portguard-fold",
         "portguard-import",
         "portguard-policy",
         "xtask",
@@ -63,6 +64,7 @@ fn only_the_document_knows_the_language_of_policies() {
     let files = sources(&[
         "portguard",
         "portguard-common",
+        "portguard-fold",
         "portguard-import",
         "portguard-policy",
         "xtask",
@@ -73,7 +75,11 @@ fn only_the_document_knows_the_language_of_policies() {
 
 #[test]
 fn a_policy_depends_on_its_text_alone() {
-    let files = sources(&["portguard-import/src", "portguard-policy/src"]);
+    let files = sources(&[
+        "portguard-fold/src",
+        "portguard-import/src",
+        "portguard-policy/src",
+    ]);
     let outside = [
         "std::fs",
         "std::io",
@@ -100,6 +106,7 @@ fn only_the_output_prints() {
         "portguard/src",
         "portguard-build/src",
         "portguard-common/src",
+        "portguard-fold/src",
         "portguard-import/src",
         "portguard-policy/src",
     ]);
@@ -115,6 +122,7 @@ fn unsafe_is_only_where_it_is_listed() {
         "portguard-build",
         "portguard-common",
         "portguard-ebpf",
+        "portguard-fold",
         "portguard-import",
         "portguard-policy",
         "portguard-testbed",

@@ -146,6 +146,7 @@ pub(super) fn load(
     let constants = constant::all(&settings, &tables.stages, &tables.tries, &lengths);
     sections::set_constants(&mut object, &constants)?;
     sections::forget_lines(&mut object)?;
+    portguard_fold::fold(&mut object)?;
     let ban_lengths = state::ban_lengths(options.state.as_ref())?;
     let mut ebpf = loader
         // Nothing here needs the kernel's own types, and reading them takes longer than the rest.

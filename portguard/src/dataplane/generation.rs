@@ -128,6 +128,9 @@ pub enum LoadError {
     /// The object file cannot be read; a fault of this build.
     #[error("this build is broken: its kernel object cannot be read")]
     Object(#[source] object::Error),
+    /// Its programs cannot be folded; a fault of this build.
+    #[error("this build is broken: its kernel object: {0}")]
+    Fold(#[from] portguard_fold::FoldError),
 }
 
 /// What the program did with one frame.

@@ -1,0 +1,112 @@
+//! Taking out what computes or stores what nobody reads.
+
+use crate::function::Step;
+use crate::instruction::{FRAME, Flow, Instruction, Registers};
+use crate::stack::{STACK, lowest_shared};
+
+/// What is read later: registers, and slots of 8 bytes of the stack from its end down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Live {
+    registers: Registers,
+    stack: u64,
+}
+
+/// Takes out what computes or stores what nobody reads.
+pub(crate) fn keep_needed(steps: &mut [Option<Step>]) {
+    // All from the lowest address that is made of the stack's end up to the end.
+    let shared = match lowest_shared(steps) {
+        0 => 0,
+        lowest => slots(lowest, -lowest),
+    };
+    let before = live(steps, shared);
+    for (place, own) in steps.iter_mut().enumerate() {
+        if let Some(step) = own
+            && !is_needed(&step.instruction, after(place, step, &before))
+        {
+            *own = None;
+        }
+    }
+}
+
+/// What is read from each instruction on.
+fn live(steps: &[Option<Step>], shared: u64) -> Vec<Live> {
+    let mut before = vec![Live::default(); steps.len() + 1];
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for place in (0..steps.len()).rev() {
+            let mut now = match &steps[place] {
+                Some(step) => before_step(&step.instruction, after(place, step, &before)),
+                None => before[place + 1],
+            };
+            now.stack |= shared;
+            changed |= now != before[place];
+            before[place] = now;
+        }
+    }
+    before
+}
+
+/// What is read after an instruction.
+fn after(place: usize, step: &Step, before: &[Live]) -> Live {
+    let next = before[place + 1];
+    let target = step.target.map_or(Live::default(), |target| before[target]);
+    match step.instruction.flow() {
+        Flow::Next => next,
+        Flow::Goto(_) => target,
+        Flow::Branch(_) => Live {
+            registers: next.registers | target.registers,
+            stack: next.stack | target.stack,
+        },
+        // Nobody sees the stack of a function that has ended.
+        Flow::End => Live::default(),
+    }
+}
+
+/// What is read from an instruction on, by what is read after it.
+fn before_step(instruction: &Instruction, after: Live) -> Live {
+    if !is_needed(instruction, after) {
+        return after;
+    }
+    let mut live = Live {
+        registers: after.registers & !instruction.writes() | instruction.reads(),
+        stack: after.stack,
+    };
+    if let Some(touched) = touched(instruction) {
+        if instruction.is_store() {
+            // One that lies across two slots fills neither.
+            if instruction.size() == 8 && instruction.offset % 8 == 0 {
+                live.stack &= !touched;
+            }
+        } else {
+            live.stack |= touched;
+        }
+    }
+    live
+}
+
+/// Whether an instruction does something that is read after it, or something else than to compute or store.
+fn is_needed(instruction: &Instruction, after: Live) -> bool {
+    if instruction.is_store()
+        && let Some(touched) = touched(instruction)
+    {
+        return after.stack & touched != 0;
+    }
+    !instruction.is_pure() || after.registers & instruction.writes() != 0
+}
+
+/// Slots of the stack that a load or a store touches by the register of its end.
+fn touched(instruction: &Instruction) -> Option<u64> {
+    let base = match (instruction.is_store(), instruction.is_load()) {
+        (true, _) => instruction.dst,
+        (_, true) => instruction.src,
+        _ => return None,
+    };
+    (base == FRAME).then(|| slots(instruction.offset.into(), instruction.size()))
+}
+
+/// The slots of so many bytes from an offset on.
+fn slots(offset: i32, size: i32) -> u64 {
+    let slot = |offset: i32| (-offset - 1).clamp(0, STACK - 1) / 8;
+    (slot(offset + size - 1)..=slot(offset)).fold(0, |slots, slot| slots | 1 << slot)
+}

@@ -1,0 +1,357 @@
+//! What is left of small functions, to the instruction.
+
+use super::assembler::*;
+use super::machine::READS;
+use super::{Slot, fold};
+
+/// Asserts that folding leaves a function as it is.
+fn assert_stays(code: &[Slot]) {
+    assert_eq!(fold(code), code);
+}
+
+#[test]
+fn a_branch_that_is_decided_goes_with_what_only_it_reached() {
+    let code = [
+        mov(2, 1),
+        jump(JEQ, 2, 0, 3),
+        load(DW, 0, 1, 0),
+        alu(ADD, 0, 7),
+        exit(),
+        load(DW, 0, 1, 8),
+        goto(-4),
+    ];
+    assert_eq!(fold(&code), [load(DW, 0, 1, 0), alu(ADD, 0, 7), exit()]);
+    // The other way round.
+    let code = [&[mov(2, 0)], &code[1..]].concat();
+    assert_eq!(fold(&code), [load(DW, 0, 1, 8), alu(ADD, 0, 7), exit()]);
+}
+
+#[test]
+fn what_both_ways_leave_alike_is_known_where_they_meet() {
+    let code = |other| {
+        [
+            jump(JGT, 1, 9, 2),
+            mov(2, 4),
+            goto(1),
+            mov(2, other),
+            mov(0, 0),
+            jump(JLT, 2, 5, 1),
+            load(B, 0, 1, 0),
+            exit(),
+        ]
+    };
+    assert_eq!(fold(&code(4)), [mov(0, 0), exit()]);
+    // Both are less than 5, but which it is, is not known.
+    let left = fold(&code(3));
+    assert!(left.contains(&load(B, 0, 1, 0)), "{left:x?}");
+}
+
+#[test]
+fn a_loop_does_not_keep_the_number_it_began_with() {
+    let code = [
+        mov(2, 3),
+        mov(0, 0),
+        alu_x(ADD, 0, 1),
+        alu(ADD, 2, -1),
+        jump(JNE, 2, 0, -3),
+        exit(),
+    ];
+    assert_stays(&code);
+    // The first instruction may be one that is jumped to.
+    assert_stays(&[alu(ADD, 1, -1), jump(JNE, 1, 0, -2), mov(0, 0), exit()]);
+}
+
+#[test]
+fn a_function_may_end_in_a_loop() {
+    let code = [
+        load(DW, 2, 1, 0),
+        jump(JNE, 2, 0, 2),
+        mov(0, 0),
+        exit(),
+        load(DW, 2, 1, 8),
+        goto(-5),
+    ];
+    assert_stays(&code);
+}
+
+#[test]
+fn a_comparison_tells_what_was_compared() {
+    let code = [jump(JNE, 1, 5, 2), mov_x(0, 1), exit(), mov(0, 0), exit()];
+    assert_eq!(
+        fold(&code),
+        [jump(JNE, 1, 5, 2), mov(0, 5), exit(), mov(0, 0), exit()]
+    );
+    let code = [jump(JEQ, 1, 5, 2), mov(0, 0), exit(), mov_x(0, 1), exit()];
+    assert_eq!(
+        fold(&code),
+        [jump(JEQ, 1, 5, 2), mov(0, 0), exit(), mov(0, 5), exit()]
+    );
+    // The lower half alone tells nothing of the upper one.
+    assert_stays(&[jump32(JNE, 1, 5, 2), mov_x(0, 1), exit(), mov(0, 0), exit()]);
+    let code = [
+        load(W, 1, 1, 0),
+        jump32(JNE, 1, -1, 2),
+        mov_x(0, 1),
+        exit(),
+        mov(0, 0),
+        exit(),
+    ];
+    let mut expected = code;
+    expected[2] = alu32(MOV, 0, -1);
+    assert_eq!(fold(&code), expected);
+    // With its sign it may have an upper half.
+    let mut signed = code;
+    signed[0] = load_signed(H, 1, 1, 0);
+    assert_stays(&signed);
+    // Either way leads to the same: nothing is known there, and nothing is to be decided.
+    assert_eq!(
+        fold(&[jump(JEQ, 1, 5, 0), mov_x(0, 1), exit()]),
+        [mov_x(0, 1), exit()]
+    );
+}
+
+#[test]
+fn constants_become_immediates() {
+    let code = [
+        mov(2, 7),
+        alu_x(ADD, 1, 2),
+        alu32_x(XOR, 1, 2),
+        mov_x(0, 1),
+        exit(),
+    ];
+    assert_eq!(
+        fold(&code),
+        [alu(ADD, 1, 7), alu32(XOR, 1, 7), mov_x(0, 1), exit()]
+    );
+    // Those of comparisons too, on whichever side.
+    let code = |comparison| [mov(2, 7), comparison, mov(0, 0), exit(), mov(0, 1), exit()];
+    for (before, after) in [
+        (jump_x(JGT, 1, 2, 2), jump(JGT, 1, 7, 2)),
+        (jump_x(JGT, 2, 1, 2), jump(JLT, 1, 7, 2)),
+        (jump_x(JGE, 2, 1, 2), jump(JLE, 1, 7, 2)),
+        (jump_x(JLT, 2, 1, 2), jump(JGT, 1, 7, 2)),
+        (jump_x(JLE, 2, 1, 2), jump(JGE, 1, 7, 2)),
+        (jump_x(JSGT, 2, 1, 2), jump(JSLT, 1, 7, 2)),
+        (jump_x(JSGE, 2, 1, 2), jump(JSLE, 1, 7, 2)),
+        (jump_x(JSLT, 2, 1, 2), jump(JSGT, 1, 7, 2)),
+        (jump_x(JSLE, 2, 1, 2), jump(JSGE, 1, 7, 2)),
+        (jump_x(JSET, 2, 1, 2), jump(JSET, 1, 7, 2)),
+        (jump32_x(JEQ, 2, 1, 2), jump32(JEQ, 1, 7, 2)),
+        (jump32_x(JNE, 2, 1, 2), jump32(JNE, 1, 7, 2)),
+    ] {
+        assert_eq!(fold(&code(before)), code(after)[1..]);
+    }
+}
+
+#[test]
+fn what_does_not_fit_an_immediate_stays_in_a_register() {
+    // 2^31 has no place among immediates of 64 bits, but among those of 32 bits.
+    let code = [
+        alu32(MOV, 2, i32::MIN),
+        alu_x(ADD, 1, 2),
+        mov_x(0, 1),
+        exit(),
+    ];
+    assert_stays(&code);
+    let code = [
+        alu32(MOV, 2, i32::MIN),
+        alu32_x(ADD, 1, 2),
+        mov_x(0, 1),
+        exit(),
+    ];
+    assert_eq!(fold(&code), [alu32(ADD, 1, i32::MIN), mov_x(0, 1), exit()]);
+    // Neither has one of 33 bits.
+    let code = [
+        mov(2, 1),
+        alu(LSH, 2, 32),
+        alu_x(ADD, 1, 2),
+        mov_x(0, 1),
+        exit(),
+    ];
+    assert_stays(&code);
+    // The kernel takes no shift by more than there are bits, and no division by nothing.
+    assert_stays(&[mov(2, 64), alu_x(LSH, 1, 2), mov_x(0, 1), exit()]);
+    assert_stays(&[mov(2, 0), alu_x(DIV, 1, 2), mov_x(0, 1), exit()]);
+}
+
+#[test]
+fn what_changes_nothing_goes() {
+    for idle in [
+        alu(ADD, 1, 0),
+        alu(SUB, 1, 0),
+        alu(OR, 1, 0),
+        alu(XOR, 1, 0),
+        alu(LSH, 1, 0),
+        alu(RSH, 1, 0),
+        alu(ARSH, 1, 0),
+        alu(AND, 1, -1),
+        alu(MUL, 1, 1),
+    ] {
+        assert_eq!(fold(&[idle, mov_x(0, 1), exit()]), [mov_x(0, 1), exit()]);
+        // The same of 32 bits takes away the upper half, unless nothing was there.
+        let mut narrow = idle;
+        narrow[0] = idle[0] & 0xf8 | 0x04;
+        assert_stays(&[narrow, mov_x(0, 1), exit()]);
+        let code = [load(W, 1, 1, 0), narrow, mov_x(0, 1), exit()];
+        assert_eq!(fold(&code), [load(W, 1, 1, 0), mov_x(0, 1), exit()]);
+    }
+}
+
+#[test]
+fn what_nobody_reads_goes() {
+    let code = [
+        load(DW, 3, 1, 0),
+        alu(MUL, 3, 5),
+        wide(4, 1),
+        upper(2),
+        be(4, 32),
+        mov_x(0, 1),
+        exit(),
+    ];
+    assert_eq!(fold(&code), [mov_x(0, 1), exit()]);
+    // A function that is called may read its arguments, and leaves nothing in them; those of r6 to r9 it leaves.
+    let code = [
+        mov(5, 5),
+        mov(6, 6),
+        mov(7, 7),
+        call(9),
+        alu_x(ADD, 0, 6),
+        exit(),
+    ];
+    assert_eq!(fold(&code), [mov(5, 5), call(9), alu(ADD, 0, 6), exit()]);
+    // What is in r1 then is not known.
+    assert_stays(&[mov(1, 5), call(9), alu_x(ADD, 0, 1), exit()]);
+}
+
+#[test]
+fn a_store_to_the_stack_that_nobody_reads_goes() {
+    let code = [
+        store(DW, 10, -8, 1),
+        store_x(W, 10, -16, 1),
+        mov_x(0, 1),
+        exit(),
+    ];
+    assert_eq!(fold(&code), [mov_x(0, 1), exit()]);
+    // One that is overwritten first, if all of it is.
+    let code = |second| [store_x(DW, 10, -8, 1), second, load(DW, 0, 10, -8), exit()];
+    assert_eq!(
+        fold(&code(store_x(DW, 10, -8, 2))),
+        code(store_x(DW, 10, -8, 2))[1..]
+    );
+    assert_stays(&code(store_x(W, 10, -8, 2)));
+    let code = [
+        store_x(DW, 10, -8, 1),
+        store_x(DW, 10, -12, 2),
+        load(W, 0, 10, -4),
+        exit(),
+    ];
+    assert_stays(&code);
+    // Any byte of it is enough.
+    assert_stays(&[store_x(DW, 10, -16, 1), load(B, 0, 10, -9), exit()]);
+    assert_stays(&[store_x(B, 10, -9, 1), load(DW, 0, 10, -16), exit()]);
+    // Not another slot.
+    let code = [store_x(DW, 10, -16, 1), load(DW, 0, 10, -8), exit()];
+    assert_eq!(fold(&code), code[1..]);
+}
+
+#[test]
+fn a_store_to_the_stack_that_is_read_by_another_way_stays() {
+    let address = [mov_x(2, 10), alu(ADD, 2, -16)];
+    let stored = store_x(DW, 10, -16, 1);
+    assert_stays(&[&[stored], &address[..], &[load(DW, 0, 2, 8), exit()]].concat());
+    assert_stays(
+        &[
+            &[stored],
+            &address[..],
+            &[atomic(DW, 2, 0, 1, 1), mov_x(0, 1), exit()],
+        ]
+        .concat(),
+    );
+    // Below every address that is made nobody reads.
+    let below = [store_x(DW, 10, -24, 1)];
+    let code = [&[stored], &address[..], &[call(READS), exit()]].concat();
+    assert_stays(&code);
+    assert_eq!(fold(&[&below, &code[..]].concat()), code);
+    // An address may be lowered later, or by what is not known.
+    for lowered in [
+        vec![alu(ADD, 2, -8), load(DW, 0, 2, 0)],
+        vec![load(DW, 0, 2, -8)],
+        vec![mov_x(3, 2), alu(ADD, 3, -8), load(DW, 0, 3, 0)],
+        vec![alu_x(SUB, 2, 1), load(DW, 0, 2, 0)],
+        vec![alu_x(ADD, 2, 1), load(DW, 0, 2, 0)],
+        vec![load(DW, 0, 2, 0), alu(ADD, 2, -4), jump(JNE, 0, 0, -3)],
+        vec![store_x(DW, 1, 0, 2), mov(0, 0)],
+    ] {
+        assert_stays(&[&below, &address[..], &lowered, &[exit()]].concat());
+    }
+    assert_stays(&[below[0], mov_x(2, 10), load(DW, 0, 2, -24), exit()]);
+    assert_stays(&[below[0], store_x(DW, 1, 0, 10), mov(0, 0), exit()]);
+    // What is stored by another register is not looked at.
+    assert_stays(&[store(DW, 1, 0, 5), mov(0, 0), exit()]);
+}
+
+#[test]
+fn what_is_not_known_is_left_alone_with_all_that_it_may_read() {
+    // An operation that the instruction set does not have, one of packets that it had once, and a jump that may be taken (Linux, `may_goto`).
+    for unknown in [slot(0xe7, 1, 0, 0, 0), slot(0x20, 0, 0, 0, 0)] {
+        let code = [
+            mov(6, 1),
+            mov(9, 2),
+            store(DW, 10, -8, 7),
+            unknown,
+            mov_x(0, 6),
+            exit(),
+        ];
+        assert_stays(&code);
+    }
+    let may_goto = slot(0xe5, 0, 0, 2, 0);
+    assert_stays(&[mov(6, 1), may_goto, mov(0, 0), exit(), mov_x(0, 7), exit()]);
+    // What was there before an operation on memory comes to a register.
+    for (operation, result) in [(0x01, 3), (0xe1, 3), (0xf1, 0)] {
+        assert_stays(&[
+            mov(3, 1),
+            mov(0, 1),
+            mov(6, 5),
+            atomic(DW, 1, 0, 3, operation),
+            alu_x(LSH, 1, result),
+            mov_x(0, 1),
+            exit(),
+        ]);
+    }
+    // A register that does not exist is the kernel's to refuse.
+    assert_stays(&[mov_x(0, 15), exit()]);
+}
+
+#[test]
+fn no_order_is_longer_than_the_first_one() {
+    // The second branch's target, placed before the first one's, has no room behind it for what goes on with it.
+    let code = [
+        jump(JEQ, 1, 0, 3),
+        jump(JEQ, 1, 1, 3),
+        mov(0, 0),
+        exit(),
+        load(DW, 1, 1, 0),
+        load(DW, 0, 1, 0),
+        exit(),
+    ];
+    assert_stays(&code);
+    // Twice the same, and a jump of 32 bits of offset, which is left as one of 16.
+    let code = |jump_to_end| {
+        [
+            jump(JEQ, 1, 0, 4),
+            jump(JEQ, 1, 1, 4),
+            jump(JEQ, 1, 2, 5),
+            jump(JEQ, 1, 3, 5),
+            jump_to_end,
+            load(DW, 1, 1, 0),
+            load(DW, 0, 1, 0),
+            exit(),
+            load(DW, 1, 1, 8),
+            load(DW, 0, 1, 8),
+            exit(),
+            mov(0, 0),
+            exit(),
+        ]
+    };
+    assert_eq!(fold(&code(slot(0x06, 0, 0, 0, 6))), code(goto(6)));
+}
