@@ -399,6 +399,9 @@ impl Trie {
     /// [`Trie::NODE`] a node of a packed trie, or with [`Trie::GATE`] a gate. In IPv4 all that is read for an address then mostly lies in a
     /// line or two of the cache, and which branch is taken does not depend on the address.
     pub const LISTS: u32 = 1;
+    /// The same, where all lists have [`Trie::longest`] starts, one less than a power of two, and as many classes and one more: they are looked up
+    /// in fewer steps. A word is where its list begins, counted in halves from the first one.
+    pub const UNIFORM_LISTS: u32 = 2;
     /// Marks a half of a list as the number of a child, in the place of a class: the word for the bytes that follow.
     pub const CHILD: u16 = 0x8000;
     /// Most children of a trie. Their words stand behind those of the root.
@@ -443,7 +446,7 @@ impl Trie {
     /// From here on it is that of a gate.
     pub const GATE: u32 = 0xe000_0000;
 
-    /// The word of a list: how many ranges begin in it after the first one, at most [`List::LONGEST`]; where it begins, counted in halves from
+    /// The word of a list, but of one among [`Trie::UNIFORM_LISTS`]: how many ranges begin in it after the first one, [`List::SHORTEST`] to [`List::LONGEST`]; where it begins, counted in halves from
     /// the first list, a multiple of [`List::UNIT`] below [`crate::limits::HALVES`]; and whether only two classes take turns in it.
     #[must_use]
     pub const fn list(starts: u32, first: u32, takes_turns: bool) -> u32 {
@@ -497,6 +500,10 @@ impl List {
     pub const LONGEST: u32 = 63;
     /// Halves that may be read from the beginning of a list on, whatever its word says: so many there are behind the last.
     pub const WINDOW: u32 = 256;
+    /// How many starts are looked at at once, one less than a power of two.
+    pub const AT_ONCE: u32 = 7;
+    /// Fewest ranges that begin after the first one, but among [`Trie::UNIFORM_LISTS`]: either half of them is as long as is looked at at once.
+    pub const SHORTEST: u32 = Self::AT_ONCE + 1;
     /// Each list begins at a multiple of so many halves.
     pub const UNIT: u32 = 8;
 

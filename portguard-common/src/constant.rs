@@ -124,6 +124,8 @@ pub trait TrieView {
     fn nodes(&self) -> u32;
     /// [`Trie::lists`].
     fn lists(&self) -> u32;
+    /// [`Trie::longest`].
+    fn longest(&self) -> u32;
     /// Whether [`Trie::longest`] is above a number.
     fn is_longer(&self, than: u32) -> bool;
     /// [`Trie::trunk`].
@@ -149,6 +151,10 @@ impl TrieView for Trie {
 
     fn lists(&self) -> u32 {
         self.lists
+    }
+
+    fn longest(&self) -> u32 {
+        self.longest
     }
 
     fn is_longer(&self, than: u32) -> bool {

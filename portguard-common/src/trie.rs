@@ -210,6 +210,10 @@ fn descend<const BYTES: usize, T: Tables>(
 /// The half of two bytes by the list of a word.
 #[inline(always)]
 fn in_list<T: Tables>(tables: &T, trie: &impl TrieView, word: u32, bytes: u32) -> Option<u16> {
+    if trie.form() == Trie::UNIFORM_LISTS {
+        let window = tables.window(trie.lists() + word)?;
+        return Some(find_in_uniform_list(window, trie, bytes));
+    }
     let list = List::of_word(word);
     let window = tables.window(trie.lists() + list.first)?;
     Some(find_in_list(window, &list, trie, bytes))
@@ -271,23 +275,62 @@ impl Window for SliceWindow<'_> {
 /// overlap, each one less than a power of two long, and the others halve it.
 #[inline(always)]
 fn find_in_list<W: Window>(window: W, list: &List, trie: &impl TrieView, bytes: u32) -> u16 {
-    const STEPS: [u32; 5] = [16, 8, 4, 2, 1];
-    let next = i64::from(bytes) + 1;
-    // How far to go on: not at all where a range begins after these bytes.
-    let step = |start: u16, bytes: u32| {
-        let ahead = W::conceal((i64::from(start) - next).cast_unsigned());
-        bytes & (ahead.cast_signed() >> 63) as u32
-    };
     let mut place = window.clone();
-    place.skip(step(window.at(list.half), list.overlap));
+    place.skip(advance(&place, list.half, bytes, list.overlap));
     for starts in STEPS {
         if trie.is_longer(2 * starts - 1) {
-            let bytes = 2 * starts;
-            place.skip(step(place.at(bytes), bytes & list.rest));
+            let far = 2 * starts;
+            place.skip(advance(&place, far, bytes, far & list.rest));
         }
     }
+    // The half before the first start.
+    place.skip(2);
+    place.skip(begun(&place, trie, bytes));
     let mask = List::mask(W::conceal(list.differ.into()) as u32);
-    window.at(list.classes + (place.since(&window) & mask))
+    window.at(list.classes + ((place.since(&window) - 2) & mask))
+}
+
+/// The same by a list that is as long as all others of its trie.
+#[inline(always)]
+fn find_in_uniform_list<W: Window>(window: W, trie: &impl TrieView, bytes: u32) -> u16 {
+    let mut place = window;
+    for starts in STEPS {
+        if trie.is_longer(2 * starts - 2) {
+            let far = 2 * starts;
+            place.skip(advance(&place, far - 2, bytes, far));
+        }
+    }
+    place.skip(begun(&place, trie, bytes));
+    // As many ranges from the first class on as have begun.
+    place.skip(2 * trie.longest());
+    place.at(0)
+}
+
+/// The steps of a search, in starts, until no more than [`List::AT_ONCE`] are left.
+const STEPS: [u32; 2] = [16, 8];
+
+/// How many of the starts that are left have begun, in bytes. All are looked at at once: each step of a search would wait for the one before.
+#[inline(always)]
+fn begun<W: Window>(place: &W, trie: &impl TrieView, bytes: u32) -> u32 {
+    let mut begun = 0;
+    for number in 0..List::AT_ONCE {
+        if trie.is_longer(number) {
+            begun += W::conceal(ahead(place, 2 * number, bytes)) >> 63;
+        }
+    }
+    2 * begun as u32
+}
+
+/// How far to go on by the start at so many bytes from here on: not at all where it is beyond the two bytes that are looked for.
+#[inline(always)]
+fn advance<W: Window>(place: &W, start: u32, bytes: u32, far: u32) -> u32 {
+    far & (W::conceal(ahead(place, start, bytes)).cast_signed() >> 63) as u32
+}
+
+/// How far the start at so many bytes from here on is beyond two bytes; with the sign of a negative number where it is not.
+#[inline(always)]
+fn ahead<W: Window>(place: &W, start: u32, bytes: u32) -> u64 {
+    (i64::from(place.at(start)) - (i64::from(bytes) + 1)).cast_unsigned()
 }
 
 /// Goes on from a packed node: the index of the word for these bits, or the word itself where the bits that the

@@ -889,19 +889,20 @@ fn addresses_change_places_in_what_leaves() {
     }
 }
 
-/// A trie of lists, of which one address is alone of class 1. All other networks have the word 0: the empty list at the beginning.
+/// A trie of lists of three starts, of which one address is alone of class 1. All other networks have the word 0: the list at the beginning, all of
+/// whose classes are 0.
 fn lists(fake: &mut Fake, network: u32, host: u16) -> Trie {
     const ROOT: u32 = 70;
     const LISTS: u32 = 1000;
-    fake.words.insert(ROOT + network, Trie::list(2, 16, true));
-    for (place, half) in (LISTS + 16..).zip([0, host, host + 1, 0, 1]) {
+    fake.words.insert(ROOT + network, 16);
+    for (place, half) in (LISTS + 16..).zip([host, host + 1, 0xffff, 0, 1, 0, 0]) {
         fake.halves.insert(place, half);
     }
     Trie {
-        form: Trie::LISTS,
+        form: Trie::UNIFORM_LISTS,
         root: ROOT,
         lists: LISTS,
-        longest: 2,
+        longest: 3,
         ..Trie::default()
     }
 }
@@ -919,10 +920,10 @@ fn an_ipv6_address_by_lists_children_and_gates() {
     };
     // Lists of one start, each with a class of its own before it: (start, before, from there on).
     let list = |fake: &mut Fake, place: u32, start: u16, before: u16, from: u16| {
-        for (at, half) in (place..).zip([0, start, before, from]) {
+        for (at, half) in (place..).zip([start, before, from]) {
             fake.halves.insert(at, half);
         }
-        Trie::list(1, place, false)
+        place
     };
     for has_trunk in [false, true] {
         let mut fake = Fake::default();
@@ -955,7 +956,7 @@ fn an_ipv6_address_by_lists_children_and_gates() {
         let last = list(&mut fake, 32, 8, 18, 19);
         fake.words.insert(CHILD + 2, last);
         fake.tries[1] = Trie {
-            form: Trie::LISTS,
+            form: Trie::UNIFORM_LISTS,
             root: ROOT,
             longest: 1,
             trunk: 0x2001_0db8,
@@ -990,17 +991,36 @@ fn a_window_goes_on_and_tells_how_far() {
     assert_eq!((earlier.at(0), beginning.at(0)), (11, 10));
 }
 
+/// Where the range of a number begins, and, of the last one there may be, at the last address.
+fn start(number: u16) -> u16 {
+    if number == 63 {
+        0xffff
+    } else {
+        number * 900 + 1
+    }
+}
+
+/// Finds the class of the first and the last address of each range by a list, and holds it against that of its number.
+fn assert_ranges(fake: &Fake, trie: &Trie, starts: u16, class: impl Fn(u16) -> u16) {
+    for number in 0..=starts {
+        let begins = if number == 0 { 0 } else { start(number) };
+        let ends = if number == starts {
+            0xffff
+        } else {
+            start(number + 1) - 1
+        };
+        for low in [begins, ends] {
+            let found = trie::find_v4(fake, trie, 0x0a01_0000 | u32::from(low));
+            let at = format!("{starts} {low:#x} {}", trie.longest);
+            assert_eq!(found, u32::from(class(number)), "{at}");
+        }
+    }
+}
+
 #[test]
 fn a_list_tells_where_each_range_begins() {
-    for starts in 0..=63_u16 {
+    for starts in List::SHORTEST as u16..=63 {
         for takes_turns in [false, true] {
-            let start = |number: u16| {
-                if number == 63 {
-                    0xffff
-                } else {
-                    number * 900 + 1
-                }
-            };
             let class = |number: u16| if takes_turns { number % 2 } else { number };
             let mut fake = Fake::default();
             // Behind the list lies another one.
@@ -1009,41 +1029,52 @@ fn a_list_tells_where_each_range_begins() {
             for (place, half) in (501..).zip(list.chain([7; 128])) {
                 fake.halves.insert(place, half);
             }
-            fake.words
-                .insert(0x0a01, Trie::list(starts.into(), 400, takes_turns));
-            let trie = Trie {
-                form: Trie::LISTS,
-                lists: 100,
-                longest: starts.into(),
-                ..Trie::default()
-            };
-            for number in 0..=starts {
-                let begins = if number == 0 { 0 } else { start(number) };
-                let ends = if number == starts {
-                    0xffff
-                } else {
-                    start(number + 1) - 1
+            let word = Trie::list(starts.into(), 400, takes_turns);
+            fake.words.insert(0x0a01, word);
+            for longest in [starts.into(), List::LONGEST] {
+                let trie = Trie {
+                    form: Trie::LISTS,
+                    lists: 100,
+                    longest,
+                    ..Trie::default()
                 };
-                for low in [begins, ends] {
-                    let found = trie::find_v4(&fake, &trie, 0x0a01_0000 | u32::from(low));
-                    assert_eq!(
-                        found,
-                        u32::from(class(number)),
-                        "{starts} {takes_turns} {low:#x}"
-                    );
-                }
+                assert_ranges(&fake, &trie, starts, class);
             }
         }
     }
 }
 
 #[test]
+fn a_list_of_the_length_of_all_tells_where_each_range_begins() {
+    for starts in [0, 1, 3, 7, 15, 31] {
+        let mut fake = Fake::default();
+        let list = (1..=starts)
+            .map(start)
+            .chain((0..=starts).map(|number| 3 * number));
+        // Before and behind it lie others.
+        for (place, half) in (0..).zip([0; 500].into_iter().chain(list).chain([7; 128])) {
+            fake.halves.insert(place, half);
+        }
+        fake.words.insert(0x0a01, 400);
+        let trie = Trie {
+            form: Trie::UNIFORM_LISTS,
+            lists: 100,
+            longest: starts.into(),
+            ..Trie::default()
+        };
+        assert_ranges(&fake, &trie, starts, |number| 3 * number);
+    }
+}
+
+#[test]
 fn a_list_is_not_read_past_its_end() {
-    // Another list of the trie is as long as a list may be, and what lies behind this one begins higher up.
-    for starts in 0_u16..8 {
+    // Another list of the trie is as long as a list may be, and what lies behind this one begins higher up, or lower down.
+    for (starts, behind) in
+        (List::SHORTEST as u16..20).flat_map(|starts| [(starts, 0xffff), (starts, 0)])
+    {
         let mut fake = Fake::default();
         let list = (1..=starts).map(|number| number * 16).chain(0..=starts);
-        for (place, half) in (501..).zip(list.chain([0xffff; 128])) {
+        for (place, half) in (501..).zip(list.chain([behind; 128])) {
             fake.halves.insert(place, half);
         }
         fake.words

@@ -89,6 +89,7 @@ fn a_view_says_what_the_whole_says() {
     assert_eq!((trie.trunk(), trie.trunk_words()), (6, 7));
     assert!(trie.has_trunk() && !Trie::default().has_trunk());
     assert!(trie.is_longer(4) && !trie.is_longer(5));
+    assert_eq!(trie.longest(), 5);
     let cell = portguard_common::abi::Cell {
         action: 1,
         reserved: 0,

@@ -128,6 +128,11 @@ impl TrieView for ConstantTrie {
     }
 
     #[inline(always)]
+    fn longest(&self) -> u32 {
+        self.member(4)
+    }
+
+    #[inline(always)]
     fn is_longer(&self, than: u32) -> bool {
         wide(TRIE + self.0 * TRIE_LEN + 4) > than.into()
     }

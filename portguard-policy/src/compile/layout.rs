@@ -189,7 +189,7 @@ impl Layout {
         tables.halves.append(&mut self.halves);
         let lists = place(tables.halves.len());
         for trie in &mut tables.tries {
-            if trie.form == Trie::LISTS {
+            if trie.form != Trie::CONSTANT {
                 trie.lists += lists;
             }
         }

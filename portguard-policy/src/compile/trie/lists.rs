@@ -4,51 +4,151 @@ use std::collections::HashMap;
 
 use portguard_common::abi;
 
-/// The lists of one trie.
+/// The lists of one trie. Until all are there they go by their numbers.
+#[derive(Default)]
 pub(super) struct Lists {
-    /// Where the first one begins.
-    pub(super) first: usize,
-    /// Starts in the longest.
-    pub(super) longest: u32,
+    /// The ranges of all lists, one behind the other: where each begins, and its half.
+    ranges: Vec<(u16, u16)>,
+    /// Where those of each list end.
+    ends: Vec<usize>,
     /// Those of a single range, by its half.
     single: HashMap<u16, u32>,
 }
 
-impl Lists {
-    pub(super) fn new(first: usize) -> Self {
-        Self {
-            first,
-            longest: 0,
-            single: HashMap::new(),
-        }
-    }
+/// How lists are laid out.
+pub(super) struct Layout {
+    /// The form of the trie.
+    pub(super) form: u32,
+    /// Starts in the longest of them.
+    pub(super) longest: u32,
+    /// The word of each, by its number.
+    pub(super) words: Vec<u32>,
+}
 
+impl Lists {
     /// Adds the list of one range.
-    pub(super) fn add_single(&mut self, half: u16, lists: &mut Vec<u16>) -> u32 {
-        if let Some(word) = self.single.get(&half) {
-            return *word;
+    pub(super) fn add_single(&mut self, half: u16) -> u32 {
+        if let Some(number) = self.single.get(&half) {
+            return *number;
         }
-        let word = self.add(&[(0, half)], lists);
-        self.single.insert(half, word);
-        word
+        let number = self.add(&[(0, half)]);
+        self.single.insert(half, number);
+        number
     }
 
     /// Adds the list of ranges: where each begins, and its half. The first begins at 0, and at most [`abi::List::LONGEST`] follow it. The
-    /// answer is the list's word.
-    pub(super) fn add(&mut self, ranges: &[(u16, u16)], lists: &mut Vec<u16>) -> u32 {
+    /// answer is the list's number.
+    pub(super) fn add(&mut self, ranges: &[(u16, u16)]) -> u32 {
+        let number = self.ends.len();
+        self.ranges.extend(ranges);
+        self.ends.push(self.ranges.len());
         // More than fit a word are more than are allowed at all, which is found out when all tables are there.
-        let first = u32::try_from(lists.len() - self.first).unwrap_or(u32::MAX);
-        lists.push(0);
-        lists.extend(ranges[1..].iter().map(|(start, _)| *start));
-        let halves = || ranges.iter().map(|(_, half)| *half);
-        let takes_turns = halves()
-            .zip(halves().skip(2))
-            .all(|(half, next_but_one)| half == next_but_one);
-        let distinct = if takes_turns { 2 } else { usize::MAX };
-        lists.extend(halves().take(distinct));
-        lists.resize(lists.len().next_multiple_of(abi::List::UNIT as usize), 0);
-        let starts = u32::try_from(ranges.len() - 1).unwrap_or(u32::MAX);
-        self.longest = self.longest.max(starts);
-        abi::Trie::list(starts, first, takes_turns)
+        u32::try_from(number).unwrap_or(u32::MAX)
     }
+
+    /// Lays all lists out behind what is there: as long as each other where that takes little more than as long as each must be.
+    pub(super) fn lay_out(&self, lists: &mut Vec<u16>) -> Layout {
+        let longest = self.all().map(|ranges| ranges.len() - 1).max().unwrap_or(0);
+        let uniform = (longest + 1).next_power_of_two() - 1;
+        let shortest = self.all().map(length).sum();
+        let is_uniform = uniform <= UNIFORM_LONGEST
+            && 2 * (uniform + 1) * self.ends.len() <= UNIFORM_HALVES.max(shortest);
+        let first = lists.len();
+        let words = self.all().map(|ranges| {
+            let place = u32::try_from(lists.len() - first).unwrap_or(u32::MAX);
+            if is_uniform {
+                add_uniform(ranges, uniform, lists);
+                place
+            } else {
+                add(ranges, place, lists)
+            }
+        });
+        let words = words.collect();
+        let (form, longest) = match is_uniform {
+            true => (abi::Trie::UNIFORM_LISTS, uniform),
+            false => (
+                abi::Trie::LISTS,
+                longest.max(abi::List::SHORTEST as usize + 1),
+            ),
+        };
+        Layout {
+            form,
+            longest: u32::try_from(longest).unwrap_or(u32::MAX),
+            words,
+        }
+    }
+
+    /// The ranges of each list.
+    fn all(&self) -> impl Iterator<Item = &[(u16, u16)]> {
+        let begins = [0].into_iter().chain(self.ends.iter().copied());
+        begins
+            .zip(&self.ends)
+            .map(|(begin, end)| &self.ranges[begin..*end])
+    }
+}
+
+/// Most starts in lists of one length: two lines of the cache for each.
+const UNIFORM_LONGEST: usize = 31;
+
+/// Most halves in lists of one length together. With more they would leave the nearer caches, which costs more than is spared.
+const UNIFORM_HALVES: usize = 1 << 19;
+
+/// Halves that a list takes by itself.
+fn length(ranges: &[(u16, u16)]) -> usize {
+    let all = ranges.len() + padding(ranges);
+    let classes = if take_turns(ranges) { 2 } else { all };
+    (all + classes).next_multiple_of(abi::List::UNIT as usize)
+}
+
+/// How many ranges are added to a list that has too few: two at a time, so that two classes go on to take turns.
+fn padding(ranges: &[(u16, u16)]) -> usize {
+    let missing = (abi::List::SHORTEST as usize + 1).saturating_sub(ranges.len());
+    missing.next_multiple_of(2)
+}
+
+/// Whether there are only two classes, one after the other.
+fn take_turns(ranges: &[(u16, u16)]) -> bool {
+    let halves = || ranges.iter().map(|(_, half)| half);
+    halves()
+        .zip(halves().skip(2))
+        .all(|(half, next_but_one)| half == next_but_one)
+}
+
+/// Adds a list as long as it must be, of which it is known where it begins. The answer is its word.
+fn add(ranges: &[(u16, u16)], place: u32, lists: &mut Vec<u16>) -> u32 {
+    let end = lists.len() + length(ranges);
+    let takes_turns = take_turns(ranges);
+    let starts = ranges.len() - 1 + padding(ranges);
+    lists.push(0);
+    add_starts(ranges, starts, lists);
+    if takes_turns {
+        lists.extend(ranges.iter().map(|(_, half)| half).take(2));
+    } else {
+        add_classes(ranges, starts, lists);
+    }
+    lists.resize(end, 0);
+    let starts = u32::try_from(starts).unwrap_or(u32::MAX);
+    abi::Trie::list(starts, place, takes_turns)
+}
+
+/// Adds a list of so many starts.
+fn add_uniform(ranges: &[(u16, u16)], starts: usize, lists: &mut Vec<u16>) {
+    add_starts(ranges, starts, lists);
+    add_classes(ranges, starts, lists);
+    lists.push(0);
+}
+
+/// Adds so many starts. What is added to those that there are begins with the last address of all, and has the class of that.
+fn add_starts(ranges: &[(u16, u16)], count: usize, lists: &mut Vec<u16>) {
+    let end = lists.len() + count;
+    lists.extend(ranges[1..].iter().map(|(start, _)| start));
+    lists.resize(end, u16::MAX);
+}
+
+/// Adds the classes before, between and behind so many starts.
+fn add_classes(ranges: &[(u16, u16)], starts: usize, lists: &mut Vec<u16>) {
+    let end = lists.len() + starts + 1;
+    let last = ranges.last().map_or(0, |(_, half)| *half);
+    lists.extend(ranges.iter().map(|(_, half)| half));
+    lists.resize(end, last);
 }

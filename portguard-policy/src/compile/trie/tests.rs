@@ -37,7 +37,7 @@ fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
     if trie.form == Trie::CONSTANT {
         return trie.root as u16;
     }
-    assert_eq!(trie.form, Trie::LISTS);
+    assert!([Trie::LISTS, Trie::UNIFORM_LISTS].contains(&trie.form));
     let mut rest = Rest::new(address, v6);
     let mut first = trie.root;
     if trie.trunk_words != 0 && address >> 96 == trie.trunk.into() {
@@ -58,12 +58,7 @@ fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
         } else if word >= Trie::NODE {
             return look_up_packed(trie.nodes, word - Trie::NODE, tables, &rest);
         } else {
-            let list = List::of_word(word);
-            let halves = &tables.lists[(trie.lists + list.first) as usize..];
-            let (starts, classes) = halves.split_at(list.classes as usize / 2);
-            let bytes = rest.take(16) as u16;
-            let begun = starts[1..].iter().take_while(|start| **start <= bytes);
-            let half = classes[begun.count() & (List::mask(list.differ) as usize / 2)];
+            let half = look_up_half(trie, tables, word, rest.take(16) as u16);
             if half & Trie::CHILD == 0 {
                 return half;
             }
@@ -71,6 +66,20 @@ fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
             word = tables.words[trie.root as usize + 65_536 + child];
         }
     }
+}
+
+/// The half of two bytes by the list of a word.
+fn look_up_half(trie: Trie, tables: &Tries, word: u32, bytes: u16) -> u16 {
+    let begun = |starts: &[u16]| starts.iter().take_while(|start| **start <= bytes).count();
+    if trie.form == Trie::UNIFORM_LISTS {
+        let halves = &tables.lists[(trie.lists + word) as usize..];
+        let (starts, classes) = halves.split_at(trie.longest as usize);
+        return classes[begun(starts)];
+    }
+    let list = List::of_word(word);
+    let halves = &tables.lists[(trie.lists + list.first) as usize..];
+    let (starts, classes) = halves.split_at(list.classes as usize / 2);
+    classes[begun(&starts[1..]) & (List::mask(list.differ) as usize / 2)]
 }
 
 /// The class of what is left of an address below a word of packed nodes.
@@ -246,19 +255,79 @@ fn a_list_holds_63_starts_and_a_node_more() {
     }
 }
 
+/// The lists of a trie, and its form.
+fn lists(intervals: &Intervals<u32>) -> (Vec<u16>, u32) {
+    let mut tables = Tries::default();
+    let trie = build(intervals, &mut tables).map_err(|error| error.needed);
+    (tables.lists, trie.unwrap().form)
+}
+
+const LAST: u16 = 0xffff;
+
 #[test]
-fn classes_that_take_turns_are_written_once() {
-    let lists = |intervals: &Intervals<u32>| {
-        let mut tables = Tries::default();
-        assert!(build(intervals, &mut tables).is_ok());
-        tables.lists
+fn lists_of_one_length() {
+    // Starts, then the classes; what is added begins with the last address and is of its class. Then the class of all other networks.
+    let (found, form) = lists(&hosts(&[2]));
+    assert_eq!(form, Trie::UNIFORM_LISTS);
+    let two = [2, 3, 4, 5, LAST, LAST, LAST, 0, 1, 0, 1, 0, 0, 0, 0, 0];
+    let none = [LAST, LAST, LAST, LAST, LAST, LAST, LAST, 0];
+    assert_eq!(found, [&two[..], &none, &[0; 8]].concat());
+    // As many starts as one less than a power of two: nothing is added.
+    let (found, _) = lists(&vec![
+        (0, 3),
+        (2, 1),
+        (3, 2),
+        (LAST.into(), 4),
+        (0x1_0000, 3),
+    ]);
+    let three = [2, 3, LAST, 3, 1, 2, 4, 0];
+    assert_eq!(found, [three, [LAST, LAST, LAST, 3, 3, 3, 3, 0]].concat());
+}
+
+#[test]
+fn lists_as_long_as_they_must_be() {
+    // One is so long that the others would be too long with it.
+    let long = hosts(&[31]);
+    let behind = |ranges: &[(u32, u16)]| {
+        let (found, form) = lists(&[&long[..], ranges].concat());
+        assert_eq!(form, Trie::LISTS);
+        // A half that is nothing, 62 starts and both classes; what is left of its last unit is free.
+        let starts: Vec<u16> = (2..64).collect();
+        assert_eq!(found[..65], [&[0], &starts[..], &[0, 1]].concat());
+        found[72..].to_vec()
     };
-    // Starts, and both classes; then the class of all other networks.
-    let turns = lists(&hosts(&[2]));
-    assert_eq!(turns, [[0, 2, 3, 4, 5, 0, 1, 0], [0; 8]].concat());
-    // A third class: each range has its own.
-    let third = lists(&vec![(0, 0), (2, 1), (3, 2), (4, 0)]);
-    assert_eq!(third, [[0, 2, 3, 4, 0, 1, 2, 0], [0; 8]].concat());
+    let of_class_0 = [&[0][..], &[LAST; 8], &[0; 7]].concat();
+    // Two classes take turns, and are written once: two are added at a time, so that they go on to take turns.
+    for (ranges, starts) in [
+        (&[(0x1_0002, 1), (0x1_0003, 0)][..], vec![2, 3]),
+        (
+            &[(0x1_0002, 1), (0x1_0003, 0), (0x1_0004, 1), (0x2_0000, 0)],
+            vec![2, 3, 4],
+        ),
+    ] {
+        let mut list = [&[0][..], &starts, &[LAST; 6], &[0, 1]].concat();
+        list.resize(16, 0);
+        assert_eq!(behind(ranges), [list, of_class_0.clone()].concat());
+    }
+    // With a third class each range has its own.
+    let third = [(0x1_0002, 1), (0x1_0003, 2), (0x1_0004, 0)];
+    let mut list = [&[0, 2, 3, 4][..], &[LAST; 6], &[0, 1, 2, 0], &[0; 6]].concat();
+    list.resize(24, 0);
+    assert_eq!(behind(&third), [list, of_class_0].concat());
+}
+
+#[test]
+fn lists_are_of_one_length_where_that_takes_little() {
+    let form = |counts: &[u32]| lists(&hosts(counts)).1;
+    // 64 halves each, of 2 MiB all together.
+    let half = [&[15][..], &[2; 8000]].concat();
+    assert_eq!(form(&half), Trie::UNIFORM_LISTS);
+    let all = [&[15][..], &[2; 9000]].concat();
+    assert_eq!(form(&all), Trie::LISTS);
+    // 16 halves each, which is as few as any list takes.
+    assert_eq!(form(&[3; 60_000]), Trie::UNIFORM_LISTS);
+    // More starts than are worth it.
+    assert_eq!(form(&[16]), Trie::LISTS);
 }
 
 #[test]
@@ -327,7 +396,7 @@ fn ipv6_where_much_parts() {
         let trie = build(&intervals, &mut tables)
             .map_err(|error| error.needed)
             .unwrap();
-        assert_eq!(trie.form, Trie::LISTS);
+        assert_ne!(trie.form, Trie::CONSTANT);
         let found = tables.nodes.iter();
         let found = found.filter(|node| node.starts == PackedNode::WIDE);
         assert_eq!(found.count(), wide, "{length} {count}");

@@ -17,17 +17,18 @@ pub(super) fn build<T: Address>(
     space: &Space<'_, T>,
     tables: &mut Tries,
 ) -> Result<abi::Trie, TooLarge> {
-    let (first_node, first_list) = (tables.nodes.len(), tables.lists.len());
+    let first_node = tables.nodes.len();
     let mut walk = Walk {
         packed: Packed {
             tables,
             first_node,
             needed: first_node,
         },
-        lists: Lists::new(first_list),
+        lists: Lists::default(),
         children: Vec::new(),
         wide: Vec::new(),
         gates_to_wide: Vec::new(),
+        gates_to_lists: Vec::new(),
         tables_left: limits::WIDE_TABLES,
     };
     let Some(trunk) = trunk(space) else {
@@ -96,7 +97,9 @@ struct Walk<'t> {
     wide: Vec<u32>,
     /// The gates that lead to them.
     gates_to_wide: Vec<usize>,
-    /// How many more of them there may be.
+    /// The gates that lead to lists.
+    gates_to_lists: Vec<usize>,
+    /// How many more tables there may be.
     tables_left: usize,
 }
 
@@ -109,7 +112,7 @@ impl Walk<'_> {
         prefix: Prefix,
     ) -> u32 {
         if let Some(class) = part.class() {
-            return self.lists.add_single(class, &mut self.packed.tables.lists);
+            return self.lists.add_single(class);
         }
         let (branch, miss) = skip(space, part, prefix, LEVEL_BITS);
         let inner = space.sweep(part.range).within(branch);
@@ -190,7 +193,7 @@ impl Walk<'_> {
             };
             ranges.push((*start, half));
         }
-        self.lists.add(&ranges, &mut self.packed.tables.lists)
+        self.lists.add(&ranges)
     }
 
     /// Adds a gate from a prefix to a longer one, or to a table; another class lies beside the way.
@@ -213,8 +216,9 @@ impl Walk<'_> {
             ..PackedNode::default()
         };
         lead(self, &mut node);
-        if node.starts == PackedNode::WIDE {
-            self.gates_to_wide.push(place);
+        match node.starts == PackedNode::WIDE {
+            true => self.gates_to_wide.push(place),
+            false => self.gates_to_lists.push(place),
         }
         self.packed.tables.nodes[place] = node;
         abi::Trie::GATE | self.packed.number(place)
@@ -231,20 +235,30 @@ impl Walk<'_> {
             return Err(TooLarge { needed });
         }
         let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let first_list = tables.lists.len();
+        let layout = self.lists.lay_out(&mut tables.lists);
+        let laid_out = |word: &u32| match *word < abi::Trie::NODE {
+            true => layout.words[*word as usize],
+            false => *word,
+        };
         let first = tables.words.len();
-        tables.words.extend(root);
-        tables.words.extend(self.children);
+        tables.words.extend(root.iter().map(laid_out));
+        tables.words.extend(self.children.iter().map(laid_out));
         let wide = number(tables.words.len());
-        tables.words.extend(self.wide);
+        tables.words.extend(self.wide.iter().map(laid_out));
+        for place in self.gates_to_lists {
+            let word = &mut tables.nodes[place].words;
+            *word = laid_out(word);
+        }
         for place in self.gates_to_wide {
             tables.nodes[place].words += wide;
         }
         let mut trie = abi::Trie {
-            form: abi::Trie::LISTS,
+            form: layout.form,
             root: number(first),
             nodes: number(first_node),
-            lists: number(self.lists.first),
-            longest: self.lists.longest,
+            lists: number(first_list),
+            longest: layout.longest,
             ..abi::Trie::default()
         };
         if let Some((trunk, place)) = trunk {
