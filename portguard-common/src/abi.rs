@@ -769,10 +769,12 @@ pub enum Setting {
     Generation,
     /// The index of the last line of bans: see [`crate::ban_table::BanPlaces::new`].
     LastBanLine,
+    /// 1: rules that only count are counted by some cell, see [`Cell::shadow`].
+    Shadows,
 }
 
 /// Number of [`Setting`]s.
-pub const SETTINGS: usize = 21;
+pub const SETTINGS: usize = 22;
 
 /// All settings of a generation, indexed by [`Setting`].
 pub type Settings = [u32; SETTINGS];
@@ -942,6 +944,8 @@ pub mod symbol {
     pub const SERVICES: &str = "SERVICES";
     /// The table of cells, frozen with them: a [`super::Cell`] by number.
     pub const CELLS: &str = "CELLS";
+    /// The [`super::Action`]s of all cells once more.
+    pub const ACTIONS: &str = "ACTIONS";
     /// The frozen classes of VLAN IDs.
     pub const VLAN_CLASSES: &str = "VLAN_CLASSES";
     /// The frozen classes of interfaces, by [`super::interface_entry`].

@@ -34,6 +34,10 @@ static SERVICES: [u16; service::LEN as usize] = [0; service::LEN as usize];
 #[unsafe(no_mangle)]
 static CELLS: [Cell; CELL_COUNT] = [Cell::NO_RULE; CELL_COUNT];
 
+/// What the cells say mostly, by itself: it takes a part of the caches only.
+#[unsafe(no_mangle)]
+static ACTIONS: [u8; CELL_COUNT] = [0; CELL_COUNT];
+
 #[unsafe(no_mangle)]
 static VLAN_CLASSES: [u16; VLANS] = [0; VLANS];
 
@@ -276,25 +280,37 @@ fn entry<T: Copy + Default>(table: &'static [T; 1], index: u32, length: usize) -
 }
 
 /// A cell, of which each member is read when it is asked for: what is read before is kept meanwhile, and takes a register from others.
-struct KernelCell(*const Cell);
+struct KernelCell(u16);
+
+impl KernelCell {
+    /// Where the rest of it lies.
+    #[inline(always)]
+    fn rest(&self) -> *const Cell {
+        // SAFETY: there is a cell for every `u16`.
+        unsafe { frozen(&CELLS).as_ptr().add(usize::from(self.0)) }
+    }
+}
 
 impl CellView for KernelCell {
     #[inline(always)]
     fn action(&self) -> u8 {
-        // SAFETY: it lies in the table.
-        unsafe { (&raw const (*self.0).action).read_volatile() }
+        // SAFETY: there is an action for every `u16`.
+        unsafe { *frozen(&ACTIONS).as_ptr().add(usize::from(self.0)) }
     }
 
     #[inline(always)]
     fn shadow(&self) -> u16 {
-        // SAFETY: as above.
-        unsafe { (&raw const (*self.0).shadow).read_volatile() }
+        if !is_set(Setting::Shadows) {
+            return 0;
+        }
+        // SAFETY: it lies in the table.
+        unsafe { (&raw const (*self.rest()).shadow).read_volatile() }
     }
 
     #[inline(always)]
     fn limits(&self) -> u32 {
         // SAFETY: as above.
-        unsafe { (&raw const (*self.0).limits).read_volatile() }
+        unsafe { (&raw const (*self.rest()).limits).read_volatile() }
     }
 }
 
@@ -415,8 +431,7 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn cell(&self, cell: u16) -> impl CellView {
-        // SAFETY: there is a cell for every `u16`.
-        KernelCell(unsafe { frozen(&CELLS).as_ptr().add(usize::from(cell)) })
+        KernelCell(cell)
     }
 
     #[inline(always)]

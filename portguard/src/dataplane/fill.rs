@@ -46,6 +46,8 @@ pub(super) fn load(
     let mut cells = vec![Cell::NO_RULE; limits::CELLS];
     let meaning = &tables.meaning;
     cells[..meaning.cells.len()].copy_from_slice(&meaning.cells);
+    let actions: Vec<u8> = cells.iter().map(|cell| cell.action).collect();
+    settings[Setting::Shadows as usize] = cells.iter().any(|cell| cell.shadow != 0).into();
     let has_limits = settings[Setting::Limits as usize] != 0;
     let rule_buckets = if has_limits { limits::RULE_BUCKETS } else { 1 };
     let source_buckets = if meaning
@@ -153,6 +155,7 @@ pub(super) fn load(
         .btf(None)
         .override_global(symbol::SERVICES, tables.services.as_slice(), true)
         .override_global(symbol::CELLS, cells.as_slice(), true)
+        .override_global(symbol::ACTIONS, actions.as_slice(), true)
         .override_global(symbol::VLAN_CLASSES, tables.vlan_classes.as_slice(), true)
         .override_global(symbol::INTERFACE_CLASSES, &interface_classes, true)
         .override_global(symbol::SEED, &seed, true)
