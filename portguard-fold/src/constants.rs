@@ -90,8 +90,8 @@ fn after(instruction: &Instruction, state: &State) -> State {
             *value = Value::Any;
         }
     }
-    // The addresses of a frame in its context are told to be of 32 bits (linux/bpf.h, `struct xdp_md`), and are not; but the verifier lets
-    // no instruction of 32 bits near them.
+    // The addresses of a frame in its context are told to be of 32 bits (linux/bpf.h, `struct xdp_md`), and are not. No compiler computes with half of
+    // one, or compares it.
     let is_plain = instruction.code & 0xe0 == 0x60;
     if instruction.is_load() && is_plain && instruction.size() < 8 {
         state[usize::from(instruction.dst)] = Value::Narrow;
