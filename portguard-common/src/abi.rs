@@ -987,6 +987,8 @@ pub mod symbol {
     pub const BANS: &str = "BANS";
     /// Where the programs look that up: [`super::CacheLine`]s of [`crate::ban_table`].
     pub const BAN_PLACES: &str = "BAN_PLACES";
+    /// Which of that nobody has: words of bits, see [`crate::ban_filter`].
+    pub const BAN_FILTER: &str = "BAN_FILTER";
     /// The map of the [`super::BanLengths`], which are data of the programs: they read them without a look-up.
     pub const BAN_LENGTHS: &str = ".bss.bans";
     /// What there is in that map.

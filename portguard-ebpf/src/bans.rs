@@ -7,6 +7,7 @@ use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{BanEnd, BanKey, BanLengths, CacheLine, Setting};
 use portguard_common::ban::{self, Address, Bans, is_banned, source};
+use portguard_common::ban_filter;
 use portguard_common::ban_table::{BanPlaces, digest};
 use portguard_common::packet::OFFSET_MASK;
 use portguard_common::places::LineTable;
@@ -20,7 +21,7 @@ use crate::tables::time_of;
 /// `BPF_F_NO_PREALLOC` (linux/bpf.h): a ban takes memory when it is made.
 const NO_PREALLOC: u32 = 1;
 
-// Both are sized by the loader.
+// All are sized by the loader.
 
 /// What is banned. Only the daemon reads and writes it.
 #[map]
@@ -29,6 +30,10 @@ static BANS: HashMap<BanKey, BanEnd> = HashMap::with_max_entries(1, NO_PREALLOC)
 /// Where that is looked up. Only the daemon writes it.
 #[map]
 static BAN_PLACES: Array<CacheLine> = Array::with_max_entries(1, MMAPABLE);
+
+/// Whom there is no need to look up. Only the daemon writes it.
+#[map]
+static BAN_FILTER: Array<u64> = Array::with_max_entries(1, MMAPABLE);
 
 /// In a section of its own, which the loader makes a map of that others share. It is read without a look-up.
 #[unsafe(no_mangle)]
@@ -105,6 +110,18 @@ impl LineTable for KernelPlaces {
     }
 }
 
+/// Whether a digest may be that of a ban.
+#[inline(always)]
+fn may_be_banned(digest: u64, last_line: u32) -> bool {
+    let word = ban_filter::word(digest, ban_filter::last_word(last_line));
+    let Some(word) = BAN_FILTER.get_ptr(word) else {
+        return false;
+    };
+    // SAFETY: a map element. Volatile, since the daemon may write to it.
+    let word = unsafe { word.read_volatile() };
+    !word & ban_filter::bits(digest) == 0
+}
+
 struct KernelBans;
 
 impl Bans for KernelBans {
@@ -119,8 +136,11 @@ impl Bans for KernelBans {
 
     #[inline(always)]
     fn end(&self, key: &BanKey) -> Option<BanEnd> {
-        let places = BanPlaces::new(KernelPlaces, setting(Setting::LastBanLine));
-        places.end(digest(seed(), key))
+        let (digest, last) = (digest(seed(), key), setting(Setting::LastBanLine));
+        if !may_be_banned(digest, last) {
+            return None;
+        }
+        BanPlaces::new(KernelPlaces, last).end(digest)
     }
 
     #[inline(always)]

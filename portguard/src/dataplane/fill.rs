@@ -9,7 +9,7 @@ use portguard_common::abi::{
     TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, counter, credit, host, interface_entry, local_port,
     symbol,
 };
-use portguard_common::{ban_table, constant, flow_table, limits};
+use portguard_common::{ban_filter, ban_table, constant, flow_table, limits};
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
@@ -104,6 +104,7 @@ pub(super) fn load(
     let bans = [
         (symbol::BANS, options.bans.max(1)),
         (symbol::BAN_PLACES, ban_lines),
+        (symbol::BAN_FILTER, ban_filter::last_word(ban_lines - 1) + 1),
         (symbol::BAN_LENGTHS, 1),
     ];
     let bans = bans.map(|(name, entries)| (name, entries, options.bans > 0));

@@ -1,5 +1,6 @@
-//! The kernel's tables of bans: a record of what is banned, and where the programs look that up.
+//! The kernel's tables of bans: a record of what is banned, where the programs look that up, and whom they need not look up.
 
+mod filter;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use portguard_common::mix::Seed;
 use portguard_policy::{BanTarget, Prefix};
 use tracing::error;
 
+use self::filter::Filter;
 use super::generation::LoadError;
 use super::places::Table;
 use super::state;
@@ -26,6 +28,7 @@ use super::state;
 pub struct BanTable {
     record: BpfHashMap<MapData, BanKey, BanEnd>,
     places: Table,
+    filter: Filter,
     seed: Seed,
     lengths: Array<MapData, BanLengths>,
     present: BanLengths,
@@ -68,6 +71,7 @@ impl BanTable {
         let mut table = Self {
             record,
             places: Table::of(ebpf.map(symbol::BAN_PLACES), symbol::BAN_PLACES)?,
+            filter: Filter::of(ebpf.map(symbol::BAN_FILTER))?,
             seed: state::kept_seed(ebpf.map(symbol::HOST))?,
             present: lengths.get(&0, 0).map_err(lengths_error)?,
             lengths,
@@ -99,12 +103,15 @@ impl BanTable {
         if lengths != self.present {
             self.publish(lengths)?;
         }
+        // Before any of them is to be found.
+        self.filter.set_all(missing.keys().copied());
         self.places()
             .reconcile(|digest| missing.remove(&digest).map(|(_, end)| end));
         for (digest, (key, end)) in missing {
             if !self.places().insert(digest, end) {
                 error!("a ban finds no place, and is not in force any more: {key:?}");
                 self.record.remove(&key).map_err(record_error)?;
+                self.filter.remove(digest);
                 self.discount(&key)?;
             }
         }
@@ -203,13 +210,20 @@ impl BanTable {
 
     /// Writes a ban down and puts it in force. Where it finds no place, the record says again what it said.
     fn make(&mut self, key: &BanKey, present: Option<BanEnd>, end: BanEnd) -> Result<(), BanError> {
+        let digest = self.digest(key);
         match self.record.insert(key, end, 0) {
             Ok(()) => {}
             Err(error) if os_error(&error) == Some(libc::E2BIG) => return Err(BanError::Full),
             Err(error) => return Err(record_error(error).into()),
         }
-        if self.places().insert(self.digest(key), end) {
+        if present.is_none() {
+            self.filter.add(digest);
+        }
+        if self.places().insert(digest, end) {
             return Ok(());
+        }
+        if present.is_none() {
+            self.filter.remove(digest);
         }
         let undone = match present {
             Some(present) => self.record.insert(key, present, 0),
@@ -238,6 +252,7 @@ impl BanTable {
                 return Err(record_error(error));
             }
         }
+        self.filter.remove(digest);
         self.discount(&key)?;
         Ok(true)
     }

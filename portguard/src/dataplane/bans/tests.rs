@@ -1,4 +1,5 @@
 use portguard_common::abi::FOREVER;
+use portguard_common::ban_filter;
 use portguard_common::places::Line as _;
 use portguard_policy::{NoFiles, check, compile};
 
@@ -61,6 +62,18 @@ fn places_taken(table: &BanTable) -> usize {
         table.places().end(digest)
     });
     digests.len()
+}
+
+/// Whether the bits are those of the bans that are written down, and no others.
+fn assert_bits(table: &BanTable) {
+    let words = table.filter.words();
+    let last = u32::try_from(words.len()).unwrap() - 1;
+    let mut expected = vec![0; words.len()];
+    for target in entries(table).keys() {
+        let digest = table.digest(&target.key());
+        expected[ban_filter::word(digest, last) as usize] |= ban_filter::bits(digest);
+    }
+    assert_eq!(words, expected);
 }
 
 /// The second digest of two that choose the same lines; there are 127 of them.
@@ -131,7 +144,9 @@ fn places_of_what_is_not_written_down_are_emptied() {
     let filter = Filter::new();
     let mut table = filter.open();
     table.ban(host(1), FOREVER, NOW).unwrap();
-    assert!(table.places().insert(table.digest(&host(2).key()), FOREVER));
+    let other = table.digest(&host(2).key());
+    table.filter.add(other);
+    assert!(table.places().insert(other, FOREVER));
     assert!(filter.drops(1, NOW) && filter.drops(2, NOW));
     drop(table);
 
@@ -188,6 +203,82 @@ fn places_of_other_random_numbers_are_made_anew() {
 }
 
 #[test]
+fn bits_stand_for_bans_that_there_are_and_for_no_others() {
+    let filter = Filter::new();
+    let mut table = filter.open();
+    assert_bits(&table);
+    for number in 1..=16 {
+        table.ban(host(number), LATER, NOW).unwrap();
+    }
+    // Once more, longer, and anew after its end: it is one ban all the same.
+    for (end, now_ns) in [(LATER, NOW), (LATER + 1, NOW), (FOREVER, LATER + 1)] {
+        table.ban(host(1), end, now_ns).unwrap();
+    }
+    assert_bits(&table);
+    assert!(table.filter.words().iter().any(|word| *word != 0));
+    for number in 1..=8 {
+        assert!(table.remove(host(number)).unwrap());
+        assert!(!table.remove(host(number)).unwrap());
+    }
+    assert_bits(&table);
+    // A daemon that is started knows which bits stand for more than one ban.
+    drop(table);
+    let mut table = filter.open();
+    assert_bits(&table);
+    for number in 9..=15 {
+        assert!(table.remove(host(number)).unwrap());
+        assert!(filter.drops(16, NOW));
+    }
+    assert_bits(&table);
+    assert!(table.remove(host(16)).unwrap());
+    assert!(table.filter.words().iter().all(|word| *word == 0));
+}
+
+#[test]
+fn a_bit_of_two_bans_stays_for_the_one_that_is_left() {
+    let filter = Filter::new();
+    let mut table = filter.open();
+    // The same word and the same bits; and one that shares the first bit alone.
+    let (one, same, shares) = (
+        0x0080_0000_0300_0005,
+        0x0080_0000_0300_0004,
+        0x0080_0000_0500_0005,
+    );
+    let word = |table: &BanTable| {
+        table
+            .filter
+            .words()
+            .into_iter()
+            .fold(0, |all, word| all | word)
+    };
+    for digest in [one, same, shares] {
+        table.filter.add(digest);
+    }
+    assert_eq!(word(&table), 1 << 2 | 1 << 3 | 1 << 5);
+    table.filter.remove(one);
+    assert_eq!(word(&table), 1 << 2 | 1 << 3 | 1 << 5);
+    table.filter.remove(same);
+    assert_eq!(word(&table), 1 << 2 | 1 << 5);
+    table.filter.remove(shares);
+    assert_eq!(word(&table), 0);
+}
+
+#[test]
+fn bits_that_somebody_else_left_are_made_anew() {
+    let filter = Filter::new();
+    let mut table = filter.open();
+    table.ban(host(1), FOREVER, NOW).unwrap();
+    for left in [0, u64::MAX] {
+        table.filter.fill(left);
+        assert_eq!(filter.drops(1, NOW), left != 0);
+        drop(table);
+        table = filter.open();
+        assert!(filter.drops(1, NOW) && !filter.drops(2, NOW));
+        assert_bits(&table);
+    }
+}
+
+#[test]
 fn a_ban_that_finds_no_place_is_not_written_down() {
     let filter = Filter::new();
     let mut table = filter.open();
@@ -197,6 +288,7 @@ fn a_ban_that_finds_no_place_is_not_written_down() {
     }
     let refused = table.ban(host(1), FOREVER, NOW);
     assert!(matches!(refused, Err(BanError::Full)), "{refused:?}");
+    assert_bits(&table);
     assert_eq!(entries(&table), BTreeMap::new());
     assert_eq!(table.present.v4, 0);
     assert!(!filter.drops(1, NOW));
