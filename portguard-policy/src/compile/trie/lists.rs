@@ -66,10 +66,8 @@ impl Lists {
         let words = words.collect();
         let (form, longest) = match is_uniform {
             true => (abi::Trie::UNIFORM_LISTS, uniform),
-            false => (
-                abi::Trie::LISTS,
-                longest.max(abi::List::SHORTEST as usize + 1),
-            ),
+            // At least `SHORTEST`: lists that are all shorter take no more as uniform ones.
+            false => (abi::Trie::LISTS, longest),
         };
         Layout {
             form,
