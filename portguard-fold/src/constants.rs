@@ -92,8 +92,7 @@ fn after(instruction: &Instruction, state: &State) -> State {
     }
     // The addresses of a frame in its context are told to be of 32 bits (linux/bpf.h, `struct xdp_md`), and are not. No compiler computes with half of
     // one, or compares it.
-    let is_plain = instruction.code & 0xe0 == 0x60;
-    if instruction.is_load() && is_plain && instruction.size() < 8 {
+    if instruction.is_load() && instruction.is_plain_access() && instruction.size() < 8 {
         state[usize::from(instruction.dst)] = Value::Narrow;
     }
     state

@@ -196,9 +196,14 @@ impl Instruction {
 
     /// Whether it writes memory and no register.
     pub(crate) const fn is_store(&self) -> bool {
-        /// The mode of a plain access.
+        matches!(self.class(), class::ST | class::STX) && self.is_plain_access()
+    }
+
+    /// Whether memory is read or written just as it is, of an instruction that does either (RFC 9669, 5.1).
+    pub(crate) const fn is_plain_access(&self) -> bool {
+        /// The mode of these.
         const MEM: u8 = 0x60;
-        matches!(self.class(), class::ST | class::STX) && self.code & 0xe0 == MEM
+        self.code & 0xe0 == MEM
     }
 
     /// Bytes that a load or a store touches.
@@ -265,9 +270,7 @@ impl Instruction {
     /// Registers of which it leaves nothing as it was: what is told by [`Self::reads`] of the others stays true.
     pub(crate) const fn writes(&self) -> Registers {
         match self.class() {
-            class::LDX => 1 << self.dst,
-            _ if self.is_alu() => 1 << self.dst,
-            class::LD if self.code == LOAD_WIDE => 1 << self.dst,
+            _ if self.is_pure() => 1 << self.dst,
             class::ST | class::STX if self.is_store() => 0,
             _ if self.is_comparison() => 0,
             _ => match (self.operation(), self.is_jump()) {

@@ -46,7 +46,7 @@ struct Section {
     functions: BTreeMap<u64, (u64, u64)>,
 }
 
-/// Folds all functions of an object file.
+/// Folds all functions of an object file. What `.BTF.ext` says of lines of the source is of the code before: it is to be taken out.
 ///
 /// # Errors
 ///

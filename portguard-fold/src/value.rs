@@ -39,14 +39,6 @@ impl Value {
             Self::Any => false,
         }
     }
-
-    /// A number as an operation of 32 bits leaves it.
-    const fn narrow(number: Option<u64>) -> Self {
-        match number {
-            Some(number) => Self::Known(number as u32 as u64),
-            None => Self::Narrow,
-        }
-    }
 }
 
 /// What an instruction that computes leaves, by what is known of its operands.
@@ -70,11 +62,11 @@ pub(crate) fn computed(instruction: &Instruction, dst: Value, src: Value) -> Val
             }
         })
         .flatten();
-    match (is_wide, number) {
-        (true, Some(number)) => Value::Known(number),
-        (true, None) if is_plain && instruction.operation() == alu::MOV => src,
-        (true, None) => Value::Any,
-        (false, number) => Value::narrow(number),
+    match number {
+        Some(number) => Value::Known(number),
+        None if !is_wide => Value::Narrow,
+        None if is_plain && instruction.operation() == alu::MOV => src,
+        None => Value::Any,
     }
 }
 
