@@ -50,9 +50,9 @@ impl Lists {
     pub(super) fn lay_out(&self, lists: &mut Vec<u16>) -> Layout {
         let longest = self.all().map(|ranges| ranges.len() - 1).max().unwrap_or(0);
         let uniform = (longest + 1).next_power_of_two() - 1;
-        let shortest = self.all().map(length).sum();
+        let shortest = || self.all().map(length).sum();
         let is_uniform = uniform <= UNIFORM_LONGEST
-            && 2 * (uniform + 1) * self.ends.len() <= UNIFORM_HALVES.max(shortest);
+            && 2 * (uniform + 1) * self.ends.len() <= UNIFORM_HALVES.max(shortest());
         let first = lists.len();
         let words = self.all().map(|ranges| {
             let place = u32::try_from(lists.len() - first).unwrap_or(u32::MAX);
