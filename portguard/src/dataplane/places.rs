@@ -10,6 +10,17 @@ use portguard_common::places::{Line, LineTable};
 use super::generation::LoadError;
 use super::sys::Words;
 
+/// The words of a map whose elements are of this type, and how many elements there are.
+pub(super) fn mapped<T>(map: Option<&Map>, name: &'static str) -> Result<(Words, u32), LoadError> {
+    let Some(Map::Array(map)) = map else {
+        return Err(LoadError::Missing(name));
+    };
+    let error = |source| LoadError::Map { name, source };
+    let elements = map.info().map_err(error)?.max_entries();
+    let words = Words::of_map(map.fd().as_fd(), elements as usize * size_of::<T>());
+    Ok((words.map_err(|io| error(MapError::IoError(io)))?, elements))
+}
+
 /// A table.
 pub(super) struct Table {
     words: Words,
@@ -19,13 +30,7 @@ pub(super) struct Table {
 impl Table {
     /// The table that is this map.
     pub(super) fn of(map: Option<&Map>, name: &'static str) -> Result<Self, LoadError> {
-        let Some(Map::Array(map)) = map else {
-            return Err(LoadError::Missing(name));
-        };
-        let error = |source| LoadError::Map { name, source };
-        let lines = map.info().map_err(error)?.max_entries();
-        let words = Words::of_map(map.fd().as_fd(), lines as usize * size_of::<CacheLine>())
-            .map_err(|io| error(MapError::IoError(io)))?;
+        let (words, lines) = mapped::<CacheLine>(map, name)?;
         Ok(Self { words, lines })
     }
 

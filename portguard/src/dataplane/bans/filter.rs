@@ -1,14 +1,14 @@
 //! The bits of bans: whom the programs need not look up.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd as _;
 use std::sync::atomic::Ordering;
 
-use aya::maps::{Map, MapError};
+use aya::maps::Map;
 use portguard_common::abi::symbol;
 use portguard_common::ban_filter;
 
 use super::super::generation::LoadError;
+use super::super::places::mapped;
 use super::super::sys::Words;
 
 /// The table of bits, and how many bans each bit stands for, which the programs need not know. Nobody else writes to it.
@@ -22,17 +22,10 @@ pub(super) struct Filter {
 impl Filter {
     /// The table that is this map.
     pub(super) fn of(map: Option<&Map>) -> Result<Self, LoadError> {
-        const NAME: &str = symbol::BAN_FILTER;
-        let Some(Map::Array(map)) = map else {
-            return Err(LoadError::Missing(NAME));
-        };
-        let error = |source| LoadError::Map { name: NAME, source };
-        let words = map.info().map_err(error)?.max_entries();
-        let bytes = words as usize * size_of::<u64>();
+        let (words, count) = mapped::<u64>(map, symbol::BAN_FILTER)?;
         Ok(Self {
-            words: Words::of_map(map.fd().as_fd(), bytes)
-                .map_err(|io| error(MapError::IoError(io)))?,
-            last_word: words - 1,
+            words,
+            last_word: count - 1,
             counts: HashMap::new(),
         })
     }

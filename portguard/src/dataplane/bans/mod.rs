@@ -222,12 +222,12 @@ impl BanTable {
         if self.places().insert(digest, end) {
             return Ok(());
         }
-        if present.is_none() {
-            self.filter.remove(digest);
-        }
         let undone = match present {
             Some(present) => self.record.insert(key, present, 0),
-            None => self.record.remove(key),
+            None => {
+                self.filter.remove(digest);
+                self.record.remove(key)
+            }
         };
         undone.map_err(record_error)?;
         Err(BanError::Full)
