@@ -771,10 +771,14 @@ pub enum Setting {
     LastBanLine,
     /// 1: rules that only count are counted by some cell, see [`Cell::shadow`].
     Shadows,
+    /// [`crate::ticks::Ticks::tick_ns`].
+    TickNs,
+    /// [`crate::ticks::Ticks::below`].
+    TicksBelow,
 }
 
 /// Number of [`Setting`]s.
-pub const SETTINGS: usize = 22;
+pub const SETTINGS: usize = 24;
 
 /// All settings of a generation, indexed by [`Setting`].
 pub type Settings = [u32; SETTINGS];

@@ -3,7 +3,7 @@
 //! The crate has neither `std` nor an allocator, since the kernel program is built from it: the layout
 //! of every map ([`abi`]), the capacities ([`limits`]), the parser ([`packet`]) and the classifier
 //! ([`classify`], with [`combine`], [`trie`], [`bucket`], [`flow`], [`ban`], and [`flow_table`], [`ban_filter`] and [`ban_table`] with their
-//! [`places`]), the answers to what is rejected ([`answer`]), and the packets that are drawn to measure all this ([`draw`]). They
+//! [`places`], by the clock of [`ticks`]), the answers to what is rejected ([`answer`]), and the packets that are drawn to measure all this ([`draw`]). They
 //! read through traits, so the same source runs in the kernel and on the host.
 
 #![no_std]
@@ -27,5 +27,6 @@ pub mod mix;
 pub mod packet;
 pub mod places;
 pub mod plain;
+pub mod ticks;
 pub mod trie;
 pub mod word;

@@ -3,7 +3,7 @@
 use core::arch::asm;
 
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_ebpf::programs::XdpContext;
@@ -18,6 +18,7 @@ use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
 use portguard_common::limits::CELLS as CELL_COUNT;
 use portguard_common::packet::Frame;
+use portguard_common::ticks::Ticks;
 use portguard_common::trie::{self, Window};
 
 use crate::bans;
@@ -181,11 +182,15 @@ pub(crate) fn now_ns() -> u64 {
     time_of(|| unsafe { bpf_ktime_get_ns() })
 }
 
-/// The same as of the last timer tick, which is told much sooner: no instruction waits for those before it.
+/// The same as of the last timer tick, which is told much sooner: the kernel's verifier makes a load of one word of this call.
 #[inline(always)]
 pub(crate) fn coarse_now_ns() -> u64 {
-    // SAFETY: a helper without arguments (kernel 5.11).
-    time_of(|| unsafe { bpf_ktime_get_coarse_ns() })
+    let ticks = Ticks {
+        tick_ns: setting(Setting::TickNs),
+        below: setting(Setting::TicksBelow),
+    };
+    // SAFETY: a helper without arguments (kernel 5.6).
+    time_of(|| ticks.ns(unsafe { bpf_jiffies64() }))
 }
 
 /// The time of a clock, or the one that a test sets. Nothing is set where only events are told.

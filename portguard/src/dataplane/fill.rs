@@ -13,7 +13,7 @@ use portguard_common::{ban_filter, ban_table, constant, flow_table, limits};
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
-use super::{kernel, sections, state, sys};
+use super::{clock, kernel, sections, state, sys};
 
 /// The programs, compiled for the kernel.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
@@ -60,6 +60,12 @@ pub(super) fn load(
         1
     };
     let has_replies = settings[Setting::Replies as usize] != 0;
+    if has_replies || settings[Setting::CoarseClock as usize] != 0 {
+        let ticks =
+            clock::ticks().map_err(|error| refused(&error).unwrap_or(LoadError::Ticks(error)))?;
+        settings[Setting::TickNs as usize] = ticks.tick_ns;
+        settings[Setting::TicksBelow as usize] = ticks.below;
+    }
     let (flows, last_sent, closed_ports) = if has_replies {
         (flow_table::LINES, local_port::LEN, (1 << 16) / TIMES as u32)
     } else {
@@ -232,15 +238,20 @@ fn interfaces(
 fn maps_error(error: EbpfError) -> LoadError {
     match error {
         EbpfError::MapError(MapError::CreateError { ref io_error, .. }) => {
-            match io_error.raw_os_error() {
-                Some(libc::EPERM | libc::EACCES) => LoadError::Permission,
-                Some(libc::ENOSYS) => LoadError::NoBpf,
-                Some(libc::ENOMEM | libc::E2BIG) => LoadError::Memory(
-                    io::Error::from_raw_os_error(io_error.raw_os_error().unwrap_or(libc::ENOMEM)),
-                ),
-                _ => LoadError::Maps(error),
-            }
+            refused(io_error).unwrap_or(LoadError::Maps(error))
         }
         error => LoadError::Maps(error),
+    }
+}
+
+/// What it means that the kernel makes no map or program, where that is known.
+fn refused(error: &io::Error) -> Option<LoadError> {
+    match error.raw_os_error()? {
+        libc::EPERM | libc::EACCES => Some(LoadError::Permission),
+        libc::ENOSYS => Some(LoadError::NoBpf),
+        code @ (libc::ENOMEM | libc::E2BIG) => {
+            Some(LoadError::Memory(io::Error::from_raw_os_error(code)))
+        }
+        _ => None,
     }
 }

@@ -108,6 +108,9 @@ pub enum LoadError {
     /// A descriptor cannot be made.
     #[error("cannot share a program: {0}")]
     Descriptor(#[source] std::io::Error),
+    /// The count of timer ticks cannot be read.
+    #[error("cannot read the kernel's count of timer ticks: {0}")]
+    Ticks(#[source] std::io::Error),
     /// What another daemon left cannot be read.
     #[error("cannot read what a daemon before this one counted: {0}")]
     Kept(#[source] std::io::Error),

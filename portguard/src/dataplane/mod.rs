@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod bans;
+mod clock;
 pub mod counters;
 pub mod diagnostics;
 pub mod egress;
@@ -29,6 +30,7 @@ mod trial;
 pub mod xdp_features;
 
 pub use bans::{BanError, BanTable, Banned};
+pub use clock::{boot_time_ns, monotonic_ns};
 pub use counters::Counts;
 pub use ethtool::Channels;
 pub use events::{EventRing, WatchedRing};
@@ -36,5 +38,4 @@ pub use flows::StartedFlow;
 pub use generation::{Arrival, Generation, LoadError, LoadOptions, Programs};
 pub use link::{AttachError, Attachment, Mode};
 pub use pins::{PinnedLink, keeps_program};
-pub use state::{State, StateError, monotonic_ns};
-pub use trial::boot_time_ns;
+pub use state::{State, StateError};

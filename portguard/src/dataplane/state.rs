@@ -162,13 +162,6 @@ impl State {
     }
 }
 
-/// The time of the kernel's monotonic clock in nanoseconds, which state is kept in.
-#[must_use]
-pub fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
-}
-
 /// Whether a folder is, or would be, in a BPF file system.
 fn is_bpf(path: &Path) -> io::Result<bool> {
     let present = path.ancestors().find(|parent| parent.is_dir());

@@ -11,7 +11,9 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::AtomicU64;
 
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info};
+use aya_obj::generated::{
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_prog_type,
+};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// `MEMBARRIER_CMD_GLOBAL` (kernel 4.3).
@@ -110,6 +112,25 @@ pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     let mut attr = zeroed();
     attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
     bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr)
+}
+
+/// What an XDP program of these instructions returns for a frame of zeros.
+pub(super) fn run_once(instructions: &[bpf_insn]) -> io::Result<u32> {
+    let mut attr = zeroed();
+    attr.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_XDP as u32;
+    attr.__bindgen_anon_3.insns = instructions.as_ptr() as u64;
+    attr.__bindgen_anon_3.insn_cnt = instructions.len() as u32;
+    attr.__bindgen_anon_3.license = c"Dual MIT/GPL".as_ptr() as u64;
+    let program = bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)?;
+    let frame = [0_u8; 64];
+    let mut attr = zeroed();
+    attr.test.prog_fd = program.as_raw_fd().cast_unsigned();
+    attr.test.data_in = frame.as_ptr() as u64;
+    attr.test.data_size_in = frame.len() as u32;
+    attr.test.repeat = 1;
+    bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr)?;
+    // SAFETY: a number, which the kernel has written.
+    Ok(unsafe { attr.test.retval })
 }
 
 /// Waits until every program that was running when this was called has ended: an RCU grace period.

@@ -7,15 +7,9 @@ use aya::programs::{ProgramFd, SchedClassifier, Xdp};
 use aya::{Ebpf, programs::Program};
 use portguard_common::abi::{symbol, trial};
 
+use super::clock::boot_time_ns;
 use super::generation::{Generation, LoadError, Programs, descriptor, load_programs};
 use super::{kernel, link};
-
-/// The time of the kernel's boot-time clock in nanoseconds: it goes on while the host sleeps, and nobody can set it.
-#[must_use]
-pub fn boot_time_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
-}
 
 impl Generation {
     /// Makes the programs of a trial of this generation: for `duration` from now, packets go to it, and unless
