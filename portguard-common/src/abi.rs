@@ -6,7 +6,7 @@ use crate::limits::SNAP_MAX;
 
 /// Version of this layout: one more whenever what is pinned changes its meaning, though not its size. What another version
 /// pinned is not read, but replaced.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// Where each kind of service lies in the table of services, which names a cell for each.
 pub mod service {

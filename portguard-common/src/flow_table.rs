@@ -99,8 +99,9 @@ impl FlowKey {
     #[must_use]
     pub const fn new(seed: Seed, addresses: u64, index: u32, theirs: u16) -> Self {
         let ports = index as u64 | (theirs as u64) << 32;
+        // Ports and addresses are mixed each by themselves, so that neither waits for the other.
         Self {
-            digest: mix(addresses ^ ports ^ seed[1]) | 1,
+            digest: addresses.wrapping_add(mix(ports ^ seed[1])) | 1,
             index,
         }
     }

@@ -90,6 +90,6 @@ fn find_way(places: *mut SourceBucket, key: u64, now_ns: u64) -> Option<u32> {
 fn digest(limit: u32, source: Source) -> u64 {
     let [first, second] = seed();
     let family = u64::from(source.v6) << 32 | u64::from(limit);
-    let mixed = mix(source.bits ^ first) ^ family;
-    mix(mixed.wrapping_add(second)) | 1 << 63
+    // Neither waits for the other.
+    mix(source.bits ^ first).wrapping_add(mix(family ^ second)) | 1 << 63
 }

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! links/xdp-IFINDEX, links/egress-IFINDEX     understood by every version
-//! v2/FLOWS, …                                 shared by generations
-//! v2/generation-ID/{COUNTERS, DROPS, about}   one that counts, or has counted and is not in the totals yet
-//! v2/totals-SEQUENCE                          what generations before have counted
+//! v3/FLOWS, …                                 shared by generations
+//! v3/generation-ID/{COUNTERS, DROPS, about}   one that counts, or has counted and is not in the totals yet
+//! v3/totals-SEQUENCE                          what generations before have counted
 //! ```
 //!
 //! Names have no dots, which the BPF file system keeps for itself.
