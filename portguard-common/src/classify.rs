@@ -65,7 +65,7 @@ pub trait Tables {
     /// Takes a token for a later fragment; `false` when the rate is used up.
     fn take_fragment_token(&self) -> bool;
     /// Whether a packet about to be dropped is a reply to what this side started.
-    fn is_reply(&self, packet: &Candidate) -> bool;
+    fn is_reply<F: Frame>(&self, frame: &F, packet: &Candidate) -> bool;
 }
 
 /// What happens to a frame when verdicts are enforced.
@@ -217,7 +217,7 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
             verdict,
             ..judgement
         };
-        refuse(headers, service, &cell, tables, then, judgement)
+        refuse(frame, headers, service, &cell, tables, then, judgement)
     };
     // By number, and the commonest first, each by a comparison of its own.
     const UNDECIDED: u8 = Action::Undecided as u8;
@@ -226,7 +226,7 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
     const LIMIT: u8 = Action::Limit as u8;
     const TRUSTED: u8 = Action::Trusted as u8;
     if cell.action() == UNDECIDED {
-        return undecided(headers, service, &cell, tables, then, judgement);
+        return undecided(frame, headers, service, &cell, tables, then, judgement);
     }
     match cell.action() {
         PASS => then.decided(&judgement),
@@ -247,7 +247,8 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
 
 /// No rule decides a packet.
 #[inline(always)]
-fn undecided<T: Tables, D: Decided>(
+fn undecided<F: Frame, T: Tables, D: Decided>(
+    frame: &F,
     headers: &Headers,
     service: Service,
     cell: &impl CellView,
@@ -263,14 +264,14 @@ fn undecided<T: Tables, D: Decided>(
         // Written out, since it is what becomes of a flood.
         decided_otherwise(&mut judgement, cell, Builtin::DefaultDrop as u32);
         judgement.verdict = Verdict::Drop;
-        return refuse(headers, service, cell, tables, then, judgement);
+        return refuse(frame, headers, service, cell, tables, then, judgement);
     } else {
         (false, Builtin::DefaultPass)
     };
     decided_otherwise(&mut judgement, cell, outcome as u32);
     if dropped {
         judgement.verdict = Verdict::Drop;
-        refuse(headers, service, cell, tables, then, judgement)
+        refuse(frame, headers, service, cell, tables, then, judgement)
     } else {
         then.decided(&judgement)
     }
@@ -278,7 +279,8 @@ fn undecided<T: Tables, D: Decided>(
 
 /// A packet is to be dropped, unless it is a reply.
 #[inline(always)]
-fn refuse<T: Tables, D: Decided>(
+fn refuse<F: Frame, T: Tables, D: Decided>(
+    frame: &F,
     headers: &Headers,
     service: Service,
     cell: &impl CellView,
@@ -290,7 +292,7 @@ fn refuse<T: Tables, D: Decided>(
     if tables.setting(Setting::Replies) != 0
         && !headers.later_fragment
         && let Some(packet) = Candidate::new(headers)
-        && tables.is_reply(&packet.by_index(drop))
+        && tables.is_reply(frame, &packet.by_index(drop))
     {
         judgement.verdict = Verdict::Pass;
         decided_otherwise(&mut judgement, cell, Builtin::Reply as u32);

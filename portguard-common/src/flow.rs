@@ -24,6 +24,22 @@ pub trait Flows {
     fn seed(&self) -> Seed;
     /// A flow.
     fn flow(&self, key: FlowKey) -> Option<Flow>;
+    /// Whether a packet that arrives has a flow, see [`has_flow`].
+    #[inline(always)]
+    fn has_flow(&self, ends: &Ends, last_sent: u64) -> bool {
+        has_flow(ends, last_sent, self)
+    }
+}
+
+/// Both ends of a packet that arrives, as far as they tell its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// What its addresses come to, see [`mix_v4`] and [`mix_v6`].
+    pub addresses: u64,
+    /// This side's index of [`local_port`].
+    pub index: u32,
+    /// The other side's port; 0 for an echo.
+    pub theirs: u16,
 }
 
 /// A packet that is no later fragment, by what tells whether it is a reply. The rest is in the frame: so little can
@@ -116,51 +132,57 @@ pub fn fits_flow<F: Frame, S: Flows>(
     last_sent: u64,
     flows: &S,
 ) -> bool {
-    let Some([kind, second, third, fourth]) = frame.load::<4>(packet.transport_offset) else {
+    let Some([kind, _, third, fourth]) = frame.load::<4>(packet.transport_offset) else {
         return false;
     };
-    let (index, theirs, last_sent) = match packet.protocol {
-        protocol::TCP | protocol::UDP => {
-            let is_tcp = packet.protocol == protocol::TCP;
-            if is_tcp && is_attempt(frame, packet.transport_offset) {
-                return false;
-            }
-            let theirs = u16::from_be_bytes([kind, second]);
-            let ours = u16::from_be_bytes([third, fourth]);
-            (first_port(is_tcp) + u32::from(ours), theirs, last_sent)
-        }
-        _ => {
-            let (echo_reply, is_error) = match packet.family {
-                Family::V4 => (0, matches!(kind, 3 | 11 | 12)),
-                Family::V6 => (129, matches!(kind, 1..=4)),
-            };
-            if is_error {
-                return quotes_flow(frame, packet, flows);
-            }
-            if kind != echo_reply {
-                return false;
-            }
-            let Some(identifier) = load_u16(frame, packet.transport_offset + 4) else {
-                return false;
-            };
-            let index = local_port::ECHO + u32::from(identifier);
-            (index, 0, flows.last_sent(index))
-        }
-    };
-    let Some(now_ns) = may_be_alive(index, last_sent, flows) else {
-        return false;
-    };
-    match key(
-        frame,
-        packet,
-        Ours::Destination,
-        index,
-        theirs,
-        flows.seed(),
-    ) {
-        Some(key) => is_alive(key, now_ns, flows),
-        None => false,
+    let seed = flows.seed();
+    if matches!(packet.protocol, protocol::TCP | protocol::UDP) {
+        let ours = u16::from_be_bytes([third, fourth]);
+        let index = first_port(packet.protocol == protocol::TCP) + u32::from(ours);
+        return ends_of_ports(frame, packet, index, seed)
+            .is_some_and(|ends| flows.has_flow(&ends, last_sent));
     }
+    let (echo_reply, is_error) = match packet.family {
+        Family::V4 => (0, matches!(kind, 3 | 11 | 12)),
+        Family::V6 => (129, matches!(kind, 1..=4)),
+    };
+    if is_error {
+        return quotes_flow(frame, packet, flows);
+    }
+    if kind != echo_reply {
+        return false;
+    }
+    let Some(identifier) = load_u16(frame, packet.transport_offset + 4) else {
+        return false;
+    };
+    let Some(addresses) = addresses(frame, packet, Ours::Destination, seed) else {
+        return false;
+    };
+    let index = local_port::ECHO + u32::from(identifier);
+    let ends = Ends {
+        addresses,
+        index,
+        theirs: 0,
+    };
+    flows.has_flow(&ends, flows.last_sent(index))
+}
+
+/// The ends of a TCP or UDP packet that goes to this index of [`local_port`]; `None` for an attempt to connect, which is no reply.
+#[inline(always)]
+pub fn ends_of_ports<F: Frame>(
+    frame: &F,
+    packet: &Candidate,
+    index: u32,
+    seed: Seed,
+) -> Option<Ends> {
+    if packet.protocol == protocol::TCP && is_attempt(frame, packet.transport_offset) {
+        return None;
+    }
+    Some(Ends {
+        addresses: addresses(frame, packet, Ours::Destination, seed)?,
+        index,
+        theirs: load_u16(frame, packet.transport_offset)?,
+    })
 }
 
 /// The first index of [`local_port`] of a protocol with ports.
@@ -216,9 +238,10 @@ pub fn sent<F: Frame>(frame: &F, headers: &Headers, seed: Seed) -> Sent {
         }
         Transport::Portless => return Sent::Nothing,
     };
-    let Some(key) = key(frame, &packet, Ours::Source, index, theirs, seed) else {
+    let Some(addresses) = addresses(frame, &packet, Ours::Source, seed) else {
         return Sent::Nothing;
     };
+    let key = FlowKey::new(seed, addresses, index, theirs);
     match headers.protocol {
         protocol::TCP => {
             const FIN: u8 = 0x01;
@@ -250,18 +273,11 @@ enum Ours {
     Destination,
 }
 
-/// The key of a packet's flow: by this side's port (or an echo's identifier) as an index of [`local_port`], and the other side's.
+/// What the addresses of a packet come to.
 #[inline(always)]
-fn key<F: Frame>(
-    frame: &F,
-    packet: &Candidate,
-    ours: Ours,
-    index: u32,
-    theirs: u16,
-    seed: Seed,
-) -> Option<FlowKey> {
+fn addresses<F: Frame>(frame: &F, packet: &Candidate, ours: Ours, seed: Seed) -> Option<u64> {
     let offset = packet.network_offset;
-    let addresses = match packet.family {
+    Some(match packet.family {
         Family::V4 => {
             let (source, destination) = (frame.load(offset + 12)?, frame.load(offset + 16)?);
             match ours {
@@ -277,22 +293,20 @@ fn key<F: Frame>(
                 Ours::Destination => mix_v6(seed, destination, source),
             }
         }
-    };
-    Some(FlowKey::new(seed, addresses, index, theirs))
+    })
 }
 
-/// The present time, if flows of this port may be alive: the port's time is that of its latest one.
+/// Whether a packet has a flow that is alive, by when a packet last left by its port: that is the time of the port's latest one.
 #[inline(always)]
-fn may_be_alive<S: Flows>(index: u32, last_sent: u64, flows: &S) -> Option<u64> {
+pub fn has_flow<S: Flows + ?Sized>(ends: &Ends, last_sent: u64, flows: &S) -> bool {
     if last_sent == 0 {
-        return None;
+        return false;
     }
     let now_ns = flows.now_ns();
-    (!Flow::sent_at(last_sent).is_over(index, now_ns)).then_some(now_ns)
-}
-
-#[inline(always)]
-fn is_alive<S: Flows>(key: FlowKey, now_ns: u64, flows: &S) -> bool {
+    if Flow::sent_at(last_sent).is_over(ends.index, now_ns) {
+        return false;
+    }
+    let key = FlowKey::new(flows.seed(), ends.addresses, ends.index, ends.theirs);
     let Some(flow) = flows.flow(key) else {
         return false;
     };
@@ -342,10 +356,12 @@ fn quotes_flow<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) -> 
         }
         _ => return false,
     };
-    let Some(now_ns) = may_be_alive(index, flows.last_sent(index), flows) else {
-        return false;
+    let ends = Ends {
+        addresses,
+        index,
+        theirs,
     };
-    is_alive(FlowKey::new(seed, addresses, index, theirs), now_ns, flows)
+    flows.has_flow(&ends, flows.last_sent(index))
 }
 
 /// Protocol and transport offset of a quoted packet that is no later fragment, and what its addresses come to: the source is ours.

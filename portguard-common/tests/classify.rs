@@ -187,7 +187,7 @@ impl Tables for Fake {
         self.has_fragment_token
     }
 
-    fn is_reply(&self, packet: &Candidate) -> bool {
+    fn is_reply<F: Frame>(&self, _frame: &F, packet: &Candidate) -> bool {
         *self.looked_up.borrow_mut() += 1;
         *self.candidate.borrow_mut() = Some(*packet);
         self.is_reply

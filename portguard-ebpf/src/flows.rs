@@ -3,7 +3,7 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use portguard_common::abi::{CacheLine, TIMES, TimePage};
-use portguard_common::flow::Flows;
+use portguard_common::flow::{Ends, Flows, has_flow};
 use portguard_common::flow_table::{self, Flow, FlowKey};
 use portguard_common::mix::Seed;
 use portguard_common::places::LineTable;
@@ -59,6 +59,11 @@ impl Flows for KernelFlows {
     fn flow(&self, key: FlowKey) -> Option<Flow> {
         flow_table::flow(&KernelFlows, key)
     }
+
+    #[inline(always)]
+    fn has_flow(&self, ends: &Ends, last_sent: u64) -> bool {
+        portguard_has_flow(ends.addresses, ends.index, ends.theirs.into(), last_sent) != 0
+    }
 }
 
 impl LineTable for KernelFlows {
@@ -68,6 +73,18 @@ impl LineTable for KernelFlows {
     fn line(&self, index: u32) -> Option<KernelLine> {
         FLOWS.get_ptr_mut(index).map(KernelLine::new)
     }
+}
+
+/// A global function, which the verifier checks once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_has_flow(addresses: u64, index: u32, theirs: u32, last_sent: u64) -> u32 {
+    let ends = Ends {
+        addresses,
+        index,
+        theirs: theirs as u16,
+    };
+    has_flow(&ends, last_sent, &KernelFlows).into()
 }
 
 /// Puts down that a packet left.

@@ -1,20 +1,29 @@
 //! Looking up whether a packet that is about to be dropped is a reply.
 //!
-//! Functions of their own: only what is about to be dropped comes here, so that the calls do not matter, but the
-//! kernel's stack of 512 bytes does. What they are told fits a few numbers; the rest they read from the frame. They are
-//! global functions, which the verifier checks once and not for each way to come to their call.
+//! A plain frame tells its addresses and ports where it is judged, and only its flow is looked up in a function. Others are read in a
+//! function, too, since the kernel's stack of 512 bytes is small: what it is told fits a few numbers. They are global functions, which the
+//! verifier checks once and not for each way to come to their call.
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
-use portguard_common::flow::{Candidate, fits_flow, last_sent};
+use portguard_common::flow::{Candidate, Flows as _, ends_of_ports, fits_flow, last_sent};
 use portguard_common::packet::{Family, Frame};
 
 use crate::flows::KernelFlows;
 use crate::frame::{AllBuffers, Received};
 
 #[inline(always)]
-pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
+pub(crate) fn in_plain_frame<F: Frame>(frame: &F, packet: &Candidate) -> bool {
     // Asked here, so that a flood to ports from which nothing was sent costs no call.
+    let Some(last_sent) = last_sent(packet, &KernelFlows) else {
+        return false;
+    };
+    ends_of_ports(frame, packet, packet.local_port, KernelFlows.seed())
+        .is_some_and(|ends| KernelFlows.has_flow(&ends, last_sent))
+}
+
+#[inline(always)]
+pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
     let Some(last_sent) = last_sent(packet, &KernelFlows) else {
         return false;
     };

@@ -87,7 +87,7 @@ pub(crate) trait Device {
     fn bytes(&self) -> u64;
 
     /// Whether a packet about to be dropped is a reply.
-    fn is_reply(&self, packet: &Candidate) -> bool;
+    fn is_reply<F: Frame>(&self, frame: &F, packet: &Candidate) -> bool;
 
     /// Whether a frame whose IP header begins at an offset comes from a banned source, where there are any. What leaves does not.
     #[inline(always)]
@@ -114,13 +114,38 @@ impl Device for *mut xdp_md {
     }
 
     #[inline(always)]
-    fn is_reply(&self, packet: &Candidate) -> bool {
+    fn is_reply<F: Frame>(&self, _frame: &F, packet: &Candidate) -> bool {
         reply::in_first_buffer(*self, packet)
     }
 
     #[inline(always)]
     fn comes_from_banned(&self, network_offset: u32, v6: bool) -> bool {
         bans::hold_source_of(*self, network_offset, v6)
+    }
+}
+
+/// A plain frame that arrives.
+pub(crate) struct PlainFrame(pub(crate) *mut xdp_md);
+
+impl Device for PlainFrame {
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        self.0.ifindex()
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    #[inline(always)]
+    fn is_reply<F: Frame>(&self, frame: &F, packet: &Candidate) -> bool {
+        reply::in_plain_frame(frame, packet)
+    }
+
+    #[inline(always)]
+    fn comes_from_banned(&self, network_offset: u32, v6: bool) -> bool {
+        self.0.comes_from_banned(network_offset, v6)
     }
 }
 
@@ -139,7 +164,7 @@ impl Device for SeveralBuffers {
     }
 
     #[inline(always)]
-    fn is_reply(&self, packet: &Candidate) -> bool {
+    fn is_reply<F: Frame>(&self, _frame: &F, packet: &Candidate) -> bool {
         reply::in_all_buffers(self.0, packet)
     }
 
@@ -164,7 +189,7 @@ impl Device for *mut __sk_buff {
 
     // What leaves is no reply.
     #[inline(always)]
-    fn is_reply(&self, _packet: &Candidate) -> bool {
+    fn is_reply<F: Frame>(&self, _frame: &F, _packet: &Candidate) -> bool {
         false
     }
 }
@@ -471,8 +496,8 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn is_reply(&self, packet: &Candidate) -> bool {
-        self.device.is_reply(packet)
+    fn is_reply<F: Frame>(&self, frame: &F, packet: &Candidate) -> bool {
+        self.device.is_reply(frame, packet)
     }
 }
 
@@ -512,7 +537,7 @@ impl Device for Nowhere {
     }
 
     #[inline(always)]
-    fn is_reply(&self, _packet: &Candidate) -> bool {
+    fn is_reply<F: Frame>(&self, _frame: &F, _packet: &Candidate) -> bool {
         false
     }
 }

@@ -6,7 +6,7 @@ use portguard_common::classify::{self, Judgement, Source};
 use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::{self, Asked};
-use portguard_common::packet::parse;
+use portguard_common::packet::{Frame, parse};
 use portguard_common::trie::{self, SliceWindow};
 
 use crate::compile::{Outcome, Tables};
@@ -186,7 +186,7 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
         self.evaluator.state.take_fragment_token()
     }
 
-    fn is_reply(&self, packet: &Candidate) -> bool {
+    fn is_reply<F: Frame>(&self, _frame: &F, packet: &Candidate) -> bool {
         self.evaluator.state.is_reply(self.frame, packet)
     }
 }

@@ -6,6 +6,7 @@ use portguard_common::classify::{self, Source};
 use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
+use portguard_common::packet::Frame;
 use portguard_common::trie::{self, SliceWindow};
 use portguard_policy::Tables;
 
@@ -108,7 +109,7 @@ impl classify::Tables for View<'_> {
         true
     }
 
-    fn is_reply(&self, _packet: &Candidate) -> bool {
+    fn is_reply<F: Frame>(&self, _frame: &F, _packet: &Candidate) -> bool {
         false
     }
 }
