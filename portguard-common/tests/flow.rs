@@ -348,6 +348,17 @@ fn udp_of_a_port_that_closed() {
 }
 
 #[test]
+fn an_echo_whose_identifier_is_that_of_a_closed_port() {
+    let v4 = [8, 0].map(|kind| frames::ipv4(echo(kind, 0, false)));
+    let v6 = [128, 129].map(|kind| frames::ipv6(echo(kind, 0, true)));
+    for [out, back] in [v4, v6] {
+        let mut memory = Memory::after(&out);
+        memory.closed = HashMap::from([(0, START + 1)]);
+        assert!(memory.takes(&turned(&back)), "{back:02x?}");
+    }
+}
+
+#[test]
 fn a_flow_of_port_0_lasts_as_long_as_any() {
     for (start, answer, lifetime) in [
         (segment(0, THEIRS, 0x02), segment(THEIRS, 0, 0x12), TCP),
