@@ -1,5 +1,7 @@
 //! The kernel's count of timer ticks as a time: it is one word of memory, for which no function has to be called.
 
+use core::num::NonZeroU32;
+
 /// Linux begins to count 300 seconds before this, so that the lower half overflows soon after each start (`INITIAL_JIFFIES` of
 /// linux/jiffies.h).
 const OVERFLOW: u64 = 1 << 32;
@@ -15,12 +17,12 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// By the lower half of the count at a time. `tick_ns` is not 0.
+    /// By the lower half of the count at a time.
     #[must_use]
-    pub const fn new(tick_ns: u32, count: u32, now_ns: u64) -> Self {
-        let ticks = now_ns / tick_ns as u64;
+    pub const fn new(tick_ns: NonZeroU32, count: u32, now_ns: u64) -> Self {
+        let ticks = now_ns / tick_ns.get() as u64;
         Self {
-            tick_ns,
+            tick_ns: tick_ns.get(),
             below: (ticks as u32).wrapping_sub(count),
         }
     }

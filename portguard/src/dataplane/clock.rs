@@ -1,6 +1,7 @@
 //! The clocks of the kernel by which its programs go, as seen from here.
 
 use std::io;
+use std::num::NonZeroU32;
 
 use aya_obj::generated::{BPF_CALL, BPF_EXIT, BPF_JMP, bpf_func_id, bpf_insn};
 use portguard_common::ticks::Ticks;
@@ -29,10 +30,11 @@ pub fn boot_time_ns() -> u64 {
 /// How the kernel's count of timer ticks and its monotonic clock go together.
 pub(super) fn ticks() -> io::Result<Ticks> {
     let tick_ns = u32::try_from(ns(clock_getres(TICKING))).map_err(io::Error::other)?;
+    let tick_ns = NonZeroU32::try_from(tick_ns).map_err(io::Error::other)?;
     for _ in 0..TRIES {
         let before = ns(clock_gettime(TICKING));
         let count = sys::run_once(&count_of_ticks())?;
-        if ns(clock_gettime(TICKING)) - before <= tick_ns.into() {
+        if ns(clock_gettime(TICKING)) - before <= tick_ns.get().into() {
             return Ok(Ticks::new(tick_ns, count, before));
         }
     }
