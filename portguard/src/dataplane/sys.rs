@@ -114,8 +114,13 @@ pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr)
 }
 
-/// What an XDP program of these instructions returns for a frame of zeros.
+/// What an XDP program of these instructions returns for a frame of zeros. A signal would end the verifier's work (`EAGAIN`), so none reaches
+/// this thread meanwhile.
 pub(super) fn run_once(instructions: &[bpf_insn]) -> io::Result<u32> {
+    without_signals(|| load_and_run(instructions))?
+}
+
+fn load_and_run(instructions: &[bpf_insn]) -> io::Result<u32> {
     let mut attr = zeroed();
     attr.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_XDP as u32;
     attr.__bindgen_anon_3.insns = instructions.as_ptr() as u64;
