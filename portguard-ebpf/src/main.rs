@@ -39,7 +39,8 @@ use portguard_common::plain::{Plain, with_plain};
 use crate::constants::{is_set, wide};
 use crate::count::{count, count_drop};
 use crate::frame::Received;
-use crate::tables::{Device, KernelTables, PlainFrame, opaque};
+use crate::reply::InPlainFrame;
+use crate::tables::{Arriving, Device, KernelTables, opaque};
 
 /// Entry point where the kernel knows frames of several buffers (5.18 and later). The flag is part of
 /// the program's identity: a link refuses a replacement that differs in it.
@@ -90,7 +91,7 @@ impl Plain for Judge {
     #[inline(always)]
     fn with<F: Frame>(&self, frame: &F, headers: &Headers) -> u32 {
         let tables = KernelTables {
-            device: PlainFrame(self.0),
+            device: Arriving(self.0, InPlainFrame),
         };
         classify::classify_plain(frame, headers, &tables, &Enforce(self.0, &tables.device))
     }

@@ -14,7 +14,8 @@ use crate::Enforce;
 use crate::constants::is_set;
 use crate::diagnose;
 use crate::frame::{AllBuffers, Received, first_buffer_len, frame_len};
-use crate::tables::{Device, KernelTables, SeveralBuffers, ifindex};
+use crate::reply::InAllBuffers;
+use crate::tables::{Arriving, Device, KernelTables, ifindex};
 
 /// Judges a frame that is not plain.
 #[inline(always)]
@@ -59,7 +60,12 @@ extern "C" fn portguard_judge(ctx: *mut xdp_md, word: u64) -> u32 {
 #[inline(never)]
 extern "C" fn portguard_judge_in_parts(ctx: *mut xdp_md, word: u64) -> u32 {
     let xdp = &XdpContext::new(ctx);
-    judge_word(xdp, SeveralBuffers(ctx), &AllBuffers::new(ctx), Word(word))
+    judge_word(
+        xdp,
+        Arriving(ctx, InAllBuffers),
+        &AllBuffers::new(ctx),
+        Word(word),
+    )
 }
 
 #[inline(always)]

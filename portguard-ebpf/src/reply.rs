@@ -12,14 +12,39 @@ use portguard_common::packet::{Family, Frame};
 use crate::flows::KernelFlows;
 use crate::frame::{AllBuffers, Received};
 
-#[inline(always)]
-pub(crate) fn in_plain_frame<F: Frame>(frame: &F, packet: &Candidate) -> bool {
-    // Asked here, so that a flood to ports from which nothing was sent costs no call.
-    let Some(last_sent) = last_sent(packet, &KernelFlows) else {
-        return false;
-    };
-    ends_of_ports(frame, packet, packet.local_port, KernelFlows.seed())
-        .is_some_and(|ends| KernelFlows.has_flow(&ends, last_sent))
+/// A way to find out whether a packet that is about to be dropped is a reply.
+pub(crate) trait ReplyLookup {
+    /// Finds it out, of a packet in a frame of this context.
+    fn is_reply<F: Frame>(&self, ctx: *mut xdp_md, frame: &F, packet: &Candidate) -> bool;
+}
+
+/// By a plain frame.
+pub(crate) struct InPlainFrame;
+
+impl ReplyLookup for InPlainFrame {
+    #[inline(always)]
+    fn is_reply<F: Frame>(&self, _ctx: *mut xdp_md, frame: &F, packet: &Candidate) -> bool {
+        // Asked here, so that a flood to ports from which nothing was sent costs no call.
+        let Some(last_sent) = last_sent(packet, &KernelFlows) else {
+            return false;
+        };
+        ends_of_ports(frame, packet, packet.local_port, KernelFlows.seed())
+            .is_some_and(|ends| KernelFlows.has_flow(&ends, last_sent))
+    }
+}
+
+/// By a frame whose headers may lie in any of its buffers.
+pub(crate) struct InAllBuffers;
+
+impl ReplyLookup for InAllBuffers {
+    #[inline(always)]
+    fn is_reply<F: Frame>(&self, ctx: *mut xdp_md, _frame: &F, packet: &Candidate) -> bool {
+        let Some(last_sent) = last_sent(packet, &KernelFlows) else {
+            return false;
+        };
+        let (kind, offsets) = pack(packet);
+        portguard_is_reply_in_parts(ctx, kind, offsets, last_sent) != 0
+    }
 }
 
 #[inline(always)]
@@ -29,15 +54,6 @@ pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
     };
     let (kind, offsets) = pack(packet);
     portguard_is_reply(ctx, kind, offsets, last_sent) != 0
-}
-
-#[inline(always)]
-pub(crate) fn in_all_buffers(ctx: *mut xdp_md, packet: &Candidate) -> bool {
-    let Some(last_sent) = last_sent(packet, &KernelFlows) else {
-        return false;
-    };
-    let (kind, offsets) = pack(packet);
-    portguard_is_reply_in_parts(ctx, kind, offsets, last_sent) != 0
 }
 
 #[unsafe(no_mangle)]

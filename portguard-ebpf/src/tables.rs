@@ -26,7 +26,7 @@ use crate::constants::{ConstantStage, ConstantTrie, is_set, setting, wide};
 use crate::frame::{first_buffer_len, frame_len};
 use crate::host;
 use crate::limiting;
-use crate::reply;
+use crate::reply::{self, ReplyLookup};
 
 /// Overwritten by the loader and frozen: a table in the program's own data needs no look-up call.
 #[unsafe(no_mangle)]
@@ -124,10 +124,10 @@ impl Device for *mut xdp_md {
     }
 }
 
-/// A plain frame that arrives.
-pub(crate) struct PlainFrame(pub(crate) *mut xdp_md);
+/// The same, with a way of its own to find out whether a packet is a reply.
+pub(crate) struct Arriving<R>(pub(crate) *mut xdp_md, pub(crate) R);
 
-impl Device for PlainFrame {
+impl<R: ReplyLookup> Device for Arriving<R> {
     #[inline(always)]
     fn ifindex(&self) -> u32 {
         self.0.ifindex()
@@ -140,32 +140,7 @@ impl Device for PlainFrame {
 
     #[inline(always)]
     fn is_reply<F: Frame>(&self, frame: &F, packet: &Candidate) -> bool {
-        reply::in_plain_frame(frame, packet)
-    }
-
-    #[inline(always)]
-    fn comes_from_banned(&self, network_offset: u32, v6: bool) -> bool {
-        self.0.comes_from_banned(network_offset, v6)
-    }
-}
-
-/// A frame that arrives in several buffers.
-pub(crate) struct SeveralBuffers(pub(crate) *mut xdp_md);
-
-impl Device for SeveralBuffers {
-    #[inline(always)]
-    fn ifindex(&self) -> u32 {
-        self.0.ifindex()
-    }
-
-    #[inline(always)]
-    fn bytes(&self) -> u64 {
-        self.0.bytes()
-    }
-
-    #[inline(always)]
-    fn is_reply<F: Frame>(&self, _frame: &F, packet: &Candidate) -> bool {
-        reply::in_all_buffers(self.0, packet)
+        self.1.is_reply(self.0, frame, packet)
     }
 
     #[inline(always)]
