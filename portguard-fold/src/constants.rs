@@ -147,7 +147,7 @@ fn simplified(step: Step, state: &State) -> Option<Step> {
         // It has this number already.
         Some(_) if result == dst => return None,
         Some(load) => load,
-        None => with_immediate(instruction, dst, src),
+        None => copy_of_all(with_immediate(instruction, dst, src), src),
     };
     match changes_nothing(&instruction, dst) {
         true => None,
@@ -212,6 +212,18 @@ fn with_immediate(instruction: Instruction, dst: Value, src: Value) -> Instructi
     instruction
 }
 
+/// A copy of the lower half as one of the whole, where there is nothing in the upper one.
+fn copy_of_all(instruction: Instruction, src: Value) -> Instruction {
+    let is_copy = instruction.code == class::ALU | alu::MOV | X && instruction.offset == 0;
+    match is_copy && src.is_narrow() {
+        true => Instruction {
+            code: class::ALU64 | alu::MOV | X,
+            ..instruction
+        },
+        false => instruction,
+    }
+}
+
 /// The comparison of the operands the other way round.
 const fn swapped(operation: u8) -> u8 {
     match operation {
@@ -229,6 +241,9 @@ const fn swapped(operation: u8) -> u8 {
 
 /// Whether an instruction that computes leaves its register as it is.
 fn changes_nothing(instruction: &Instruction, dst: Value) -> bool {
+    if instruction.code == class::ALU64 | alu::MOV | X && instruction.offset == 0 {
+        return instruction.dst == instruction.src;
+    }
     let neutral = match instruction.operation() {
         alu::ADD | alu::SUB | alu::OR | alu::XOR | alu::LSH | alu::RSH | alu::ARSH => 0,
         alu::AND => -1,

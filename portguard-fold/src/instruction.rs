@@ -244,6 +244,21 @@ impl Instruction {
         }
     }
 
+    /// Whether it calls one of the kernel's functions that are given nothing (`enum bpf_func_id` of linux/bpf.h).
+    const fn asks_without_arguments(&self) -> bool {
+        const KTIME_GET_NS: i32 = 5;
+        const GET_SMP_PROCESSOR_ID: i32 = 8;
+        const JIFFIES64: i32 = 118;
+        const KTIME_GET_BOOT_NS: i32 = 125;
+        /// The kernel's own, by number; those of the program have another number here.
+        const KERNEL: u8 = 0;
+        let is_known = matches!(
+            self.immediate,
+            KTIME_GET_NS | GET_SMP_PROCESSOR_ID | JIFFIES64 | KTIME_GET_BOOT_NS
+        );
+        self.src == KERNEL && is_known
+    }
+
     /// Registers that it may read.
     pub(crate) const fn reads(&self) -> Registers {
         let (dst, src) = (1 << self.dst, 1 << self.src);
@@ -259,6 +274,7 @@ impl Instruction {
             _ if self.is_comparison() => dst | second,
             _ => match (self.operation(), self.is_jump()) {
                 (jump::JA, true) => 0,
+                (jump::CALL, true) if self.asks_without_arguments() => 0,
                 (jump::CALL, true) => ARGUMENTS,
                 (jump::EXIT, true) => 1,
                 // Operations on memory that another CPU sees whole, and what is newer than this.

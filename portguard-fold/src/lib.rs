@@ -7,6 +7,7 @@
 mod constants;
 mod function;
 mod instruction;
+mod join;
 mod layout;
 mod needed;
 mod object_file;
@@ -24,11 +25,25 @@ use function::Step;
 
 /// The same function in fewer instructions, or as many.
 fn folded(function: Vec<Step>) -> Result<Vec<Step>, CodeError> {
+    let known = shortened(function, |steps| {
+        constants::fold(steps);
+        layout::drop_idle_branches(steps)
+    })?;
+    shortened(known, |steps| {
+        join::join(steps);
+        Ok(())
+    })
+}
+
+/// What is left of a function once nothing more can be taken out in this way, and what nobody reads then.
+fn shortened(
+    function: Vec<Step>,
+    change: impl Fn(&mut [Option<Step>]) -> Result<(), CodeError>,
+) -> Result<Vec<Step>, CodeError> {
     let mut function = function;
     loop {
         let mut steps: Vec<Option<Step>> = function.iter().copied().map(Some).collect();
-        constants::fold(&mut steps);
-        layout::drop_idle_branches(&mut steps)?;
+        change(&mut steps)?;
         needed::keep_needed(&mut steps);
         let shorter = layout::arranged(&steps)?;
         // Each round takes something out, or is the last one. One that takes nothing out may add jumps, for which there is no room.

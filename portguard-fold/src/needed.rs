@@ -13,18 +13,53 @@ struct Live {
 
 /// Takes out what computes or stores what nobody reads.
 pub(crate) fn keep_needed(steps: &mut [Option<Step>]) {
-    // All from the lowest address that is made of the stack's end up to the end.
-    let shared = match lowest_shared(steps) {
-        0 => 0,
-        lowest => slots(lowest, -lowest),
-    };
-    let before = live(steps, shared);
+    let Liveness { before } = Liveness::of(steps);
     for (place, own) in steps.iter_mut().enumerate() {
         if let Some(step) = own
             && !is_needed(&step.instruction, after(place, step, &before))
         {
             *own = None;
         }
+    }
+}
+
+/// What is read later, at each place. What is computed of it and not read itself does not count.
+pub(crate) struct Liveness {
+    before: Vec<Live>,
+}
+
+impl Liveness {
+    /// Of a function.
+    fn of(steps: &[Option<Step>]) -> Self {
+        // All from the lowest address that is made of the stack's end up to the end.
+        let shared = match lowest_shared(steps) {
+            0 => 0,
+            lowest => slots(lowest, -lowest),
+        };
+        Self {
+            before: live(steps, shared),
+        }
+    }
+
+    /// The same of registers alone, as if all that is stored were read.
+    pub(crate) fn of_registers(steps: &[Option<Step>]) -> Self {
+        Self {
+            before: live(steps, u64::MAX),
+        }
+    }
+
+    /// Whether what a register holds after an instruction is read.
+    pub(crate) fn is_read_after(&self, steps: &[Option<Step>], place: usize, register: u8) -> bool {
+        let live = match &steps[place] {
+            Some(step) => after(place, step, &self.before),
+            None => self.before[place + 1],
+        };
+        live.registers >> register & 1 != 0
+    }
+
+    /// Whether what it holds before one is.
+    pub(crate) fn is_read_from(&self, place: usize, register: u8) -> bool {
+        self.before[place].registers >> register & 1 != 0
     }
 }
 

@@ -189,6 +189,30 @@ fn by_address() -> impl Strategy<Value = Vec<Slot>> {
     ]
 }
 
+/// What one instruction could do.
+fn joinable() -> impl Strategy<Value = Vec<Slot>> {
+    let commutative = || select(vec![ADD, MUL, OR, AND, XOR]);
+    let copy = (dst(), dst()).prop_map(|(dst, src)| vec![mov_x(dst, src)]);
+    let back = (commutative(), dst(), dst())
+        .prop_map(|(code, dst, src)| vec![alu_x(code, dst, src), mov_x(src, dst)]);
+    let twice = (select(vec![ADD, AND]), dst(), immediate(), immediate())
+        .prop_map(|(code, dst, first, second)| vec![alu(code, dst, first), alu(code, dst, second)]);
+    let constant = (commutative(), dst(), immediate(), dst())
+        .prop_map(|(code, dst, number, src)| vec![mov(dst, number), alu_x(code, dst, src)]);
+    let accesses = vec(access(ADDRESS, 0_i16..24), 1..4);
+    let by_copy = (0..32, accesses).prop_map(|(number, accesses)| {
+        let made = vec![mov_x(ADDRESS, OUTER), alu(ADD, ADDRESS, number)];
+        [made, accesses].concat()
+    });
+    prop_oneof![
+        8 => copy,
+        2 => back,
+        2 => twice,
+        2 => constant,
+        3 => by_copy,
+    ]
+}
+
 fn part() -> impl Strategy<Value = Part> {
     let plain = |slots| Part::Plain(slots);
     prop_oneof![
@@ -197,6 +221,7 @@ fn part() -> impl Strategy<Value = Part> {
         10 => access(FRAME, stack()).prop_map(|slot| Part::Plain(vec![slot])),
         4 => access(OUTER, 0_i16..56).prop_map(|slot| Part::Plain(vec![slot])),
         4 => by_address().prop_map(plain),
+        16 => joinable().prop_map(plain),
         1 => Just(Part::Plain(vec![call(MIXES)])),
         1 => Just(Part::Plain(vec![exit()])),
         9 => (comparison(), 0_usize..9).prop_map(|(slot, parts)| Part::Branch(slot, parts)),
