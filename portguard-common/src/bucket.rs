@@ -2,7 +2,10 @@
 
 use crate::abi::Bucket;
 
-/// Takes a token at `now_ns`: the bucket afterwards, or `None` where none is left.
+/// The longest interval and tolerance, and the latest time, in nanoseconds: 73 years. So their sum overflows nothing.
+pub const LONGEST_NS: u64 = 1 << 61;
+
+/// Takes a token at `now_ns`: the bucket afterwards, or `None` where none is left. No number but the bucket is above [`LONGEST_NS`].
 ///
 /// A bucket holds the time at which it is full again. A packet moves that by `interval_ns`; beyond
 /// `tolerance_ns` ahead of the clock there is no token. A bucket that is further ahead than it could be was emptied
@@ -15,16 +18,14 @@ pub const fn take(
     interval_ns: u64,
     tolerance_ns: u64,
 ) -> Option<Bucket> {
-    let last = now_ns.saturating_add(tolerance_ns);
-    let empty = last.saturating_add(interval_ns);
-    let mut full_at = if bucket > now_ns { bucket } else { now_ns };
-    if full_at > empty {
-        full_at = last;
+    let mut ahead_ns = bucket.saturating_sub(now_ns);
+    if ahead_ns > tolerance_ns {
+        if ahead_ns <= tolerance_ns.wrapping_add(interval_ns) {
+            return None;
+        }
+        ahead_ns = tolerance_ns;
     }
-    if full_at > last {
-        return None;
-    }
-    Some(full_at.saturating_add(interval_ns))
+    Some(now_ns.wrapping_add(ahead_ns).wrapping_add(interval_ns))
 }
 
 /// Whether a bucket is full, so that it says no more than a new one.
@@ -64,6 +65,15 @@ mod tests {
         assert_eq!(emptied, Some(1000 + 20 + 10));
         assert_eq!(take(1030, 1000, 10, 20), None);
         assert_eq!(take(1030, 1010, 10, 20), Some(1040));
-        assert_eq!(take(u64::MAX, u64::MAX, 10, u64::MAX), Some(u64::MAX));
+        assert_eq!(take(u64::MAX, 1000, 10, 20), Some(1000 + 20 + 10));
+    }
+
+    #[test]
+    fn the_longest_numbers_overflow_nothing() {
+        const LONGEST: u64 = LONGEST_NS;
+        let taken = take(u64::MAX, LONGEST, LONGEST, LONGEST);
+        assert_eq!(taken, Some(3 * LONGEST));
+        assert_eq!(take(3 * LONGEST, LONGEST, LONGEST, LONGEST), None);
+        assert_eq!(take(0, LONGEST, LONGEST, LONGEST), Some(2 * LONGEST));
     }
 }

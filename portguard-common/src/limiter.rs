@@ -47,7 +47,7 @@ pub fn ask<L: Limits>(limits: &L, first: u32, source: Source) -> Asked {
                 limits.count_beyond(&limit);
             }
         }
-        if limit.has(Limit::LAST) {
+        if limits.most() == 1 || limit.has(Limit::LAST) {
             break;
         }
     }

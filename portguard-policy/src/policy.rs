@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use portguard_common::bucket::LONGEST_NS;
+
 use crate::addresses::Addresses;
 use crate::host_services::HostServices;
 use crate::interface::InterfacePattern;
@@ -257,6 +259,12 @@ impl Rate {
         };
         let count = self.count.max(1);
         ((period_ns + count / 2) / count).max(1)
+    }
+
+    /// Nanoseconds for the burst less one packet, at most [`LONGEST_NS`], which is a burst for ever.
+    pub fn tolerance_ns(&self) -> u64 {
+        let others = self.burst.saturating_sub(1);
+        self.interval_ns().saturating_mul(others).min(LONGEST_NS)
     }
 }
 

@@ -180,15 +180,14 @@ impl<'c, 'p> Cells<'c, 'p> {
                 (self.meaning.limited.len() - 1, self.bucket(rule))
             }
         };
-        let interval_ns = limit.rate.interval_ns();
         let flags = [
             (limit.per == Per::Source, abi::Limit::PER_SOURCE),
             (decides, abi::Limit::DECIDES),
             (is_last, abi::Limit::LAST),
         ];
         self.meaning.limits.push(abi::Limit {
-            interval_ns,
-            tolerance_ns: interval_ns.saturating_mul(limit.rate.burst.saturating_sub(1)),
+            interval_ns: limit.rate.interval_ns(),
+            tolerance_ns: limit.rate.tolerance_ns(),
             counter: u32::try_from(place).unwrap_or(0),
             bucket,
             flags: flags

@@ -75,7 +75,7 @@ pub struct Meaning {
 impl Meaning {
     /// Counters of cells and limits.
     pub fn counters(&self) -> usize {
-        self.cells.len() + self.limited.len()
+        self.attributions.len() + self.limited.len()
     }
 
     /// What decided a frame that was counted here; `None` if this counts nothing that decides.

@@ -315,8 +315,7 @@ fn settings(policy: &Policy) -> abi::Settings {
         },
     );
     if let Fragments::Rate(rate) = policy.fragments {
-        let interval = rate.interval_ns();
-        let tolerance = interval.saturating_mul(rate.burst.saturating_sub(1));
+        let (interval, tolerance) = (rate.interval_ns(), rate.tolerance_ns());
         set(Setting::FragmentIntervalLow, interval as u32);
         set(Setting::FragmentIntervalHigh, (interval >> 32) as u32);
         set(Setting::FragmentToleranceLow, tolerance as u32);
