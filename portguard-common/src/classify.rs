@@ -40,6 +40,11 @@ pub trait Tables {
     fn half(&self, index: u32) -> u16;
     /// An entry of the tables of 32 bits.
     fn word(&self, index: u32) -> u32;
+    /// One of the 65,536 entries of the tables of 32 bits from the first one on, which are there, by the upper half of an address.
+    #[inline(always)]
+    fn word_of_upper(&self, first: u32, address: u32) -> u32 {
+        self.word(first + (address >> 16))
+    }
     /// A row of a sparse stage.
     fn row(&self, index: u32) -> Row;
     /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from an index on; `None` where there are not so many.

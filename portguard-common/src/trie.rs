@@ -68,12 +68,12 @@ impl Bits {
 /// The class of an IPv4 address.
 #[inline(always)]
 pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u32 {
-    let mut bits = Bits::v4(address);
-    let word = tables.word(trie.root() + bits.half());
+    let word = tables.word_of_upper(trie.root(), address);
     if word >= Trie::NODE {
-        return descend::<BYTES_V4, _>(tables, trie, word - Trie::NODE, bits).into();
+        let lower = Bits::v4(address << 16);
+        return descend::<BYTES_V4, _>(tables, trie, word - Trie::NODE, lower).into();
     }
-    match in_list(tables, trie, word, bits.peek(16) as u32) {
+    match in_list(tables, trie, word, address & 0xffff) {
         Some(class) => class.into(),
         None => 0,
     }
@@ -95,7 +95,7 @@ pub fn find_v6<F: Frame, T: Tables>(
         four = u32::from_be_bytes(frame.load(offset + 4)?);
         (first, passed) = (trie.trunk_words(), 48);
     }
-    let mut word = tables.word(first + (four >> 16));
+    let mut word = tables.word_of_upper(first, four);
     if word < Trie::NODE {
         match below_list(tables, &trie, word, four & 0xffff) {
             Ok(child) => word = child,

@@ -404,6 +404,14 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
+    fn word_of_upper(&self, first: u32, address: u32) -> u32 {
+        // Otherwise the compiler would swap the bytes of half a number, of which older verifiers know nothing.
+        let upper = (opaque(address.into()) as u32) >> 16;
+        // SAFETY: the loader put 65,536 entries there, which the verifier sees.
+        unsafe { *frozen(&WORDS).as_ptr().add((first + upper) as usize) }
+    }
+
+    #[inline(always)]
     fn row(&self, index: u32) -> Row {
         entry(&ROWS, index, constant::ROWS)
     }
