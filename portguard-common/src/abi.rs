@@ -2,11 +2,12 @@
 //!
 //! Every type here has a size assertion, since both sides are compiled separately.
 
+use crate::constant::Memory;
 use crate::limits::SNAP_MAX;
 
 /// Version of this layout: one more whenever what is pinned changes its meaning, though not its size. What another version
 /// pinned is not read, but replaced.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// Where each kind of service lies in the table of services, which names a cell for each.
 pub mod service {
@@ -178,7 +179,7 @@ const _: () = assert!(size_of::<SourceBucket>() == 16);
 /// Places that a source may take.
 pub const SOURCE_BUCKET_WAYS: usize = 8;
 
-/// One map element of the table of source buckets.
+/// The buckets among which that of a source lies.
 pub type SourceBucketSet = [SourceBucket; SOURCE_BUCKET_WAYS];
 
 /// Places in one line of the cache.
@@ -283,12 +284,6 @@ pub mod trial {
     /// Most interfaces that the policy before may guard.
     pub const INTERFACES: u32 = 4096;
 }
-
-/// Times in one map element of the table of closed ports.
-pub const TIMES: usize = 256;
-
-/// One map element of the table of closed ports, in nanoseconds of the kernel's monotonic clock; 0 for never.
-pub type TimePage = [u64; TIMES];
 
 /// Indices of the table that tells when a packet last left, by its own port.
 pub mod local_port {
@@ -591,9 +586,15 @@ pub struct Lengths {
     pub nodes: u32,
     /// Limits of all cells.
     pub limits: u32,
+    /// Counters in each [`slot`].
+    pub counters: u32,
+    /// Slots, one for each CPU; 0 where the CPUs count in pages.
+    pub slots: u32,
+    /// Bytes of each [`Memory`].
+    pub memory: [u32; Memory::COUNT],
 }
 
-const _: () = assert!(size_of::<Lengths>() == 24);
+const _: () = assert!(size_of::<Lengths>() == 32 + 4 * Memory::COUNT);
 
 /// Where each kind of source port lies in the table of source ports.
 pub mod source_port {
@@ -634,26 +635,47 @@ pub struct Counter {
 
 const _: () = assert!(size_of::<Counter>() == 16);
 
-/// Counters that share one map element.
+/// Counters that share one map element, where CPUs count in pages.
 pub const COUNTER_PAGE_LEN: usize = 64;
 
 /// One map element of the table of counters.
 pub type CounterPage = [Counter; COUNTER_PAGE_LEN];
 
-/// Indices of the table of counters.
-pub mod counter {
-    use super::COUNTER_PAGE_LEN;
+/// Dropped packets of 256 destination ports (or protocols).
+pub type DropPage = [u64; 256];
 
+/// Where a CPU counts, where that is not in pages: dropped packets by [`drops`], a `u64` each, and behind them [`Counter`]s by
+/// [`counter`].
+pub mod slot {
+    use super::{CacheLine, Counter, drops};
+
+    /// The offset of the first counter, in bytes.
+    pub const COUNTERS: usize = drops::LEN as usize * size_of::<u64>();
+
+    /// Bytes of a slot with so many counters. No two slots share a line of the cache, nor the one that a processor fetches with it.
+    #[inline(always)]
+    pub const fn bytes(counters: usize) -> usize {
+        (COUNTERS + counters * size_of::<Counter>()).next_multiple_of(2 * size_of::<CacheLine>())
+    }
+}
+
+/// Indices of the counters in a [`slot`].
+pub mod counter {
     /// First counter of the malformed reasons; [`crate::packet::Malformed`] numbers them.
     pub const MALFORMED: u32 = 16;
     /// First counter of the cells: cell `n` counts at `CELL + n`.
-    pub const CELL: u32 = COUNTER_PAGE_LEN as u32;
+    pub const CELL: u32 = 64;
     /// Stands for no counter.
     pub const NONE: u32 = u32::MAX;
 
-    /// Map elements that hold the counters of `cells` cells.
-    pub const fn pages(cells: usize) -> usize {
-        1 + cells.div_ceil(COUNTER_PAGE_LEN)
+    /// All counters where so many belong to cells and limits.
+    pub const fn len(cells: usize) -> usize {
+        CELL as usize + cells
+    }
+
+    /// The pages of so many.
+    pub const fn pages(counters: usize) -> usize {
+        counters.div_ceil(super::COUNTER_PAGE_LEN)
     }
 }
 
@@ -707,18 +729,17 @@ impl Builtin {
     }
 }
 
-/// Dropped packets of 256 destination ports (or protocols), on one CPU.
-pub type DropPage = [u64; 256];
-
-/// Indices of the table of drops by protocol and destination port. TCP, UDP and SCTP lie where they lie
+/// Indices of the drops in a [`slot`], by protocol and destination port. TCP, UDP and SCTP lie where they lie
 /// in the table of [`service`]s.
 pub mod drops {
     use super::service;
 
     /// What has no port, later fragments included, by protocol number.
     pub const PORTLESS: u32 = service::SCTP + (1 << 16);
-    /// All pages.
-    pub const PAGES: u32 = (PORTLESS + 256) / 256;
+    /// All indices.
+    pub const LEN: u32 = PORTLESS + 256;
+    /// Their pages.
+    pub const PAGES: u32 = LEN / 256;
 }
 
 /// A setting of the policy, frozen into the program when it is loaded: an index of its `.rodata` array.
@@ -964,7 +985,9 @@ pub mod symbol {
     pub const NODES: &str = ".rodata.nodes";
     /// The section of the [`super::Limit`]s of all cells.
     pub const LIMITS: &str = ".rodata.limits";
-    /// Counters: [`super::CounterPage`] by page, per CPU.
+    /// What CPUs count: [`super::slot`]s, in one element.
+    pub const SLOTS: &str = "SLOTS";
+    /// The same where CPUs count in pages: [`super::CounterPage`] by page, per CPU.
     pub const COUNTERS: &str = "COUNTERS";
     /// The ring of events: an [`super::EventHeader`] with what follows it.
     pub const EVENTS: &str = "EVENTS";
@@ -974,18 +997,20 @@ pub mod symbol {
     pub const EVENT_CREDITS: &str = "EVENT_CREDITS";
     /// What became of events: [`super::EventCountPage`] by page of groups, per CPU.
     pub const EVENT_COUNTS: &str = "EVENT_COUNTS";
-    /// Drops by protocol and port: [`super::DropPage`] by page, per CPU.
+    /// Drops by protocol and port, in pages: [`super::DropPage`] by page, per CPU.
     pub const DROPS: &str = "DROPS";
     /// What there is one of for the whole host: a `u64` by [`super::host`].
     pub const HOST: &str = "HOST";
     /// The buckets of rules: a [`super::Bucket`] each.
     pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
-    /// The flows that this side started: a [`super::CacheLine`] by [`crate::flow_table::FlowKey::lines`].
-    pub const FLOWS: &str = "FLOWS";
+    /// The TCP flows that this side started: a [`super::CacheLine`] by [`crate::flow_table::FlowKey::lines`].
+    pub const TCP_FLOWS: &str = "TCP_FLOWS";
+    /// The others, by the same less [`crate::limits::FLOW_LINES`].
+    pub const OTHER_FLOWS: &str = "OTHER_FLOWS";
     /// When a packet last left, by [`super::local_port`], in nanoseconds of the kernel's monotonic clock: a `u64`, 0
     /// for never.
     pub const LAST_SENT: &str = "LAST_SENT";
-    /// When a UDP port closed, by port: a [`super::TimePage`] an element.
+    /// When a UDP port closed, by port, in nanoseconds of the kernel's monotonic clock: a `u64`, 0 for never.
     pub const CLOSED_PORTS: &str = "CLOSED_PORTS";
     /// What is banned: a [`super::BanEnd`] by [`super::BanKey`]. For the daemon alone.
     pub const BANS: &str = "BANS";

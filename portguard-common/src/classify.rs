@@ -425,7 +425,7 @@ fn drop_index(service: Service, headers: &Headers) -> u32 {
         _ => drops::PORTLESS + u32::from(headers.protocol),
     };
     // All bits that it may have, so that the compiler knows that it is not [`counter::NONE`].
-    index & ((drops::PAGES * 256).next_power_of_two() - 1)
+    index & (drops::LEN.next_power_of_two() - 1)
 }
 
 /// Where a packet stands in the table of services.

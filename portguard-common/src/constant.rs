@@ -1,7 +1,7 @@
 //! The numbers of a policy that its program has as constants: operands of its instructions, which the loader writes there. The kernel's
 //! verifier knows them, removes what they switch off, and nothing is read from memory for them.
 
-use crate::abi::{Cell, Lengths, SETTINGS, Settings, Stage, TRIES, Trie, field};
+use crate::abi::{Cell, Lengths, SETTINGS, Settings, Stage, TRIES, Trie, field, slot, symbol};
 
 /// Where the settings stand, by [`crate::abi::Setting`].
 pub const SETTING: usize = 0;
@@ -25,13 +25,75 @@ pub const ROWS: usize = HALVES + 3;
 pub const NODES: usize = HALVES + 4;
 /// Where [`Lengths::limits`] stands.
 pub const LIMITS: usize = HALVES + 5;
+/// Where [`Lengths::counters`] stands.
+pub const COUNTERS: usize = HALVES + 6;
+/// Where [`Lengths::slots`] stands.
+pub const SLOTS: usize = HALVES + 7;
+/// Where the bytes of each slot stand.
+pub const SLOT_BYTES: usize = HALVES + 8;
 /// Where it stands whether rules have conditions on anything but the service: 1, or 0.
-pub const NARROWED: usize = HALVES + 6;
+pub const NARROWED: usize = HALVES + 9;
+/// Where the bytes of each [`Memory`] stand, by its number.
+pub const MEMORY: usize = NARROWED + 1;
 /// All of them.
-pub const LEN: usize = NARROWED + 1;
+pub const LEN: usize = MEMORY + Memory::COUNT;
 
 /// The operand of an instruction that the loader gives a constant, in its upper half; the lower one is the constant's place.
 pub const MARK: u32 = 0x7067_0000;
+
+/// The operand of an instruction that the loader gives the address of what a map has as its one element, in its upper half; in the lower one the
+/// same, and which [`Memory`] it is.
+pub const ADDRESS_MARK: u32 = 0x7068_0000;
+
+/// What the programs reach by its address, without a look-up: maps of one element, which the loader makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Memory {
+    /// [`symbol::SLOTS`].
+    Slots,
+    /// [`symbol::LAST_SENT`].
+    LastSent,
+    /// [`symbol::CLOSED_PORTS`].
+    ClosedPorts,
+    /// [`symbol::TCP_FLOWS`].
+    TcpFlows,
+    /// [`symbol::OTHER_FLOWS`].
+    OtherFlows,
+    /// [`symbol::RULE_BUCKETS`].
+    RuleBuckets,
+    /// [`symbol::SOURCE_BUCKETS`].
+    SourceBuckets,
+}
+
+impl Memory {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Slots,
+        Self::LastSent,
+        Self::ClosedPorts,
+        Self::TcpFlows,
+        Self::OtherFlows,
+        Self::RuleBuckets,
+        Self::SourceBuckets,
+    ];
+
+    /// How many they are.
+    pub const COUNT: usize = 7;
+
+    /// The name of the map.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Slots => symbol::SLOTS,
+            Self::LastSent => symbol::LAST_SENT,
+            Self::ClosedPorts => symbol::CLOSED_PORTS,
+            Self::TcpFlows => symbol::TCP_FLOWS,
+            Self::OtherFlows => symbol::OTHER_FLOWS,
+            Self::RuleBuckets => symbol::RULE_BUCKETS,
+            Self::SourceBuckets => symbol::SOURCE_BUCKETS,
+        }
+    }
+}
 
 /// All constants of a policy, by their places.
 #[must_use]
@@ -70,11 +132,15 @@ pub fn all(
         lengths.rows,
         lengths.nodes,
         lengths.limits,
+        lengths.counters,
+        lengths.slots,
+        slot::bytes(lengths.counters as usize) as u32,
     ]);
     all[NARROWED] = stages[..field::SERVICE]
         .iter()
         .any(|stage| stage.form != Stage::UNUSED)
         .into();
+    all[MEMORY..LEN].copy_from_slice(&lengths.memory);
     all
 }
 

@@ -327,7 +327,8 @@ malformed! {
 }
 
 const _: () = assert!(
-    crate::abi::counter::MALFORMED as usize + Malformed::ALL.len() <= crate::abi::COUNTER_PAGE_LEN
+    crate::abi::counter::MALFORMED as usize + Malformed::ALL.len()
+        <= crate::abi::counter::CELL as usize
 );
 
 /// A packet length of 0 (segmentation offload, jumbograms) means the frame's end.

@@ -1,7 +1,7 @@
 //! Which number of a policy stands at which place among the constants of its program.
 
 use portguard_common::abi::{Lengths, SETTINGS, Setting, Stage, TRIES, Trie, field};
-use portguard_common::constant::{self, CellView, StageView, TrieView};
+use portguard_common::constant::{self, CellView, Memory, StageView, TrieView};
 
 #[test]
 fn each_number_has_its_place() {
@@ -33,6 +33,9 @@ fn each_number_has_its_place() {
         rows: 34,
         nodes: 35,
         limits: 36,
+        counters: 37,
+        slots: 38,
+        memory: [41, 42, 43, 44, 45, 46, 47],
     };
     let all = constant::all(&settings, &stages, &tries, &lengths);
     let at = |first: usize, count: usize| all[first..first + count].to_vec();
@@ -48,6 +51,13 @@ fn each_number_has_its_place() {
     assert_eq!(all[constant::ROWS], 34);
     assert_eq!(all[constant::NODES], 35);
     assert_eq!(all[constant::LIMITS], 36);
+    assert_eq!(all[constant::COUNTERS], 37);
+    assert_eq!(all[constant::SLOTS], 38);
+    for (memory, bytes) in Memory::ALL.into_iter().zip(41..) {
+        assert_eq!(all[constant::MEMORY + memory as usize], bytes);
+    }
+    // 0x30100 drops of 8 bytes and 37 counters of 16, to the next 128.
+    assert_eq!(all[constant::SLOT_BYTES], 1_575_552);
     // The service alone narrows nothing; each other field does.
     assert_eq!(all[constant::NARROWED], 0);
     for own in 0..field::SERVICE {

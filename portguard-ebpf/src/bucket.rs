@@ -1,13 +1,14 @@
 //! Token buckets that all CPUs share, without a lock.
 
-use aya_ebpf::maps::Array;
 use portguard_common::abi::{Bucket, SOURCE_BUCKET_WAYS, SourceBucket, SourceBucketSet};
 use portguard_common::bucket::{is_full, take};
 use portguard_common::classify::Source;
+use portguard_common::constant::Memory;
 use portguard_common::limits::SOURCE_BUCKET_SETS;
 use portguard_common::mix::mix;
 
 use crate::atomic::compare_exchange;
+use crate::constants::element;
 use crate::frame::forget;
 use crate::seed::seed;
 
@@ -41,14 +42,10 @@ pub(crate) fn take_token(
 /// The bucket of a source under a limit: its own, or a free one, or one that has been idle until it was full again,
 /// which forgets nothing. `None` where all places are taken.
 #[inline(always)]
-pub(crate) fn of_source(
-    sets: &Array<SourceBucketSet>,
-    limit: u32,
-    source: Source,
-    now_ns: u64,
-) -> Option<*mut Bucket> {
+pub(crate) fn of_source(limit: u32, source: Source, now_ns: u64) -> Option<*mut Bucket> {
     let key = digest(limit, source);
-    let set = sets.get_ptr_mut(key as u32 % SOURCE_BUCKET_SETS as u32)?;
+    let sets = SOURCE_BUCKET_SETS as u32;
+    let set = element::<SourceBucketSet>(Memory::SourceBuckets, key as u32, sets)?;
     let places = set.cast::<SourceBucket>();
     let way = find_way(places, key, now_ns)?;
     // The verifier would walk through what follows once for each way: let it forget which one it is.
@@ -88,8 +85,10 @@ fn find_way(places: *mut SourceBucket, key: u64, now_ns: u64) -> Option<u32> {
 /// not know the seed.
 #[inline(always)]
 fn digest(limit: u32, source: Source) -> u64 {
+    /// Odd, and half of its bits are set: the fraction of the golden ratio.
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let [first, second] = seed();
     let family = u64::from(source.v6) << 32 | u64::from(limit);
-    // Neither waits for the other.
-    mix(source.bits ^ first).wrapping_add(mix(family ^ second)) | 1 << 63
+    // By how much two limits differ here is as secret as the seed, so no source can be the difference.
+    mix(source.bits ^ first ^ (family ^ second).wrapping_mul(ODD)) | 1 << 63
 }

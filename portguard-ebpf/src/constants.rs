@@ -4,8 +4,10 @@ use core::arch::asm;
 
 use portguard_common::abi::Setting;
 use portguard_common::constant::{
-    self, LEN, MARK, STAGE, STAGE_LEN, StageView, TRIE, TRIE_LEN, TrieView,
+    self, ADDRESS_MARK, LEN, MARK, Memory, STAGE, STAGE_LEN, StageView, TRIE, TRIE_LEN, TrieView,
 };
+
+use crate::tables::opaque;
 
 /// The instruction of the constant at a place. Written out, since the compiler would know the operand; and once for each use, since a
 /// number that is kept for the next use takes a register from others.
@@ -43,7 +45,51 @@ pub(crate) fn wide(place: usize) -> u64 {
         20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39
         40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59
         60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79
-        80 81 82 83 84 85 86 87 88
+        80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98
+    }
+}
+
+/// The place of one of so many `T` in a map's one element; `None` where it is not among them, or where the policy has no use for the map.
+#[inline(always)]
+pub(crate) fn element<T>(memory: Memory, index: u32, count: u32) -> Option<*mut T> {
+    if wide(constant::MEMORY + memory as usize) < u64::from(count) * size_of::<T>() as u64 {
+        return None;
+    }
+    // Where there are as many as a power of two, the verifier knows by a mask, which is quicker than a comparison.
+    let index = if count.is_power_of_two() {
+        opaque(index.into()) & u64::from(count - 1)
+    } else {
+        let index = opaque(index.into());
+        if index >= count.into() {
+            return None;
+        }
+        index
+    };
+    Some((address(memory) + index * size_of::<T>() as u64) as *mut T)
+}
+
+/// The address of what a map has as its one element.
+#[inline(always)]
+pub(crate) fn address(memory: Memory) -> u64 {
+    macro_rules! operand {
+        ($memory:expr) => {{
+            const MARKED: u64 = (ADDRESS_MARK as u64) << 32 | (ADDRESS_MARK as u64 + $memory as u64);
+            let address: u64;
+            // SAFETY: the instruction writes one register.
+            unsafe {
+                asm!("{0} = {1} ll", out(reg) address, const MARKED, options(nomem, nostack));
+            }
+            address
+        }};
+    }
+    match memory {
+        Memory::Slots => operand!(Memory::Slots),
+        Memory::LastSent => operand!(Memory::LastSent),
+        Memory::ClosedPorts => operand!(Memory::ClosedPorts),
+        Memory::TcpFlows => operand!(Memory::TcpFlows),
+        Memory::OtherFlows => operand!(Memory::OtherFlows),
+        Memory::RuleBuckets => operand!(Memory::RuleBuckets),
+        Memory::SourceBuckets => operand!(Memory::SourceBuckets),
     }
 }
 

@@ -1,32 +1,93 @@
-//! Counting on this CPU.
+//! Counting on this CPU: in a slot that is found by its number, or, where the kernel takes no map of so many slots, in pages that are looked
+//! up.
 
-use portguard_common::abi::{COUNTER_PAGE_LEN, Counter};
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+use portguard_common::abi::{COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, drops, slot};
+use portguard_common::constant::{self, Memory};
 
-use crate::tables::{COUNTERS, DROPS};
+use crate::constants::{address, wide};
+use crate::tables::opaque;
 
-/// Counts a frame of so many bytes.
-#[inline(always)]
-pub(crate) fn count(index: u32, bytes: u64) {
-    let page = index / COUNTER_PAGE_LEN as u32;
-    let place = index as usize % COUNTER_PAGE_LEN;
-    if let Some(page) = COUNTERS.get_ptr_mut(page) {
-        // SAFETY: the pointer is to this CPU's element, which nothing else writes meanwhile, and `place` is below the page's
-        // length by the remainder above.
+// Both are sized by the loader.
+
+#[map]
+static COUNTERS: PerCpuArray<CounterPage> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+static DROPS: PerCpuArray<DropPage> = PerCpuArray::with_max_entries(1, 0);
+
+/// The address of a slot; 0 where CPUs count in pages.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot(u64);
+
+impl Slot {
+    /// Where this CPU counts.
+    #[inline(always)]
+    pub(crate) fn of_this_cpu() -> Option<Self> {
+        if are_pages() {
+            return Some(Self(0));
+        }
+        // SAFETY: a helper without arguments, in every kernel since 4.1; from 6.10 on the verifier makes a load of it.
+        let number = opaque(unsafe { bpf_get_smp_processor_id() }.into());
+        // There is one for each CPU, which the verifier does not know.
+        (number < wide(constant::SLOTS))
+            .then(|| Self(address(Memory::Slots) + number * wide(constant::SLOT_BYTES)))
+    }
+
+    /// Counts a frame of so many bytes.
+    #[inline(always)]
+    pub(crate) fn count(self, index: u32, bytes: u64) {
+        let Some(counter) = self.counter(index) else {
+            return;
+        };
+        // SAFETY: the pointer is to an element that nothing else of this CPU writes meanwhile, and no other CPU at all.
         unsafe {
-            let counter = page.cast::<Counter>().add(place);
             (*counter).packets += 1;
             (*counter).bytes += bytes;
         }
     }
-}
 
-/// Counts a drop by protocol and port.
-#[inline(always)]
-pub(crate) fn count_drop(index: u32) {
-    if let Some(page) = DROPS.get_ptr_mut(index >> 8) {
-        // SAFETY: as in `count`; the place is below 256 by the mask.
-        unsafe {
-            *page.cast::<u64>().add((index & 0xff) as usize) += 1;
+    /// Counts a drop by protocol and port.
+    #[inline(always)]
+    pub(crate) fn count_drop(self, index: u32) {
+        if let Some(drops) = self.drops(index) {
+            // SAFETY: as in `count`.
+            unsafe { *drops += 1 };
         }
     }
+
+    #[inline(always)]
+    fn counter(self, index: u32) -> Option<*mut Counter> {
+        if are_pages() {
+            let page = COUNTERS.get_ptr_mut(index / COUNTER_PAGE_LEN as u32)?;
+            // SAFETY: below the page's length by the remainder.
+            return Some(unsafe {
+                page.cast::<Counter>()
+                    .add(index as usize % COUNTER_PAGE_LEN)
+            });
+        }
+        let index = opaque(index.into());
+        let first = self.0 + slot::COUNTERS as u64;
+        (index < wide(constant::COUNTERS))
+            .then(|| (first + index * size_of::<Counter>() as u64) as *mut Counter)
+    }
+
+    #[inline(always)]
+    fn drops(self, index: u32) -> Option<*mut u64> {
+        if are_pages() {
+            let page = DROPS.get_ptr_mut(index >> 8)?;
+            // SAFETY: below the page's length by the mask.
+            return Some(unsafe { page.cast::<u64>().add((index & 0xff) as usize) });
+        }
+        let index = opaque(index.into());
+        (index < u64::from(drops::LEN))
+            .then(|| (self.0 + index * size_of::<u64>() as u64) as *mut u64)
+    }
+}
+
+#[inline(always)]
+fn are_pages() -> bool {
+    wide(constant::SLOTS) == 0
 }

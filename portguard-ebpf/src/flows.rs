@@ -1,27 +1,17 @@
 //! The flows that this side started, in maps that outlive a generation.
 
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::Array;
-use portguard_common::abi::{CacheLine, TIMES, TimePage};
+use portguard_common::abi::{CacheLine, local_port};
+use portguard_common::constant::Memory;
 use portguard_common::flow::{Ends, Flows, has_flow};
 use portguard_common::flow_table::{self, Flow, FlowKey};
+use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
 use portguard_common::places::LineTable;
 
-use crate::lines::{KernelLine, MMAPABLE};
+use crate::constants::element;
+use crate::lines::KernelLine;
 use crate::seed::seed;
 use crate::tables::coarse_now_ns;
-
-// All are sized by the loader.
-
-#[map]
-static FLOWS: Array<CacheLine> = Array::with_max_entries(1, MMAPABLE);
-
-#[map]
-static LAST_SENT: Array<u64> = Array::with_max_entries(1, 0);
-
-#[map]
-static CLOSED_PORTS: Array<TimePage> = Array::with_max_entries(1, 0);
 
 pub(crate) struct KernelFlows;
 
@@ -34,18 +24,18 @@ impl Flows for KernelFlows {
 
     #[inline(always)]
     fn last_sent(&self, index: u32) -> u64 {
-        LAST_SENT.get(index).copied().unwrap_or(0)
+        match last_sent(index) {
+            // SAFETY: a word of the map.
+            Some(time) => unsafe { time.read_volatile() },
+            None => 0,
+        }
     }
 
     #[inline(always)]
     fn closed_at(&self, port: u16) -> u64 {
-        match CLOSED_PORTS.get_ptr(u32::from(port) / TIMES as u32) {
-            // SAFETY: the place is below the page's length by the remainder.
-            Some(page) => unsafe {
-                page.cast::<u64>()
-                    .add(usize::from(port) % TIMES)
-                    .read_volatile()
-            },
+        match element::<u64>(Memory::ClosedPorts, port.into(), 1 << 16) {
+            // SAFETY: a word of the map.
+            Some(time) => unsafe { time.read_volatile() },
             None => 0,
         }
     }
@@ -71,7 +61,12 @@ impl LineTable for KernelFlows {
 
     #[inline(always)]
     fn line(&self, index: u32) -> Option<KernelLine> {
-        FLOWS.get_ptr_mut(index).map(KernelLine::new)
+        let memory = if index < FLOW_LINES {
+            Memory::TcpFlows
+        } else {
+            Memory::OtherFlows
+        };
+        element::<CacheLine>(memory, index, FLOW_LINES).map(KernelLine::new)
     }
 }
 
@@ -87,12 +82,16 @@ extern "C" fn portguard_has_flow(addresses: u64, index: u32, theirs: u32, last_s
     has_flow(&ends, last_sent, &KernelFlows).into()
 }
 
+#[inline(always)]
+fn last_sent(index: u32) -> Option<*mut u64> {
+    element(Memory::LastSent, index, local_port::LEN)
+}
+
 /// Puts down that a packet left.
 #[inline(always)]
 pub(crate) fn set_last_sent(index: u32, now_ns: u64) {
-    if let Some(time) = LAST_SENT.get_ptr_mut(index) {
-        // SAFETY: the kernel returned a pointer to the element. CPUs that write at the same time write much the same
-        // time.
+    if let Some(time) = last_sent(index) {
+        // SAFETY: a word of the map. CPUs that write at the same time write much the same time.
         unsafe { time.write_volatile(now_ns) };
     }
 }

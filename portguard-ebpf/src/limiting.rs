@@ -4,17 +4,15 @@
 //! All kinds of packets, times eight limits, times sixteen attempts to take a token are more than the million
 //! instructions that it checks: so this is a global function of a few numbers.
 
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::Array;
-use portguard_common::abi::{Bucket, Limit, Setting, SourceBucketSet};
+use portguard_common::abi::{Limit, Setting};
 use portguard_common::classify::Source;
-use portguard_common::constant;
+use portguard_common::constant::{self, Memory};
 use portguard_common::limiter::{self, Asked, Limits};
 use portguard_common::limits::RULE_BUCKETS as RULE_BUCKET_COUNT;
 
 use crate::bucket;
-use crate::constants::setting;
-use crate::count::count;
+use crate::constants::{element, setting};
+use crate::count::Slot;
 use crate::diagnose;
 use crate::tables::{coarse_now_ns, now_ns, place};
 
@@ -22,14 +20,6 @@ use crate::tables::{coarse_now_ns, now_ns, place};
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".rodata.limits")]
 static LIMITS: [Limit; 1] = [Limit::NONE];
-
-// The others are sized by the loader.
-
-#[map]
-static RULE_BUCKETS: Array<Bucket> = Array::with_max_entries(1, 0);
-
-#[map]
-static SOURCE_BUCKETS: Array<SourceBucketSet> = Array::with_max_entries(1, 0);
 
 /// Asks the limits of a cell from this index on, for a packet of so many bytes.
 #[inline(always)]
@@ -82,7 +72,9 @@ impl Limits for KernelLimits {
 
     #[inline(always)]
     fn count_beyond(&self, limit: &Limit) {
-        count(limit.counter, self.bytes);
+        if let Some(slot) = Slot::of_this_cpu() {
+            slot.count(limit.counter, self.bytes);
+        }
     }
 }
 
@@ -107,24 +99,24 @@ extern "C" fn portguard_take_limit_token(index: u32, v6: u32, source_bits: u64) 
 /// Takes a token of a limit: from the source's bucket, or from the rule's own where it has none.
 #[inline(always)]
 fn take_token(limit: &Limit, source: Source) -> bool {
-    let own = RULE_BUCKETS.get_ptr_mut(limit.bucket % RULE_BUCKET_COUNT as u32);
-    let Some(own) = own else {
-        return false;
-    };
+    let own = || element(Memory::RuleBuckets, limit.bucket, RULE_BUCKET_COUNT as u32);
     let now_ns = match setting(Setting::CoarseClock) {
         0 => now_ns(),
         _ => coarse_now_ns(),
     };
     let bucket = if limit.has(Limit::PER_SOURCE) {
-        match bucket::of_source(&SOURCE_BUCKETS, limit.bucket, source, now_ns) {
-            Some(bucket) => bucket,
+        match bucket::of_source(limit.bucket, source, now_ns) {
+            Some(bucket) => Some(bucket),
             None => {
                 diagnose::no_place_for_source(limit.bucket);
-                own
+                own()
             }
         }
     } else {
-        own
+        own()
+    };
+    let Some(bucket) = bucket else {
+        return false;
     };
     bucket::take_token(bucket, now_ns, limit.interval_ns, limit.tolerance_ns)
 }

@@ -37,7 +37,7 @@ use portguard_common::packet::{Frame, Headers};
 use portguard_common::plain::{Plain, with_plain};
 
 use crate::constants::{is_set, wide};
-use crate::count::{count, count_drop};
+use crate::count::Slot;
 use crate::frame::Received;
 use crate::reply::InPlainFrame;
 use crate::tables::{Arriving, Device, KernelTables, opaque};
@@ -107,12 +107,14 @@ impl<D: Device> Decided for Enforce<'_, D> {
     fn decided(&self, judgement: &Judgement) -> u32 {
         let Self(ctx, device) = *self;
         let bytes = device.bytes();
-        if judgement.shadow != counter::NONE {
-            count(judgement.shadow, bytes);
-        }
-        count(judgement.counter, bytes);
-        if judgement.drop != counter::NONE {
-            count_drop(judgement.drop);
+        if let Some(slot) = Slot::of_this_cpu() {
+            if judgement.shadow != counter::NONE {
+                slot.count(judgement.shadow, bytes);
+            }
+            slot.count(judgement.counter, bytes);
+            if judgement.drop != counter::NONE {
+                slot.count_drop(judgement.drop);
+            }
         }
         let told = wide(constant::SETTING + Setting::Tell as usize);
         if told != 0 {

@@ -5,11 +5,10 @@ use core::arch::asm;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, PerCpuArray};
+use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{
-    self, Cell, CounterPage, DropPage, INTERFACES, PackedNode, Row, Setting, Trace, Trie, VLANS,
-    drops, interface_entry, service,
+    self, Cell, INTERFACES, PackedNode, Row, Setting, Trace, Trie, VLANS, interface_entry, service,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Source, Tables};
@@ -68,12 +67,6 @@ static ROWS: [Row; 1] = [Row {
 static NODES: [PackedNode; 1] = [PackedNode::EMPTY];
 
 // All that follow are sized by the loader.
-
-#[map]
-pub(crate) static COUNTERS: PerCpuArray<CounterPage> = PerCpuArray::with_max_entries(1, 0);
-
-#[map]
-pub(crate) static DROPS: PerCpuArray<DropPage> = PerCpuArray::with_max_entries(drops::PAGES, 0);
 
 #[map]
 pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);

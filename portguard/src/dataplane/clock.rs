@@ -62,11 +62,13 @@ fn ns(time: Timespec) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use aya::maps::Array;
+    use std::sync::atomic::Ordering;
+
     use portguard_common::abi::{local_port, symbol};
     use portguard_policy::{NoFiles, check, compile};
 
     use super::*;
+    use crate::dataplane::places::mapped;
     use crate::dataplane::{Arrival, Generation, LoadOptions};
 
     const OUR_PORT: u16 = 40_000;
@@ -94,7 +96,7 @@ mod tests {
             panic!("this test needs a kernel that runs the program: {error}")
         });
         let last_sent = generation.map(symbol::LAST_SENT).unwrap();
-        let last_sent: Array<_, u64> = Array::try_from(last_sent).unwrap();
+        let (last_sent, _) = mapped(Some(last_sent), symbol::LAST_SENT).unwrap();
         let two_ticks = 2 * ns(clock_getres(TICKING));
 
         let before = ns(clock_gettime(TICKING));
@@ -106,7 +108,7 @@ mod tests {
         let after = ns(clock_gettime(TICKING));
 
         let index = local_port::UDP + u32::from(OUR_PORT);
-        let sent = last_sent.get(&index, 0).unwrap();
+        let sent = last_sent.all()[index as usize].load(Ordering::Relaxed);
         assert!(
             (before - two_ticks..=after + two_ticks).contains(&sent),
             "{before} {sent} {after}"

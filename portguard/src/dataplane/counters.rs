@@ -1,14 +1,21 @@
 //! Reading the counters of a generation.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use aya::maps::{MapData, MapError, PerCpuArray};
+use aya::Pod;
+use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use portguard_common::abi::{
     Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, EventCount, counter, drops, service,
-    symbol,
+    slot, symbol,
 };
 use portguard_common::packet::{Malformed, protocol};
 use portguard_policy::Meaning;
+
+use super::generation::LoadError;
+use super::kernel;
+use super::places::mapped;
 
 /// What a rule counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,58 +82,123 @@ pub fn add(left: Counter, right: Counter) -> Counter {
     }
 }
 
-type NamedError = (&'static str, MapError);
+/// Bytes of all slots: an offset that a program adds to an address must be below this (`BPF_MAX_VAR_OFF`).
+const MOST_SLOT_BYTES: usize = 1 << 29;
 
-/// Reads the counters and attributes each cell to its rules.
-pub(super) fn read(
-    counters: &PerCpuArray<&MapData, CounterPage>,
-    drops: &PerCpuArray<&MapData, DropPage>,
-    meaning: &Meaning,
-) -> Result<Counts, NamedError> {
-    let mut counts = Counts::default();
-    for (page, sums) in counter_pages(counters).enumerate() {
-        let sums = sums.map_err(|error| (symbol::COUNTERS, error))?;
-        for (place, sum) in sums.into_iter().enumerate() {
-            let index = page * COUNTER_PAGE_LEN + place;
-            attribute(&mut counts, index, sum, meaning);
+/// How many slots there are for so many CPUs, with so many counters each: one for each CPU, or none where the kernel takes no map of so many.
+pub(super) fn slots(cpus: u32, counters: usize) -> u32 {
+    let most = kernel::largest_table().min(MOST_SLOT_BYTES);
+    if slot::bytes(counters) * cpus as usize <= most {
+        cpus
+    } else {
+        0
+    }
+}
+
+/// What all CPUs counted together.
+struct Sums {
+    counters: Vec<Counter>,
+    drops: Vec<u64>,
+}
+
+impl Sums {
+    /// So many counters that counted nothing.
+    fn new(counters: usize) -> Self {
+        Self {
+            counters: vec![Counter::default(); counters],
+            drops: vec![0; drops::LEN as usize],
         }
     }
-    for page in 0..drops::PAGES {
-        let sums = drop_page(drops, page).map_err(|error| (symbol::DROPS, error))?;
-        let first = page * sums.len() as u32;
-        for (index, packets) in (first..).zip(sums) {
-            if packets > 0 {
-                *counts.drops.entry(drop_key(index)).or_default() += packets;
+
+    /// By the slots of CPUs.
+    fn add_slots(&mut self, slots: &[AtomicU64]) {
+        const COUNTERS: usize = slot::COUNTERS / size_of::<u64>();
+        // All that were counted before are there, though not at one instant.
+        let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        let slot_words = slot::bytes(self.counters.len()) / size_of::<u64>();
+        for slot in slots.chunks_exact(slot_words) {
+            let (drops, counters) = slot.split_at(COUNTERS);
+            for (sum, own) in self.drops.iter_mut().zip(drops) {
+                *sum += word(own);
+            }
+            for (sum, own) in self.counters.iter_mut().zip(counters.as_chunks::<2>().0) {
+                let [packets, bytes] = own.each_ref().map(word);
+                *sum = add(*sum, Counter { packets, bytes });
             }
         }
+    }
+
+    /// By the pages of CPUs.
+    fn add_pages(
+        &mut self,
+        counters: &PerCpuArray<&MapData, CounterPage>,
+        drops: &PerCpuArray<&MapData, DropPage>,
+    ) -> Result<(), LoadError> {
+        for (page, sums) in (0..).zip(self.counters.chunks_mut(COUNTER_PAGE_LEN)) {
+            for cpu in page_of(counters, page, symbol::COUNTERS)?.iter() {
+                for (sum, own) in sums.iter_mut().zip(cpu) {
+                    *sum = add(*sum, *own);
+                }
+            }
+        }
+        for (page, sums) in (0..).zip(
+            self.drops
+                .chunks_mut(size_of::<DropPage>() / size_of::<u64>()),
+        ) {
+            for cpu in page_of(drops, page, symbol::DROPS)?.iter() {
+                for (sum, own) in sums.iter_mut().zip(cpu) {
+                    *sum += own;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn page_of<T: Pod>(
+    map: &PerCpuArray<&MapData, T>,
+    page: u32,
+    name: &'static str,
+) -> Result<PerCpuValues<T>, LoadError> {
+    map.get(&page, 0)
+        .map_err(|source| LoadError::Map { name, source })
+}
+
+/// Reads the counters, which are in maps of these names, and attributes each cell to its rules.
+pub(super) fn read<M: Borrow<Map>>(
+    map: impl Fn(&'static str) -> Result<M, LoadError>,
+    meaning: &Meaning,
+) -> Result<Counts, LoadError> {
+    let mut sums = Sums::new(counter::len(meaning.counters()));
+    let slots = map(symbol::SLOTS)?;
+    let (slots, _) = mapped(Some(slots.borrow()), symbol::SLOTS)?;
+    // A word stands for none.
+    if slots.all().len() > 1 {
+        sums.add_slots(slots.all());
+    } else {
+        let (counters, drops) = (map(symbol::COUNTERS)?, map(symbol::DROPS)?);
+        sums.add_pages(
+            &pages(counters.borrow(), symbol::COUNTERS)?,
+            &pages(drops.borrow(), symbol::DROPS)?,
+        )?;
+    }
+    let mut counts = Counts::default();
+    for (index, sum) in sums.counters.into_iter().enumerate() {
+        attribute(&mut counts, index, sum, meaning);
+    }
+    let drops = (0..).zip(sums.drops).filter(|(_, packets)| *packets > 0);
+    for (index, packets) in drops {
+        *counts.drops.entry(drop_key(index)).or_default() += packets;
     }
     Ok(counts)
 }
 
-fn counter_pages(
-    map: &PerCpuArray<&MapData, CounterPage>,
-) -> impl Iterator<Item = Result<CounterPage, MapError>> {
-    (0..map.len()).map(|page| {
-        let per_cpu = map.get(&page, 0)?;
-        let mut sums = [Counter::default(); COUNTER_PAGE_LEN];
-        for cpu in per_cpu.iter() {
-            for (sum, next) in sums.iter_mut().zip(cpu) {
-                *sum = add(*sum, *next);
-            }
-        }
-        Ok(sums)
-    })
-}
-
-fn drop_page(map: &PerCpuArray<&MapData, DropPage>, page: u32) -> Result<DropPage, MapError> {
-    let per_cpu = map.get(&page, 0)?;
-    let mut sums = [0; 256];
-    for cpu in per_cpu.iter() {
-        for (sum, next) in sums.iter_mut().zip(cpu) {
-            *sum += next;
-        }
-    }
-    Ok(sums)
+/// A map of pages that each CPU has its own of.
+pub(super) fn pages<'m, T: Pod>(
+    map: &'m Map,
+    name: &'static str,
+) -> Result<PerCpuArray<&'m MapData, T>, LoadError> {
+    PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })
 }
 
 fn attribute(counts: &mut Counts, index: usize, sum: Counter, meaning: &Meaning) {
@@ -188,5 +260,49 @@ fn drop_key(index: u32) -> DropKey {
         service::SCTP.. => with_port(protocol::SCTP),
         service::UDP.. => with_port(protocol::UDP),
         _ => with_port(protocol::TCP),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cpu_has_a_slot_where_the_kernel_takes_so_many() {
+        let most = kernel::largest_table().min(MOST_SLOT_BYTES);
+        assert_eq!(slots(1, 1), 1);
+        let fitting = u32::try_from(most / slot::bytes(1000)).unwrap();
+        assert_eq!(slots(fitting, 1000), fitting);
+        assert_eq!(slots(fitting + 1, 1000), 0);
+        assert_eq!(slots(u32::MAX, 1 << 16), 0);
+    }
+
+    #[test]
+    fn what_all_slots_counted_is_added() {
+        let mut sums = Sums::new(70);
+        let words = slot::bytes(70) / size_of::<u64>();
+        let slots: Vec<AtomicU64> = (0..2 * words).map(|_| AtomicU64::new(0)).collect();
+        let set = |cpu: usize, bytes: usize, number| {
+            slots[cpu * words + bytes / 8].store(number, Ordering::Relaxed);
+        };
+        for cpu in 0..2 {
+            set(cpu, 53 * 8, 1 << cpu);
+            set(cpu, (drops::LEN as usize - 1) * 8, 4 << cpu);
+            set(cpu, slot::COUNTERS, 16 << cpu);
+            set(cpu, slot::COUNTERS + 69 * 16 + 8, 64 << cpu);
+        }
+        sums.add_slots(&slots);
+        assert_eq!(sums.drops[53], 3);
+        assert_eq!(sums.drops.last(), Some(&12));
+        assert_eq!(sums.drops.iter().sum::<u64>(), 15);
+        let first = Counter {
+            packets: 48,
+            bytes: 0,
+        };
+        let last = Counter {
+            packets: 0,
+            bytes: 192,
+        };
+        assert_eq!((sums.counters[0], sums.counters[69]), (first, last));
     }
 }

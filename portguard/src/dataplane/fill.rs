@@ -5,15 +5,16 @@ use std::io;
 use aya::maps::{Array, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use portguard_common::abi::{
-    self, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths, List, Setting, Settings,
-    TELL_DIAGNOSTICS, TELL_EVENTS, TIMES, counter, credit, host, interface_entry, local_port,
-    symbol,
+    self, Bucket, CacheLine, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths, List,
+    Setting, Settings, SourceBucketSet, TELL_DIAGNOSTICS, TELL_EVENTS, counter, credit, drops,
+    host, interface_entry, local_port, slot, symbol,
 };
-use portguard_common::{ban_filter, ban_table, constant, flow_table, limits};
+use portguard_common::constant::Memory;
+use portguard_common::{ban_filter, ban_table, constant, limits};
 use portguard_policy::Tables;
 
 use super::generation::{LoadError, LoadOptions};
-use super::{clock, kernel, sections, state, sys};
+use super::{clock, counters, kernel, memory, sections, state, sys};
 
 /// The programs, compiled for the kernel.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portguard.o"));
@@ -37,7 +38,7 @@ pub(super) fn load(
     tables: &Tables,
     settings: &Settings,
     options: &LoadOptions,
-) -> Result<Ebpf, LoadError> {
+) -> Result<(Ebpf, memory::Maps), LoadError> {
     let mut settings = *settings;
     let (multiplier, interface_classes) = interfaces(tables, options)?;
     settings[Setting::InterfaceMultiplier as usize] = multiplier;
@@ -49,16 +50,10 @@ pub(super) fn load(
     let actions: Vec<u8> = cells.iter().map(|cell| cell.action).collect();
     settings[Setting::Shadows as usize] = cells.iter().any(|cell| cell.shadow != 0).into();
     let has_limits = settings[Setting::Limits as usize] != 0;
-    let rule_buckets = if has_limits { limits::RULE_BUCKETS } else { 1 };
-    let source_buckets = if meaning
+    let limits_sources = meaning
         .limits
         .iter()
-        .any(|limit| limit.has(abi::Limit::PER_SOURCE))
-    {
-        limits::SOURCE_BUCKET_SETS
-    } else {
-        1
-    };
+        .any(|limit| limit.has(abi::Limit::PER_SOURCE));
     let has_replies = settings[Setting::Replies as usize] != 0;
     if has_replies || settings[Setting::CoarseClock as usize] != 0 {
         let ticks =
@@ -66,11 +61,6 @@ pub(super) fn load(
         settings[Setting::TickNs as usize] = ticks.tick_ns;
         settings[Setting::TicksBelow as usize] = ticks.below;
     }
-    let (flows, last_sent, closed_ports) = if has_replies {
-        (flow_table::LINES, local_port::LEN, (1 << 16) / TIMES as u32)
-    } else {
-        (1, 1, 1)
-    };
     let tells_events = settings[Setting::Tell as usize] & TELL_EVENTS != 0;
     let event_groups = match tells_events {
         true => meaning.event_groups(),
@@ -95,15 +85,6 @@ pub(super) fn load(
     };
     let shared = [
         (symbol::HOST, host::LEN, true),
-        (symbol::RULE_BUCKETS, elements(rule_buckets, 1), has_limits),
-        (
-            symbol::SOURCE_BUCKETS,
-            elements(source_buckets, 1),
-            source_buckets > 1,
-        ),
-        (symbol::FLOWS, flows, has_replies),
-        (symbol::LAST_SENT, last_sent, has_replies),
-        (symbol::CLOSED_PORTS, closed_ports, has_replies),
         (symbol::EVENTS, event_ring, tells_events),
     ];
     // These have a meaning only together.
@@ -132,6 +113,36 @@ pub(super) fn load(
             }
         }
     }
+    let counters = counter::len(meaning.counters());
+    let slots = match options.count_in_pages {
+        false => counters::slots(kernel::cpus().map_err(LoadError::Cpus)?, counters),
+        true => 0,
+    };
+    let (counter_pages, drop_pages) = match slots {
+        0 => (elements(counter::pages(counters), 1), drops::PAGES),
+        _ => (1, 1),
+    };
+    let requests = Memory::ALL.map(|memory| {
+        let (bytes, is_used) = match memory {
+            Memory::Slots => (slots as usize * slot::bytes(counters), true),
+            Memory::LastSent => (local_port::LEN as usize * size_of::<u64>(), has_replies),
+            Memory::ClosedPorts => ((1 << 16) * size_of::<u64>(), has_replies),
+            Memory::TcpFlows | Memory::OtherFlows => (
+                limits::FLOW_LINES as usize * size_of::<CacheLine>(),
+                has_replies,
+            ),
+            Memory::RuleBuckets => (limits::RULE_BUCKETS * size_of::<Bucket>(), has_limits),
+            Memory::SourceBuckets => (
+                limits::SOURCE_BUCKET_SETS * size_of::<SourceBucketSet>(),
+                limits_sources,
+            ),
+        };
+        memory::Request {
+            bytes: if is_used { bytes } else { 0 },
+            is_shared: memory != Memory::Slots,
+        }
+    });
+    let memory = memory::Maps::open(&requests, options.state.as_ref())?;
     let length = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
     let lengths = Lengths {
         halves: length(tables.halves.len()),
@@ -140,6 +151,9 @@ pub(super) fn load(
         rows: length(tables.rows.len()),
         nodes: length(tables.nodes.len()),
         limits: length(meaning.limits.len()),
+        counters: length(counters),
+        slots,
+        memory: requests.map(|request| length(request.bytes)),
     };
     let mut object = sections::replaced(
         object,
@@ -154,6 +168,7 @@ pub(super) fn load(
     )?;
     let constants = constant::all(&settings, &tables.stages, &tables.tries, &lengths);
     sections::set_constants(&mut object, &constants)?;
+    sections::set_addresses(&mut object, &memory.descriptors()?)?;
     sections::forget_lines(&mut object)?;
     portguard_fold::fold(&mut object)?;
     let ban_lengths = state::ban_lengths(options.state.as_ref())?;
@@ -179,16 +194,14 @@ pub(super) fn load(
             symbol::EVENT_COUNTS,
             elements(groups, EVENT_COUNTS_PER_PAGE),
         )
-        .map_max_entries(
-            symbol::COUNTERS,
-            elements(counter::pages(meaning.counters()), 1),
-        )
+        .map_max_entries(symbol::COUNTERS, counter_pages)
+        .map_max_entries(symbol::DROPS, drop_pages)
         .load(&object)
         .map_err(maps_error)?;
 
     fill_groups(&mut ebpf, &event_groups)?;
     state::keep_seed(&mut ebpf, seed)?;
-    Ok(ebpf)
+    Ok((ebpf, memory))
 }
 
 /// Fills the table of groups of events, of which one map element holds many.
@@ -245,7 +258,7 @@ fn maps_error(error: EbpfError) -> LoadError {
 }
 
 /// What it means that the kernel makes no map or program, where that is known.
-fn refused(error: &io::Error) -> Option<LoadError> {
+pub(super) fn refused(error: &io::Error) -> Option<LoadError> {
     match error.raw_os_error()? {
         libc::EPERM | libc::EACCES => Some(LoadError::Permission),
         libc::ENOSYS => Some(LoadError::NoBpf),

@@ -1,17 +1,19 @@
 //! Flows that were started before anybody watched: put into the table that the programs write to, while they do.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
 
-use aya::Ebpf;
 use portguard_common::abi::{local_port, symbol};
+use portguard_common::constant::Memory;
 use portguard_common::flow_table::{self, Flow, FlowKey, mix_v4, mix_v6};
+use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
-use portguard_common::places::Line as _;
+use portguard_common::places::{Line as _, LineTable};
 use portguard_policy::Transport;
 
 use super::generation::LoadError;
-use super::places::Table;
-use super::state;
+use super::memory;
+use super::places::{Places, Table, mapped};
 
 /// A connection that this side started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +55,42 @@ fn halves(address: [u8; 16]) -> ([u8; 8], [u8; 8]) {
     (half(number >> 64), half(number))
 }
 
+/// The tables of flows.
+struct FlowTables {
+    tcp: Table,
+    others: Table,
+}
+
+impl FlowTables {
+    fn of(memory: &memory::Maps) -> Result<Self, LoadError> {
+        let table = |memory_of: Memory| Table::of(Some(memory.get(memory_of)), memory_of.name());
+        Ok(Self {
+            tcp: table(Memory::TcpFlows)?,
+            others: table(Memory::OtherFlows)?,
+        })
+    }
+}
+
+impl<'t> LineTable for &'t FlowTables {
+    type Line = Places<'t>;
+
+    fn line(&self, index: u32) -> Option<Places<'t>> {
+        let FlowTables { tcp, others } = *self;
+        match index.checked_sub(FLOW_LINES) {
+            None => tcp.line(index),
+            Some(index) => others.line(index),
+        }
+    }
+}
+
 /// Adds flows that have just sent something.
-pub(super) fn add(ebpf: &mut Ebpf, flows: &[StartedFlow], now_ns: u64) -> Result<(), LoadError> {
-    let seed = state::kept_seed(ebpf.map(symbol::HOST))?;
-    let table = Table::of(ebpf.map(symbol::FLOWS), symbol::FLOWS)?;
+pub(super) fn add(
+    memory: &memory::Maps,
+    seed: Seed,
+    flows: &[StartedFlow],
+    now_ns: u64,
+) -> Result<(), LoadError> {
+    let table = FlowTables::of(memory)?;
     let keys: Vec<FlowKey> = flows.iter().filter_map(|flow| flow.key(seed)).collect();
     let mut not_kept = 0;
     for key in &keys {
@@ -65,11 +99,9 @@ pub(super) fn add(ebpf: &mut Ebpf, flows: &[StartedFlow], now_ns: u64) -> Result
             None => not_kept += usize::from(!flow_table::add(&&table, *key, now_ns)),
         }
     }
-    let mut last_sent = state::array::<u64>(ebpf, symbol::LAST_SENT)?;
+    let (last_sent, _) = mapped(Some(memory.get(Memory::LastSent)), symbol::LAST_SENT)?;
     for key in &keys {
-        last_sent
-            .set(key.index, now_ns, 0)
-            .map_err(LoadError::State)?;
+        last_sent.all()[key.index as usize].store(now_ns, Ordering::Relaxed);
     }
     match not_kept {
         0 => Ok(()),

@@ -12,8 +12,9 @@ use aya::programs::{
 };
 use aya::{Ebpf, EbpfError};
 use portguard_common::abi::{
-    self, Setting, Settings, TELL_DIAGNOSTICS, TELL_EVENTS, TELL_TRACE, Trace, symbol,
+    Setting, Settings, TELL_DIAGNOSTICS, TELL_EVENTS, TELL_TRACE, Trace, symbol,
 };
+use portguard_common::constant::Memory;
 use portguard_policy::{Meaning, Outcome, Tables};
 
 use super::bans::BanTable;
@@ -21,7 +22,7 @@ use super::counters::{self, Counts};
 use super::diagnostics::Diagnostics;
 use super::flows::{self, StartedFlow};
 use super::state::{self, State};
-use super::{events, fill, kernel};
+use super::{events, fill, kernel, memory};
 
 /// `XDP_DROP`, `XDP_PASS` and `XDP_TX`, what a program returns.
 pub(super) const XDP_DROP: u32 = 1;
@@ -53,6 +54,8 @@ pub struct LoadOptions {
     pub events: Option<u32>,
     /// The programs say what they think, from this level on: [`super::diagnostics`]. Needs a tokio runtime.
     pub diagnostics: Option<log::Level>,
+    /// CPUs count in pages, as they do where the kernel takes no map of so many slots.
+    pub count_in_pages: bool,
     /// Each run leaves its outcome behind, for `replay` and tests.
     pub trace: bool,
 }
@@ -108,6 +111,9 @@ pub enum LoadError {
     /// A descriptor cannot be made.
     #[error("cannot share a program: {0}")]
     Descriptor(#[source] std::io::Error),
+    /// How many CPUs there are is not told.
+    #[error("cannot read how many CPUs there are: {0}")]
+    Cpus(#[source] std::io::Error),
     /// The count of timer ticks cannot be read.
     #[error("cannot read the kernel's count of timer ticks: {0}")]
     Ticks(#[source] std::io::Error),
@@ -162,6 +168,7 @@ pub struct Programs<'g> {
 /// maps.
 pub struct Generation {
     ebpf: Ebpf,
+    memory: memory::Maps,
     program: &'static str,
     has_egress: bool,
     tells_events: bool,
@@ -209,7 +216,7 @@ impl Generation {
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
         let multi_buffer = settings[Setting::MultiBuffer as usize] != 0;
-        let mut ebpf = fill::load(object, tables, settings, options)?;
+        let (mut ebpf, memory) = fill::load(object, tables, settings, options)?;
         let program = if multi_buffer {
             symbol::PROGRAM
         } else {
@@ -228,6 +235,7 @@ impl Generation {
         };
         Ok(Self {
             ebpf,
+            memory,
             program,
             has_egress,
             tells_events: settings[Setting::Tell as usize] & TELL_EVENTS != 0,
@@ -266,7 +274,9 @@ impl Generation {
     }
 
     pub(super) fn map(&self, name: &'static str) -> Result<&Map, LoadError> {
-        self.ebpf.map(name).ok_or(LoadError::Missing(name))
+        let map = self.ebpf.map(name);
+        map.or_else(|| self.memory.by_name(name))
+            .ok_or(LoadError::Missing(name))
     }
 
     pub(super) const fn ebpf_mut(&mut self) -> &mut Ebpf {
@@ -300,7 +310,7 @@ impl Generation {
         if !self.has_egress {
             return Ok(());
         }
-        state::close_ports(&mut self.ebpf, ports, now_ns)
+        state::close_ports(self.memory.get(Memory::ClosedPorts), ports, now_ns)
     }
 
     /// Takes connections for ones that this side started, though nobody saw them begin.
@@ -312,7 +322,8 @@ impl Generation {
         if !self.has_egress {
             return Ok(());
         }
-        flows::add(&mut self.ebpf, flows, now_ns)
+        let seed = state::kept_seed(self.ebpf.map(symbol::HOST))?;
+        flows::add(&self.memory, seed, flows, now_ns)
     }
 
     /// The kernel's number of its table of bans.
@@ -361,10 +372,7 @@ impl Generation {
     ///
     /// [`LoadError::Map`] when the kernel refuses to read.
     pub fn counts(&self) -> Result<Counts, LoadError> {
-        let pages = self.per_cpu::<abi::CounterPage>(symbol::COUNTERS)?;
-        let drops = self.per_cpu::<abi::DropPage>(symbol::DROPS)?;
-        let mut counts = counters::read(&pages, &drops, &self.meaning)
-            .map_err(|(name, source)| LoadError::Map { name, source })?;
+        let mut counts = counters::read(|name| self.map(name), &self.meaning)?;
         counts.events = events::sum(&self.event_counts()?);
         Ok(counts)
     }
@@ -491,7 +499,7 @@ impl Generation {
         &self,
         name: &'static str,
     ) -> Result<PerCpuArray<&MapData, T>, LoadError> {
-        PerCpuArray::try_from(self.map(name)?).map_err(|source| LoadError::Map { name, source })
+        counters::pages(self.map(name)?, name)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::maps::{Map, MapData};
 use portguard_common::abi::symbol;
 use portguard_policy::{Attribution, Limited, Meaning};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,8 @@ use super::pins::{read_note, write_note};
 use super::state::State;
 
 /// Maps that are pinned with a generation: those that count, and those without which a trial would not end.
-const MAPS: [&str; 7] = [
+const MAPS: [&str; 8] = [
+    symbol::SLOTS,
     symbol::COUNTERS,
     symbol::DROPS,
     symbol::EVENT_COUNTS,
@@ -108,16 +109,11 @@ pub fn about(state: &State, id: u64) -> Result<About, LoadError> {
 pub fn counted(state: &State, id: u64) -> Result<(About, Counts), LoadError> {
     let about = about(state, id)?;
     let folder = state.generation(id);
-    let pages = open(&folder, symbol::COUNTERS)?;
-    let drops = open(&folder, symbol::DROPS)?;
-    let pages = typed(&pages, symbol::COUNTERS)?;
-    let drops = typed(&drops, symbol::DROPS)?;
-    let mut counts = counters::read(&pages, &drops, &about.meaning())
-        .map_err(|(name, source)| LoadError::Map { name, source })?;
+    let mut counts = counters::read(|name| open(&folder, name), &about.meaning())?;
     // A daemon that knew nothing of events pinned no counts of them.
     if folder.join(symbol::EVENT_COUNTS).exists() {
         let pages = open(&folder, symbol::EVENT_COUNTS)?;
-        let pages = typed(&pages, symbol::EVENT_COUNTS)?;
+        let pages = counters::pages(&pages, symbol::EVENT_COUNTS)?;
         counts.events = events::sum(&events::read_counts(&pages)?);
     }
     Ok((about, counts))
@@ -127,11 +123,4 @@ fn open(folder: &Path, name: &'static str) -> Result<Map, LoadError> {
     let error = |source| LoadError::Map { name, source };
     let map = MapData::from_pin(folder.join(name)).map_err(error)?;
     Map::from_map_data(map).map_err(error)
-}
-
-fn typed<'m, T: aya::Pod>(
-    map: &'m Map,
-    name: &'static str,
-) -> Result<PerCpuArray<&'m MapData, T>, LoadError> {
-    PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })
 }

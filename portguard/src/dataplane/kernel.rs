@@ -1,6 +1,6 @@
 //! What this kernel can do.
 
-use std::io;
+use std::{fs, io};
 
 use aya::util::KernelVersion;
 
@@ -32,6 +32,17 @@ pub(super) fn largest_table() -> usize {
     } else {
         4 << 20
     }
+}
+
+/// How many CPUs there can ever be, of which none has a higher number.
+pub(super) fn cpus() -> io::Result<u32> {
+    const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+    let text = fs::read_to_string(POSSIBLE)?;
+    // Ranges of numbers, in order.
+    let last = text.trim().rsplit([',', '-']).next();
+    let last: Option<u32> = last.and_then(|last| last.parse().ok());
+    let count = last.and_then(|last| last.checked_add(1));
+    count.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, POSSIBLE))
 }
 
 /// Whether the running kernel has the system call `bpf`, and nothing takes it away.

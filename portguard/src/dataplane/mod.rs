@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod link;
 pub mod link_stats;
 pub mod measure;
+mod memory;
 mod netlink;
 mod pins;
 mod places;

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! links/xdp-IFINDEX, links/egress-IFINDEX     understood by every version
-//! v3/FLOWS, …                                 shared by generations
-//! v3/generation-ID/{COUNTERS, DROPS, about}   one that counts, or has counted and is not in the totals yet
-//! v3/totals-SEQUENCE                          what generations before have counted
+//! v4/TCP_FLOWS, …                             shared by generations
+//! v4/generation-ID/{SLOTS, …, about}          one that counts, or has counted and is not in the totals yet
+//! v4/totals-SEQUENCE                          what generations before have counted
 //! ```
 //!
 //! Names have no dots, which the BPF file system keeps for itself.

@@ -10,14 +10,16 @@ use portguard_common::places::{Line, LineTable};
 use super::generation::LoadError;
 use super::sys::Words;
 
-/// The words of a map whose elements are of this type, and how many elements there are.
-pub(super) fn mapped<T>(map: Option<&Map>, name: &'static str) -> Result<(Words, u32), LoadError> {
+/// The words of a map, and how many elements it has.
+pub(super) fn mapped(map: Option<&Map>, name: &'static str) -> Result<(Words, u32), LoadError> {
     let Some(Map::Array(map)) = map else {
         return Err(LoadError::Missing(name));
     };
     let error = |source| LoadError::Map { name, source };
-    let elements = map.info().map_err(error)?.max_entries();
-    let words = Words::of_map(map.fd().as_fd(), elements as usize * size_of::<T>());
+    let info = map.info().map_err(error)?;
+    let elements = info.max_entries();
+    let bytes = elements as usize * info.value_size() as usize;
+    let words = Words::of_map(map.fd().as_fd(), bytes);
     Ok((words.map_err(|io| error(MapError::IoError(io)))?, elements))
 }
 
@@ -30,7 +32,7 @@ pub(super) struct Table {
 impl Table {
     /// The table that is this map.
     pub(super) fn of(map: Option<&Map>, name: &'static str) -> Result<Self, LoadError> {
-        let (words, lines) = mapped::<CacheLine>(map, name)?;
+        let (words, lines) = mapped(map, name)?;
         Ok(Self { words, lines })
     }
 

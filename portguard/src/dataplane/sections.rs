@@ -2,12 +2,13 @@
 //! that; and constants, which are operands of instructions.
 
 use std::ops::Range;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use object::NativeEndian;
 use object::elf::{FileHeader64, SHF_EXECINSTR, SectionHeader64};
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable};
-use portguard_common::constant::{LEN, MARK};
+use portguard_common::constant::{ADDRESS_MARK, LEN, MARK};
 
 use super::generation::LoadError;
 
@@ -66,10 +67,36 @@ fn table(object: &[u8]) -> Result<SectionTable<'_, FileHeader64<NativeEndian>>, 
 /// Writes the constants of a policy, by their places, into the instructions that have them as operands.
 pub(super) fn set_constants(object: &mut [u8], constants: &[u32; LEN]) -> Result<(), LoadError> {
     for range in code(object)? {
-        for instruction in object[range].chunks_exact_mut(INSTRUCTION) {
+        let (instructions, _) = object[range].as_chunks_mut::<INSTRUCTION>();
+        for instruction in instructions {
             if let Some(place) = place_of(instruction) {
                 instruction[OPERAND..].copy_from_slice(&constants[place].to_ne_bytes());
             }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the descriptors of maps into the instructions that shall have the addresses of what is in them: the kernel puts those there.
+pub(super) fn set_addresses(object: &mut [u8], maps: &[BorrowedFd<'_>]) -> Result<(), LoadError> {
+    /// `LDDW`: a number of 64 bits, of which the upper half is the operand of a second instruction (RFC 9669, 5.4).
+    const LOAD: u8 = 0x18;
+    /// The register that it writes, and in the upper half what the number is: the address of a map's value, by a descriptor and an offset.
+    const DESTINATION: u8 = 0x0f;
+    const MAP_VALUE: u8 = 2 << 4;
+    for range in code(object)? {
+        let (instructions, _) = object[range].as_chunks_mut::<INSTRUCTION>();
+        for first in 1..instructions.len() {
+            let [load, upper] = &mut instructions[first - 1..=first] else {
+                continue;
+            };
+            let memory = operand(load).wrapping_sub(ADDRESS_MARK) as usize;
+            if load[0] != LOAD || operand(upper) != ADDRESS_MARK || memory >= maps.len() {
+                continue;
+            }
+            load[1] = load[1] & DESTINATION | MAP_VALUE;
+            load[OPERAND..].copy_from_slice(&maps[memory].as_raw_fd().to_ne_bytes());
+            upper[OPERAND..].fill(0);
         }
     }
     Ok(())
@@ -116,18 +143,26 @@ fn code(object: &[u8]) -> Result<Vec<Range<usize>>, LoadError> {
 }
 
 /// The place of the constant that an instruction has as its operand, if it has one: it moves the mark and the place to a register.
-fn place_of(instruction: &[u8]) -> Option<usize> {
+fn place_of(instruction: &[u8; INSTRUCTION]) -> Option<usize> {
     /// `MOV` of an immediate operand to a register of 64 bits (RFC 9669, 4.1).
     const MOVE: u8 = 0xb7;
-    let (operation, operand) = (instruction[0], instruction[OPERAND..].try_into().ok()?);
-    let place = u32::from_ne_bytes(operand).wrapping_sub(MARK) as usize;
-    (operation == MOVE && place < LEN).then_some(place)
+    let place = operand(instruction).wrapping_sub(MARK) as usize;
+    (instruction[0] == MOVE && place < LEN).then_some(place)
+}
+
+/// The immediate operand of an instruction.
+fn operand(instruction: &[u8; INSTRUCTION]) -> u32 {
+    let [.., a, b, c, d] = *instruction;
+    u32::from_ne_bytes([a, b, c, d])
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd as _;
+
     use portguard_common::abi::{Setting, field};
-    use portguard_common::constant;
+    use portguard_common::constant::{self, Memory};
 
     use super::super::fill::SILENT_OBJECT;
     use super::*;
@@ -185,7 +220,9 @@ mod tests {
             assert_eq!(range.start % INSTRUCTION, 0);
             assert!(
                 object[range]
-                    .chunks_exact(INSTRUCTION)
+                    .as_chunks()
+                    .0
+                    .iter()
                     .all(|own| place_of(own).is_none())
             );
         }
@@ -200,6 +237,34 @@ mod tests {
         ] {
             assert!(found[needed], "{needed}");
         }
+    }
+
+    #[test]
+    fn each_address_is_that_of_its_map_and_no_other_byte_changes() {
+        let files: [File; Memory::COUNT] =
+            std::array::from_fn(|_| File::open("/dev/null").unwrap());
+        let descriptors = files.each_ref().map(|file| file.as_fd());
+        let mut object = SILENT_OBJECT.to_vec();
+        set_addresses(&mut object, &descriptors).unwrap();
+        let (before, _) = SILENT_OBJECT.as_chunks::<INSTRUCTION>();
+        let (after, _) = object.as_chunks::<INSTRUCTION>();
+        let mut found = [false; Memory::COUNT];
+        for number in 0..before.len() {
+            let (old, new) = (before[number], after[number]);
+            let is_upper = number > 0 && before[number - 1] != after[number - 1];
+            if old == new || is_upper {
+                continue;
+            }
+            // A number becomes the address of a map's value, of the same register.
+            assert_eq!((old[0], old[1] & 0xf0), (0x18, 0));
+            assert_eq!((new[0], new[1]), (0x18, old[1] | 0x20));
+            let memory = (operand(&old) - ADDRESS_MARK) as usize;
+            assert_eq!(operand(&new), files[memory].as_raw_fd().cast_unsigned());
+            assert_eq!(operand(&before[number + 1]), ADDRESS_MARK);
+            assert_eq!(after[number + 1], [0; INSTRUCTION]);
+            found[memory] = true;
+        }
+        assert_eq!(found, [true; Memory::COUNT]);
     }
 
     #[test]

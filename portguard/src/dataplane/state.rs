@@ -5,16 +5,18 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aya::maps::{Array, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
-use portguard_common::abi::{self, BanLengths, CacheLine, LAYOUT, TIMES, TimePage, host, symbol};
+use portguard_common::abi::{self, BanLengths, CacheLine, LAYOUT, host, symbol};
 use portguard_common::mix::Seed;
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::generation::LoadError;
+use super::places::mapped;
 
 /// The magic number of the BPF file system (`BPF_FS_MAGIC` of linux/magic.h).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -193,6 +195,15 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// Of an array of one element.
+    pub(super) fn of_one(bytes: usize) -> Self {
+        Self {
+            key: size(size_of::<u32>()),
+            value: size(bytes),
+            entries: 1,
+        }
+    }
+
     fn of_pin(path: &Path) -> Result<Self, LoadError> {
         let found = MapData::from_pin(path)
             .map_err(LoadError::State)?
@@ -258,24 +269,19 @@ pub(super) fn keep_seed(ebpf: &mut Ebpf, seed: Seed) -> Result<(), LoadError> {
 
 /// Puts down that UDP ports closed: their flows end, and none is started for a while.
 pub(super) fn close_ports(
-    ebpf: &mut Ebpf,
+    closed_ports: &Map,
     ports: impl Iterator<Item = u16>,
     now_ns: u64,
 ) -> Result<(), LoadError> {
-    let mut map = array::<TimePage>(ebpf, symbol::CLOSED_PORTS)?;
-    let mut pages = std::collections::BTreeMap::<u32, Vec<usize>>::new();
+    let (words, _) = mapped(Some(closed_ports), symbol::CLOSED_PORTS)?;
     for port in ports {
-        let page = pages.entry(u32::from(port) / TIMES as u32).or_default();
-        page.push(usize::from(port) % TIMES);
-    }
-    for (index, places) in pages {
-        let mut page = map.get(&index, 0).map_err(LoadError::State)?;
-        for place in places {
-            page[place] = now_ns;
-        }
-        map.set(index, page, 0).map_err(LoadError::State)?;
+        words.all()[usize::from(port)].store(now_ns, Ordering::Relaxed);
     }
     Ok(())
+}
+
+fn size(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 pub(super) fn array<'e, T: Pod>(
@@ -288,11 +294,8 @@ pub(super) fn array<'e, T: Pod>(
 
 /// The sizes of maps, for [`State::check`].
 pub(super) fn shape(name: &str, entries: u32) -> Shape {
-    let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let (key, value) = match name {
-        symbol::FLOWS | symbol::BAN_PLACES => (size_of::<u32>(), size_of::<CacheLine>()),
-        symbol::CLOSED_PORTS => (size_of::<u32>(), size_of::<TimePage>()),
-        symbol::SOURCE_BUCKETS => (size_of::<u32>(), size_of::<abi::SourceBucketSet>()),
+        symbol::BAN_PLACES => (size_of::<u32>(), size_of::<CacheLine>()),
         // A ring has neither.
         symbol::EVENTS => (0, 0),
         symbol::BANS => (size_of::<abi::BanKey>(), size_of::<abi::BanEnd>()),

@@ -12,7 +12,7 @@ use std::slice;
 use std::sync::atomic::AtomicU64;
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_prog_type,
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_map_type, bpf_prog_type,
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -112,6 +112,25 @@ pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     let mut attr = zeroed();
     attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
     bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr)
+}
+
+/// Creates a map of one element of so many bytes, which programs reach by its address and processes by their memory
+/// (`BPF_F_MMAPABLE`, kernel 5.5). The kernel shows the first 15 characters of its name.
+pub(super) fn create_memory(name: &str, bytes: usize) -> io::Result<OwnedFd> {
+    const BPF_F_MMAPABLE: u32 = 1 << 10;
+    let mut attr = zeroed();
+    // SAFETY: a member of integers, which are zero.
+    let map = unsafe { &mut attr.__bindgen_anon_1 };
+    map.map_type = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+    map.key_size = size_of::<u32>() as u32;
+    map.value_size = u32::try_from(bytes).map_err(|_overflow| io::ErrorKind::OutOfMemory)?;
+    map.max_entries = 1;
+    map.map_flags = BPF_F_MMAPABLE;
+    let places = map.map_name.iter_mut().rev().skip(1).rev();
+    for (place, byte) in places.zip(name.bytes()) {
+        *place = byte as libc::c_char;
+    }
+    bpf_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr)
 }
 
 /// What an XDP program of these instructions returns for a frame of zeros. A signal would end the verifier's work (`EAGAIN`), so none reaches

@@ -67,6 +67,8 @@ impl Loaded {
             state,
             bans: BANS,
             count_all_buffers: true,
+            // Both ways, and a policy always the same one.
+            count_in_pages: written.text.len() % 2 == 1,
             events: None,
             diagnostics: None,
             trace: true,

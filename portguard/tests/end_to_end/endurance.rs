@@ -188,7 +188,7 @@ fn l04_pins_of_another_version_are_replaced_without_a_gap() {
     daemon.kill().expect("kills");
     shell(
         &daemon,
-        "cd /sys/fs/bpf/portguard/v*; mv LAST_SENT FLOWS; mv HOST CLOSED_PORTS",
+        "cd /sys/fs/bpf/portguard/v*; mv LAST_SENT TCP_FLOWS; mv HOST CLOSED_PORTS",
     );
     daemon.start_again(&bed.server).expect("starts again");
     stream.wait_for(packets);

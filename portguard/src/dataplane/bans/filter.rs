@@ -22,7 +22,7 @@ pub(super) struct Filter {
 impl Filter {
     /// The table that is this map.
     pub(super) fn of(map: Option<&Map>) -> Result<Self, LoadError> {
-        let (words, count) = mapped::<u64>(map, symbol::BAN_FILTER)?;
+        let (words, count) = mapped(map, symbol::BAN_FILTER)?;
         Ok(Self {
             words,
             last_word: count - 1,
