@@ -515,6 +515,9 @@ fn a_result_is_computed_where_it_is_wanted() {
     ));
     // A copy of the lower half is no copy of the sum.
     assert_stays(&code(alu_x(ADD, 1, 2), alu32_x(MOV, 2, 1), &tail));
+    // Nor is one with the sign of its last byte put before it (`MOVSX`).
+    let signed = slot(0xbf, 2, 1, 8, 0);
+    assert_stays(&code(alu_x(ADD, 1, 2), signed, &tail));
     // A number that is known comes second.
     assert_eq!(
         fold(&code(mov(2, 14), alu_x(ADD, 2, 1), &[load(H, 0, 2, 0)])),
@@ -528,6 +531,9 @@ fn what_is_given_to_a_function_that_is_given_nothing_goes() {
     let code = [mov(1, 7), mov(2, 8), call(GET_SMP_PROCESSOR_ID), exit()];
     assert_eq!(fold(&code), code[2..]);
     assert_stays(&[mov(1, 7), mov(2, 8), call(READS), exit()]);
+    // The kernel has other functions with the same numbers.
+    let by_type = slot(0x85, 0, 2, 0, GET_SMP_PROCESSOR_ID);
+    assert_stays(&[mov(1, 7), mov(2, 8), by_type, exit()]);
 }
 
 #[test]
