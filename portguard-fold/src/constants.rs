@@ -241,7 +241,7 @@ const fn swapped(operation: u8) -> u8 {
 
 /// Whether an instruction that computes leaves its register as it is.
 fn changes_nothing(instruction: &Instruction, dst: Value) -> bool {
-    if instruction.code == class::ALU64 | alu::MOV | X && instruction.offset == 0 {
+    if instruction.is_copy() {
         return instruction.dst == instruction.src;
     }
     let neutral = match instruction.operation() {

@@ -159,6 +159,11 @@ impl Instruction {
         matches!(self.class(), class::ALU | class::ALU64) && self.operation() <= alu::END
     }
 
+    /// Whether it copies a register, all 64 bits of it.
+    pub(crate) const fn is_copy(&self) -> bool {
+        self.code == class::ALU64 | alu::MOV | X && self.offset == 0
+    }
+
     /// Whether it jumps, calls or ends.
     const fn is_jump(&self) -> bool {
         matches!(self.class(), class::JMP | class::JMP32)

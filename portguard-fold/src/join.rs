@@ -200,8 +200,7 @@ fn add_to_offsets(
 /// What reads a copy reads the original, where that is there as long as the copy is read.
 fn use_original(steps: &Steps, targets: &[bool], live: &Liveness, place: usize) -> Option<Changes> {
     let copied = steps[place]?.instruction;
-    if copied.code != class::ALU64 | alu::MOV | X || copied.offset != 0 || copied.dst == copied.src
-    {
+    if !copied.is_copy() || copied.dst == copied.src {
         return None;
     }
     let (copy, original) = (copied.dst, copied.src);
@@ -241,8 +240,7 @@ fn make_in_place(
 ) -> Option<Changes> {
     let copied = steps[place]?.instruction;
     let (copy, original) = (copied.dst, copied.src);
-    let is_copy = copied.code == class::ALU64 | alu::MOV | X && copied.offset == 0;
-    if !is_copy || copy == original || original == FRAME {
+    if !copied.is_copy() || copy == original || original == FRAME {
         return None;
     }
     if live.is_read_after(steps, place, original) {
