@@ -113,18 +113,11 @@ impl FlowKey {
         self.index as u16
     }
 
-    /// Whether it is one of TCP.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_tcp(self) -> bool {
-        self.index < local_port::UDP
-    }
-
     /// The two lines in which it may have a place. Those of TCP come first: what is sent by UDP takes no place from it.
     #[inline(always)]
     #[must_use]
     pub const fn lines(self) -> [u32; 2] {
-        let first = !self.is_tcp() as u32 * FLOW_LINES;
+        let first = (self.index >= local_port::UDP) as u32 * FLOW_LINES;
         let [high, low] = places::choices(self.digest);
         [first + high % FLOW_LINES, first + low % FLOW_LINES]
     }

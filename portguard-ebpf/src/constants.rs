@@ -49,6 +49,13 @@ pub(crate) fn wide(place: usize) -> u64 {
     }
 }
 
+/// An index that the verifier sees to be below a bound; `None` where it is not.
+#[inline(always)]
+pub(crate) fn below(index: u32, bound: u64) -> Option<u64> {
+    let index = opaque(index.into());
+    (index < bound).then_some(index)
+}
+
 /// The place of one of so many `T` in a map's one element; `None` where it is not among them, or where the policy has no use for the map.
 #[inline(always)]
 pub(crate) fn element<T>(memory: Memory, index: u32, count: u32) -> Option<*mut T> {
@@ -59,11 +66,7 @@ pub(crate) fn element<T>(memory: Memory, index: u32, count: u32) -> Option<*mut 
     let index = if count.is_power_of_two() {
         opaque(index.into()) & u64::from(count - 1)
     } else {
-        let index = opaque(index.into());
-        if index >= count.into() {
-            return None;
-        }
-        index
+        below(index, count.into())?
     };
     Some((address(memory) + index * size_of::<T>() as u64) as *mut T)
 }

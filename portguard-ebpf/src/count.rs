@@ -7,8 +7,7 @@ use aya_ebpf::maps::PerCpuArray;
 use portguard_common::abi::{COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, drops, slot};
 use portguard_common::constant::{self, Memory};
 
-use crate::constants::{address, wide};
-use crate::tables::opaque;
+use crate::constants::{address, below, wide};
 
 // Both are sized by the loader.
 
@@ -30,10 +29,12 @@ impl Slot {
             return Some(Self(0));
         }
         // SAFETY: a helper without arguments, in every kernel since 4.1; from 6.10 on the verifier makes a load of it.
-        let number = opaque(unsafe { bpf_get_smp_processor_id() }.into());
+        let number = unsafe { bpf_get_smp_processor_id() };
         // There is one for each CPU, which the verifier does not know.
-        (number < wide(constant::SLOTS))
-            .then(|| Self(address(Memory::Slots) + number * wide(constant::SLOT_BYTES)))
+        let number = below(number, wide(constant::SLOTS))?;
+        Some(Self(
+            address(Memory::Slots) + number * wide(constant::SLOT_BYTES),
+        ))
     }
 
     /// Counts a frame of so many bytes.
@@ -68,10 +69,9 @@ impl Slot {
                     .add(index as usize % COUNTER_PAGE_LEN)
             });
         }
-        let index = opaque(index.into());
+        let index = below(index, wide(constant::COUNTERS))?;
         let first = self.0 + slot::COUNTERS as u64;
-        (index < wide(constant::COUNTERS))
-            .then(|| (first + index * size_of::<Counter>() as u64) as *mut Counter)
+        Some((first + index * size_of::<Counter>() as u64) as *mut Counter)
     }
 
     #[inline(always)]
@@ -81,9 +81,8 @@ impl Slot {
             // SAFETY: below the page's length by the mask.
             return Some(unsafe { page.cast::<u64>().add((index & 0xff) as usize) });
         }
-        let index = opaque(index.into());
-        (index < u64::from(drops::LEN))
-            .then(|| (self.0 + index * size_of::<u64>() as u64) as *mut u64)
+        let index = below(index, drops::LEN.into())?;
+        Some((self.0 + index * size_of::<u64>() as u64) as *mut u64)
     }
 }
 

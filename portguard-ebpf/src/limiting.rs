@@ -105,13 +105,10 @@ fn take_token(limit: &Limit, source: Source) -> bool {
         _ => coarse_now_ns(),
     };
     let bucket = if limit.has(Limit::PER_SOURCE) {
-        match bucket::of_source(limit.bucket, source, now_ns) {
-            Some(bucket) => Some(bucket),
-            None => {
-                diagnose::no_place_for_source(limit.bucket);
-                own()
-            }
-        }
+        bucket::of_source(limit.bucket, source, now_ns).or_else(|| {
+            diagnose::no_place_for_source(limit.bucket);
+            own()
+        })
     } else {
         own()
     };

@@ -1,5 +1,6 @@
 //! Map elements that are lines of the cache.
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use portguard_common::abi::{CacheLine, LINE_WAYS};
 use portguard_common::places::Line;
 
@@ -8,7 +9,7 @@ use crate::tables::opaque;
 
 /// `BPF_F_MMAPABLE` (linux/bpf.h, kernel 5.5): the daemon writes to the elements like the programs do; and they begin with a page, so that each is
 /// one line of the cache.
-pub(crate) const MMAPABLE: u32 = 1 << 10;
+pub(crate) const MMAPABLE: u32 = BPF_F_MMAPABLE;
 
 /// The words of an element: the digests, then what they say.
 #[derive(Clone, Copy)]

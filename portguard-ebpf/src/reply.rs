@@ -39,21 +39,27 @@ pub(crate) struct InAllBuffers;
 impl ReplyLookup for InAllBuffers {
     #[inline(always)]
     fn is_reply<F: Frame>(&self, ctx: *mut xdp_md, _frame: &F, packet: &Candidate) -> bool {
-        let Some(last_sent) = last_sent(packet, &KernelFlows) else {
-            return false;
-        };
-        let (kind, offsets) = pack(packet);
-        portguard_is_reply_in_parts(ctx, kind, offsets, last_sent) != 0
+        look_up(packet, |kind, offsets, last_sent| {
+            portguard_is_reply_in_parts(ctx, kind, offsets, last_sent)
+        })
     }
 }
 
 #[inline(always)]
 pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
+    look_up(packet, |kind, offsets, last_sent| {
+        portguard_is_reply(ctx, kind, offsets, last_sent)
+    })
+}
+
+/// Asks a function that reads the frame, of a packet from whose port something was sent.
+#[inline(always)]
+fn look_up(packet: &Candidate, is_reply: impl FnOnce(u32, u32, u64) -> u32) -> bool {
     let Some(last_sent) = last_sent(packet, &KernelFlows) else {
         return false;
     };
     let (kind, offsets) = pack(packet);
-    portguard_is_reply(ctx, kind, offsets, last_sent) != 0
+    is_reply(kind, offsets, last_sent) != 0
 }
 
 #[unsafe(no_mangle)]

@@ -21,7 +21,7 @@ use portguard_common::ticks::Ticks;
 use portguard_common::trie::{self, Window};
 
 use crate::bans;
-use crate::constants::{ConstantStage, ConstantTrie, is_set, setting, wide};
+use crate::constants::{ConstantStage, ConstantTrie, below, is_set, setting, wide};
 use crate::frame::{first_buffer_len, frame_len};
 use crate::host;
 use crate::limiting;
@@ -263,10 +263,7 @@ impl Window for KernelWindow {
 /// An entry of a table, of which a constant says the length; nothing where the table ends before it, which the verifier must see.
 #[inline(always)]
 pub(crate) fn place<T>(table: &'static [T; 1], index: u32, length: usize) -> Option<&'static T> {
-    let index = opaque(index.into());
-    if index >= wide(length) {
-        return None;
-    }
+    let index = below(index, wide(length))?;
     // SAFETY: the loader put `length` entries there.
     Some(unsafe { &*frozen(table).as_ptr().add(index as usize) })
 }
@@ -340,12 +337,11 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn service_class(&self, index: u32) -> u16 {
-        let index = opaque(index.into());
         // The classifier's indices are below `service::LEN`, but the verifier does not always know, and that of older kernels nothing of a
         // number whose bytes were swapped.
-        if index >= u64::from(service::LEN) {
+        let Some(index) = below(index, service::LEN.into()) else {
             return 0;
-        }
+        };
         // SAFETY: in range by the comparison. Volatile for the same reason as the settings.
         unsafe {
             (&raw const SERVICES)
@@ -411,10 +407,7 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn window(&self, index: u32) -> Option<KernelWindow> {
-        let index = opaque(index.into());
-        if index >= wide(constant::WINDOWS) {
-            return None;
-        }
+        let index = below(index, wide(constant::WINDOWS))?;
         // SAFETY: the loader put at least `WINDOW` entries from there on.
         let first = unsafe { frozen(&HALVES).as_ptr().add(index as usize) };
         Some(KernelWindow(opaque(first as u64)))
