@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use aya::maps::{Map, MapData};
+use aya::maps::Map;
 use portguard_common::abi::symbol;
 use portguard_policy::{Attribution, Limited, Meaning};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::counters::{self, Counts};
 use super::events;
 use super::generation::{Generation, LoadError};
 use super::pins::{read_note, write_note};
-use super::state::State;
+use super::state::{State, pinned};
 
 /// Maps that are pinned with a generation: those that count, and those without which a trial would not end.
 const MAPS: [&str; 8] = [
@@ -120,7 +120,5 @@ pub fn counted(state: &State, id: u64) -> Result<(About, Counts), LoadError> {
 }
 
 fn open(folder: &Path, name: &'static str) -> Result<Map, LoadError> {
-    let error = |source| LoadError::Map { name, source };
-    let map = MapData::from_pin(folder.join(name)).map_err(error)?;
-    Map::from_map_data(map).map_err(error)
+    pinned(&folder.join(name)).map_err(|source| LoadError::Map { name, source })
 }

@@ -65,23 +65,23 @@ impl Maps {
 }
 
 fn open(name: &'static str, bytes: usize, state: Option<&State>) -> Result<Map, LoadError> {
-    let path = state.map(|state| state.path(name));
     if let Some(state) = state {
         state.check(&[(name, Shape::of_one(bytes))])?;
-    }
-    if let Some(path) = path.as_ref().filter(|path| path.exists()) {
-        let map = MapData::from_pin(path).and_then(Map::from_map_data);
-        return map.map_err(LoadError::State);
+        if let Some(map) = state.pinned(name)? {
+            return Ok(map);
+        }
     }
     let made = sys::create_memory(name, bytes);
     let made = made.map_err(|error| fill::refused(&error).unwrap_or(LoadError::Memory(error)))?;
     let map = MapData::from_fd(made).and_then(Map::from_map_data);
     let map = map.map_err(|source| LoadError::Map { name, source })?;
-    if let Some(path) = path {
-        let pinned = map.pin(path).map_err(|error| MapError::PinError {
-            name: Some(name.into()),
-            error,
-        });
+    if let Some(state) = state {
+        let pinned = map
+            .pin(state.path(name))
+            .map_err(|error| MapError::PinError {
+                name: Some(name.into()),
+                error,
+            });
         pinned.map_err(LoadError::State)?;
     }
     Ok(map)

@@ -15,10 +15,10 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, MapData};
 
 use super::egress::Egress;
-use super::state::State;
+use super::state::{State, pinned};
 use super::sys::{self, Hook};
 
 /// The folder of links, which every version knows by this name.
@@ -246,8 +246,7 @@ pub(super) fn write_note(path: &Path, text: &[u8]) -> io::Result<()> {
 
 /// Reads a text that is pinned as a map.
 pub(super) fn read_note(path: &Path) -> io::Result<Vec<u8>> {
-    let map = MapData::from_pin(path).map_err(io::Error::other)?;
-    let map = Map::from_map_data(map).map_err(io::Error::other)?;
+    let map = pinned(path).map_err(io::Error::other)?;
     let map: Array<_, [u8; NOTE_PAGE]> = Array::try_from(map).map_err(io::Error::other)?;
     let mut bytes = Vec::new();
     for index in 0..map.len() {

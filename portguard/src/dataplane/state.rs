@@ -154,6 +154,13 @@ impl State {
         Ok(())
     }
 
+    /// The map of this name, where it is pinned.
+    pub(super) fn pinned(&self, name: &str) -> Result<Option<Map>, LoadError> {
+        let path = self.path(name);
+        let map = path.exists().then(|| pinned(&path)).transpose();
+        map.map_err(LoadError::State)
+    }
+
     /// Forgets everything that is pinned: what still filters by a pin alone ends.
     ///
     /// # Errors
@@ -184,6 +191,11 @@ fn mount_usual(folder: &Path) {
         // The caller finds that it is not there, and says so.
         Err(error) => tracing::debug!("cannot mount `{USUAL}`: {error}"),
     }
+}
+
+/// The map that is pinned there.
+pub(super) fn pinned(path: &Path) -> Result<Map, MapError> {
+    MapData::from_pin(path).and_then(Map::from_map_data)
 }
 
 /// What a map looks like from outside.
@@ -220,10 +232,9 @@ impl Shape {
 /// The random numbers that spread sources over buckets, and flows and bans over lines: those that the state has, or new ones.
 pub(super) fn seed(state: Option<&State>) -> Result<Seed, LoadError> {
     let mut seed = [0; 2];
-    let path = state.map(|state| state.path(symbol::HOST));
-    if let Some(path) = path.filter(|path| path.exists()) {
-        let map = Map::from_map_data(MapData::from_pin(path).map_err(LoadError::State)?)
-            .map_err(LoadError::State)?;
+    if let Some(state) = state
+        && let Some(map) = state.pinned(symbol::HOST)?
+    {
         seed = kept_seed(Some(&map))?;
     }
     if seed == [0; 2] {
@@ -248,12 +259,13 @@ pub(super) fn kept_seed(map: Option<&Map>) -> Result<Seed, LoadError> {
 /// The lengths of prefixes that are banned. aya writes the content of such a map whenever it loads a program that shares it:
 /// it must be what is there already, since programs at work are reading it.
 pub(super) fn ban_lengths(state: Option<&State>) -> Result<BanLengths, LoadError> {
-    let path = state.map(|state| state.path(symbol::BAN_LENGTHS));
-    let Some(path) = path.filter(|path| path.exists()) else {
+    let map = match state {
+        Some(state) => state.pinned(symbol::BAN_LENGTHS)?,
+        None => None,
+    };
+    let Some(map) = map else {
         return Ok(BanLengths::default());
     };
-    let map = Map::from_map_data(MapData::from_pin(path).map_err(LoadError::State)?)
-        .map_err(LoadError::State)?;
     let map: Array<_, BanLengths> = Array::try_from(map).map_err(LoadError::State)?;
     map.get(&0, 0).map_err(LoadError::State)
 }

@@ -12,7 +12,8 @@ use std::slice;
 use std::sync::atomic::AtomicU64;
 
 use aya_obj::generated::{
-    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_map_type, bpf_prog_type,
+    BPF_F_MMAPABLE, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_map_type,
+    bpf_prog_type,
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -117,7 +118,6 @@ pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
 /// Creates a map of one element of so many bytes, which programs reach by its address and processes by their memory
 /// (`BPF_F_MMAPABLE`, kernel 5.5). The kernel shows the first 15 characters of its name.
 pub(super) fn create_memory(name: &str, bytes: usize) -> io::Result<OwnedFd> {
-    const BPF_F_MMAPABLE: u32 = 1 << 10;
     let mut attr = zeroed();
     // SAFETY: a member of integers, which are zero.
     let map = unsafe { &mut attr.__bindgen_anon_1 };
