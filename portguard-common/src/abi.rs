@@ -1003,9 +1003,9 @@ pub mod symbol {
     pub const HOST: &str = "HOST";
     /// The buckets of rules: a [`super::Bucket`] each.
     pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
-    /// The TCP flows that this side started: a [`super::CacheLine`] by [`crate::flow_table::FlowKey::lines`].
+    /// The TCP flows that this side started: [`crate::limits::FLOW_LINES`] of [`super::CacheLine`]s, see [`crate::flow_table`].
     pub const TCP_FLOWS: &str = "TCP_FLOWS";
-    /// The others, by the same less [`crate::limits::FLOW_LINES`].
+    /// The others, likewise.
     pub const OTHER_FLOWS: &str = "OTHER_FLOWS";
     /// When a packet last left, by [`super::local_port`], in nanoseconds of the kernel's monotonic clock: a `u64`, 0
     /// for never.

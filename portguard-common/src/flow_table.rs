@@ -1,10 +1,11 @@
 //! The tables of flows: where each has its place, and who has to go for another.
 //!
-//! A keyed digest of its addresses and ports chooses the two lines of a flow (see [`crate::places`]). What one CPU does never waits
+//! TCP has a table, and everything else another one: what is sent by UDP takes no place from TCP. Within its table, a keyed digest of its addresses and ports chooses the two lines of a flow (see [`crate::places`]). What one CPU does never waits
 //! for another. The kernel's own tables that forget (`BPF_MAP_TYPE_LRU_HASH`) read four lines, each of which says where the next one
 //! is, and forget before they are full.
 
 use crate::abi::{LINE_WAYS, local_port};
+use crate::constant::Memory;
 use crate::limits::FLOW_LINES;
 use crate::mix::{Seed, mix};
 use crate::places::{self, Line, LineTable};
@@ -81,9 +82,6 @@ const fn lifetime(index: u32) -> u64 {
     }
 }
 
-/// Lines of both tables together: those for TCP, then as many for the rest.
-pub const LINES: u32 = FLOW_LINES * 2;
-
 /// What tells flows apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowKey {
@@ -113,13 +111,23 @@ impl FlowKey {
         self.index as u16
     }
 
-    /// The two lines in which it may have a place. Those of TCP come first: what is sent by UDP takes no place from it.
+    /// Which table it is in: the one that all functions here are to be given with this key.
+    #[inline(always)]
+    #[must_use]
+    pub const fn table(self) -> Memory {
+        if self.index < local_port::UDP {
+            Memory::TcpFlows
+        } else {
+            Memory::OtherFlows
+        }
+    }
+
+    /// The two lines of its table in which it may have a place.
     #[inline(always)]
     #[must_use]
     pub const fn lines(self) -> [u32; 2] {
-        let first = (self.index >= local_port::UDP) as u32 * FLOW_LINES;
         let [high, low] = places::choices(self.digest);
-        [first + high % FLOW_LINES, first + low % FLOW_LINES]
+        [high % FLOW_LINES, low % FLOW_LINES]
     }
 }
 

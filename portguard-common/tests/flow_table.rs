@@ -5,7 +5,8 @@ mod memory;
 use std::thread;
 
 use portguard_common::abi::{LINE_WAYS, local_port};
-use portguard_common::flow_table::{Flow, FlowKey, LINES, add, find, flow, mix_v4, mix_v6, remove};
+use portguard_common::constant;
+use portguard_common::flow_table::{Flow, FlowKey, add, find, flow, mix_v4, mix_v6, remove};
 use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
 use portguard_common::places::{self, Line as _};
@@ -97,15 +98,23 @@ fn each_part_of_a_flow_is_in_its_digest() {
 }
 
 #[test]
-fn tcp_and_the_rest_have_lines_of_their_own() {
-    let mut used = vec![0; LINES as usize];
+fn tcp_and_the_rest_have_tables_of_their_own() {
+    let key = |index| FlowKey::new(SEED, 1, index, 443);
+    for port in [0, 1, 40_000, 65_535] {
+        let tcp = key(local_port::TCP + port);
+        assert_eq!(tcp.table(), constant::Memory::TcpFlows);
+        for first in [local_port::UDP, local_port::ECHO] {
+            let other = key(first + port);
+            assert_eq!(other.table(), constant::Memory::OtherFlows);
+        }
+    }
+}
+
+#[test]
+fn keys_spread_over_all_lines() {
+    let mut used = vec![0; FLOW_LINES as usize];
     for number in 0..FLOW_LINES {
         for line in tcp(number).lines() {
-            assert!(line < FLOW_LINES);
-            used[line as usize] += 1;
-        }
-        for line in udp(number).lines() {
-            assert!((FLOW_LINES..LINES).contains(&line));
             used[line as usize] += 1;
         }
     }
@@ -114,13 +123,11 @@ fn tcp_and_the_rest_have_lines_of_their_own() {
     let share = unused / used.len() as f64;
     assert!((0.13..0.14).contains(&share), "{share}");
     assert!(used.iter().all(|count| *count < 20));
-    let echo = FlowKey::new(SEED, 1, local_port::ECHO, 0);
-    assert!(echo.lines().iter().all(|line| *line >= FLOW_LINES));
 }
 
 #[test]
 fn half_of_the_places_are_enough_for_nearly_as_many_flows() {
-    let memory = Memory::new(LINES);
+    let memory = Memory::new(FLOW_LINES);
     let count = FLOW_LINES * LINE_WAYS / 2;
     for number in 0..count {
         assert!(add(&&memory, tcp(number), NOW + u64::from(number)));
@@ -132,8 +139,6 @@ fn half_of_the_places_are_enough_for_nearly_as_many_flows() {
     });
     let lost = count - known.count() as u32;
     assert!(lost < count / 1000, "{lost} of {count}");
-    // Nothing of it is in the other table.
-    assert!((0..count).all(|number| find(&&memory, udp(number)).is_none()));
     for number in 0..count {
         remove(&&memory, tcp(number));
         assert_eq!(last_ns(&memory, tcp(number)), None);
@@ -143,7 +148,7 @@ fn half_of_the_places_are_enough_for_nearly_as_many_flows() {
 
 #[test]
 fn the_first_line_is_filled_up_to_one_place_and_then_both_alike() {
-    let memory = Memory::new(LINES);
+    let memory = Memory::new(FLOW_LINES);
     let keys = of_two_lines(udp, 9);
     let [first, second] = keys[0].lines();
     let line_of = |key: FlowKey| {
@@ -170,7 +175,7 @@ fn who_has_sent_nothing_for_the_longest_time_goes() {
         (tcp as fn(u32) -> FlowKey, 5 * 24 * 3600 * SECOND),
         (udp, 180 * SECOND),
     ] {
-        let memory = Memory::new(LINES);
+        let memory = Memory::new(FLOW_LINES);
         let keys = of_two_lines(key, 12);
         // Not in the order in which they came.
         let times = [7, 3, 5, 1, 8, 2, 6, 4].map(|time| NOW + time * 100);
@@ -199,7 +204,7 @@ fn what_is_over_goes_first() {
     // The one that closes sent later than all others, but is over sooner.
     let later = 3000 * SECOND;
     for (elapsed, goes) in [(60 * SECOND, 0), (60 * SECOND + 1, 5)] {
-        let memory = Memory::new(LINES);
+        let memory = Memory::new(FLOW_LINES);
         let keys = of_two_lines(tcp, 9);
         for (key, time) in keys.iter().zip(0..8) {
             assert!(add(&&memory, *key, NOW + time));
@@ -218,7 +223,7 @@ fn what_is_over_goes_first() {
         }
     }
     // A datagram's flow is over after three minutes, and then there is room in the first line.
-    let memory = Memory::new(LINES);
+    let memory = Memory::new(FLOW_LINES);
     let keys = of_two_lines(udp, 9);
     for (key, time) in keys.iter().zip([1, 0, 0, 0, 0, 0, 0, 0]) {
         assert!(add(&&memory, *key, NOW + time));
@@ -236,7 +241,7 @@ fn what_is_over_goes_first() {
 
 #[test]
 fn a_place_that_is_claimed_is_nobodys() {
-    let memory = Memory::new(LINES);
+    let memory = Memory::new(FLOW_LINES);
     let keys = of_two_lines(udp, 9);
     for key in &keys[..8] {
         assert!(add(&&memory, *key, NOW));
@@ -266,27 +271,27 @@ fn a_place_that_is_claimed_is_nobodys() {
 fn cpus_that_add_at_the_same_moment_lose_nothing() {
     const THREADS: u32 = 4;
     const EACH: u32 = 10_000;
-    let memory = Memory::new(LINES);
+    let (of_udp, of_tcp) = (Memory::new(FLOW_LINES), Memory::new(FLOW_LINES));
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            let memory = &memory;
+            let (of_udp, of_tcp) = (&of_udp, &of_tcp);
             scope.spawn(move || {
                 for number in 0..EACH {
                     // One that all add, and one of its own.
-                    assert!(add(&memory, udp(number), NOW));
+                    assert!(add(&of_udp, udp(number), NOW));
                     let own = tcp(EACH * thread + number);
-                    assert!(add(&memory, own, NOW + u64::from(thread)));
+                    assert!(add(&of_tcp, own, NOW + u64::from(thread)));
                 }
             });
         }
     });
     for number in 0..EACH * THREADS {
         let expected = Some(NOW + u64::from(number / EACH));
-        assert_eq!(last_ns(&memory, tcp(number)), expected, "{number}");
+        assert_eq!(last_ns(&of_tcp, tcp(number)), expected, "{number}");
     }
     // Those that have several places are gone from all of them.
     for number in 0..EACH {
-        remove(&&memory, udp(number));
-        assert_eq!(last_ns(&memory, udp(number)), None, "{number}");
+        remove(&&of_udp, udp(number));
+        assert_eq!(last_ns(&of_udp, udp(number)), None, "{number}");
     }
 }

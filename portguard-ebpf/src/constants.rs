@@ -56,19 +56,41 @@ pub(crate) fn below(index: u32, bound: u64) -> Option<u64> {
     (index < bound).then_some(index)
 }
 
-/// The place of one of so many `T` in a map's one element; `None` where it is not among them, or where the policy has no use for the map.
+/// So many `T` that a map has as its one element.
+#[derive(Clone, Copy)]
+pub(crate) struct Elements<T> {
+    first: *mut T,
+    count: u32,
+}
+
+impl<T> Elements<T> {
+    /// Those of a map; `None` where it has not so many, as where the policy has no use for it.
+    #[inline(always)]
+    pub(crate) fn of(memory: Memory, count: u32) -> Option<Self> {
+        let bytes = u64::from(count) * size_of::<T>() as u64;
+        (wide(constant::MEMORY + memory as usize) >= bytes).then(|| Self {
+            first: address(memory) as *mut T,
+            count,
+        })
+    }
+
+    /// The place of one of them; `None` where it is none of them.
+    #[inline(always)]
+    pub(crate) fn get(self, index: u32) -> Option<*mut T> {
+        // Where there are as many as a power of two, the verifier knows by a mask, which is quicker than a comparison.
+        let index = if self.count.is_power_of_two() {
+            opaque(index.into()) & u64::from(self.count - 1)
+        } else {
+            below(index, self.count.into())?
+        };
+        Some(self.first.wrapping_add(index as usize))
+    }
+}
+
+/// The place of one of so many `T` in a map's one element: see [`Elements`].
 #[inline(always)]
 pub(crate) fn element<T>(memory: Memory, index: u32, count: u32) -> Option<*mut T> {
-    if wide(constant::MEMORY + memory as usize) < u64::from(count) * size_of::<T>() as u64 {
-        return None;
-    }
-    // Where there are as many as a power of two, the verifier knows by a mask, which is quicker than a comparison.
-    let index = if count.is_power_of_two() {
-        opaque(index.into()) & u64::from(count - 1)
-    } else {
-        below(index, count.into())?
-    };
-    Some((address(memory) + index * size_of::<T>() as u64) as *mut T)
+    Elements::of(memory, count)?.get(index)
 }
 
 /// The address of what a map has as its one element.

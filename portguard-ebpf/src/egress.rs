@@ -20,8 +20,9 @@ use portguard_common::word::Word;
 use crate::constants::is_set;
 use crate::diagnose;
 use crate::extension;
-use crate::flows::{self, KernelFlows};
+use crate::flows::{self, KernelFlowTable, KernelFlows};
 use crate::frame::{FirstBuffer, conceal, forget};
+use crate::lines::KernelLine;
 use crate::tables::KernelTables;
 
 /// Writing a time anew for every packet would make CPUs wait for each other: this is exact enough.
@@ -115,7 +116,11 @@ fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
     let now_ns = KernelFlows.now_ns();
     match sent(frame, headers, KernelFlows.seed()) {
         Sent::Nothing => {}
-        Sent::Ends(key) => flow_table::remove(&KernelFlows, key),
+        Sent::Ends(key) => {
+            if let Some(table) = KernelFlowTable::of(key) {
+                flow_table::remove(&table, key);
+            }
+        }
         Sent::Starts(key) => return start(key, now_ns),
         Sent::Continues(key) => go_on(key, now_ns, false),
         Sent::Closes(key) => go_on(key, now_ns, true),
@@ -133,7 +138,7 @@ fn remember<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) -> u32 {
 /// Starts a flow, or starts it anew.
 #[inline(always)]
 fn start(key: FlowKey, now_ns: u64) -> u32 {
-    let is_kept = match flow_table::find(&KernelFlows, key) {
+    let is_kept = match find(key) {
         Some((line, way)) => {
             let present = Flow::of_word(line.word(way));
             let is_recent = now_ns.saturating_sub(present.last_ns) < REFRESH_NS;
@@ -148,6 +153,12 @@ fn start(key: FlowKey, now_ns: u64) -> u32 {
     if is_kept { DONE } else { NOT_KEPT }
 }
 
+/// The place of a flow.
+#[inline(always)]
+fn find(key: FlowKey) -> Option<(KernelLine, u32)> {
+    flow_table::find(&KernelFlowTable::of(key)?, key)
+}
+
 /// Goes on with a TCP flow, if there is one.
 #[inline(always)]
 fn go_on(key: FlowKey, now_ns: u64, closes: bool) {
@@ -155,7 +166,7 @@ fn go_on(key: FlowKey, now_ns: u64, closes: bool) {
     if KernelFlows.last_sent(key.index) == 0 {
         return;
     }
-    let Some((line, way)) = flow_table::find(&KernelFlows, key) else {
+    let Some((line, way)) = find(key) else {
         return;
     };
     let word = line.word(way);

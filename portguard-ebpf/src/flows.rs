@@ -8,7 +8,7 @@ use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
 use portguard_common::places::LineTable;
 
-use crate::constants::element;
+use crate::constants::{Elements, element};
 use crate::lines::KernelLine;
 use crate::seed::seed;
 use crate::tables::coarse_now_ns;
@@ -47,7 +47,7 @@ impl Flows for KernelFlows {
 
     #[inline(always)]
     fn flow(&self, key: FlowKey) -> Option<Flow> {
-        flow_table::flow(&KernelFlows, key)
+        flow_table::flow(&KernelFlowTable::of(key)?, key)
     }
 
     #[inline(always)]
@@ -56,17 +56,23 @@ impl Flows for KernelFlows {
     }
 }
 
-impl LineTable for KernelFlows {
+/// The table of a flow.
+pub(crate) struct KernelFlowTable(Elements<CacheLine>);
+
+impl KernelFlowTable {
+    /// `None` where the policy has no use for it.
+    #[inline(always)]
+    pub(crate) fn of(key: FlowKey) -> Option<Self> {
+        Elements::of(key.table(), FLOW_LINES).map(Self)
+    }
+}
+
+impl LineTable for KernelFlowTable {
     type Line = KernelLine;
 
     #[inline(always)]
     fn line(&self, index: u32) -> Option<KernelLine> {
-        let memory = if index < FLOW_LINES {
-            Memory::TcpFlows
-        } else {
-            Memory::OtherFlows
-        };
-        element::<CacheLine>(memory, index, FLOW_LINES).map(KernelLine::new)
+        self.0.get(index).map(KernelLine::new)
     }
 }
 
@@ -107,5 +113,7 @@ pub(crate) fn add(key: FlowKey, now_ns: u64) -> bool {
 #[inline(never)]
 extern "C" fn portguard_add_flow(digest: u64, index: u32, now_ns: u64) -> u32 {
     let key = FlowKey { digest, index };
-    flow_table::add(&KernelFlows, key, now_ns).into()
+    KernelFlowTable::of(key)
+        .is_some_and(|table| flow_table::add(&table, key, now_ns))
+        .into()
 }

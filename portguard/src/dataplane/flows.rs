@@ -6,14 +6,13 @@ use std::sync::atomic::Ordering;
 use portguard_common::abi::{local_port, symbol};
 use portguard_common::constant::Memory;
 use portguard_common::flow_table::{self, Flow, FlowKey, mix_v4, mix_v6};
-use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
-use portguard_common::places::{Line as _, LineTable};
+use portguard_common::places::Line as _;
 use portguard_policy::Transport;
 
 use super::generation::LoadError;
 use super::memory;
-use super::places::{Places, Table, mapped};
+use super::places::{Table, mapped};
 
 /// A connection that this side started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,34 +54,6 @@ fn halves(address: [u8; 16]) -> ([u8; 8], [u8; 8]) {
     (half(number >> 64), half(number))
 }
 
-/// The tables of flows.
-struct FlowTables {
-    tcp: Table,
-    others: Table,
-}
-
-impl FlowTables {
-    fn of(memory: &memory::Maps) -> Result<Self, LoadError> {
-        let table = |memory_of: Memory| Table::of(Some(memory.get(memory_of)), memory_of.name());
-        Ok(Self {
-            tcp: table(Memory::TcpFlows)?,
-            others: table(Memory::OtherFlows)?,
-        })
-    }
-}
-
-impl<'t> LineTable for &'t FlowTables {
-    type Line = Places<'t>;
-
-    fn line(&self, index: u32) -> Option<Places<'t>> {
-        let FlowTables { tcp, others } = *self;
-        match index.checked_sub(FLOW_LINES) {
-            None => tcp.line(index),
-            Some(index) => others.line(index),
-        }
-    }
-}
-
 /// Adds flows that have just sent something.
 pub(super) fn add(
     memory: &memory::Maps,
@@ -90,13 +61,15 @@ pub(super) fn add(
     flows: &[StartedFlow],
     now_ns: u64,
 ) -> Result<(), LoadError> {
-    let table = FlowTables::of(memory)?;
     let keys: Vec<FlowKey> = flows.iter().filter_map(|flow| flow.key(seed)).collect();
     let mut not_kept = 0;
-    for key in &keys {
-        match flow_table::find(&&table, *key) {
-            Some((line, way)) => line.set_word(way, Flow::sent_at(now_ns).word()),
-            None => not_kept += usize::from(!flow_table::add(&&table, *key, now_ns)),
+    for kind in [Memory::TcpFlows, Memory::OtherFlows] {
+        let table = &Table::of(Some(memory.get(kind)), kind.name())?;
+        for key in keys.iter().filter(|key| key.table() == kind) {
+            match flow_table::find(&table, *key) {
+                Some((line, way)) => line.set_word(way, Flow::sent_at(now_ns).word()),
+                None => not_kept += usize::from(!flow_table::add(&table, *key, now_ns)),
+            }
         }
     }
     let (last_sent, _) = mapped(Some(memory.get(Memory::LastSent)), symbol::LAST_SENT)?;
