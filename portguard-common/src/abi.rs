@@ -380,6 +380,8 @@ pub struct Trie {
     pub lists: u32,
     /// Likewise: starts in the longest of them.
     pub longest: u32,
+    /// Likewise: words below it name short lists, see [`List::SHORT`].
+    pub short: u32,
     /// Of one of lists in IPv6: the trunk, which is the first four bytes of most addresses that it tells apart. These are looked up at once by the
     /// two bytes that follow.
     pub trunk: u32,
@@ -394,8 +396,8 @@ impl Trie {
     /// [`Trie::NODE`] a node of a packed trie, or with [`Trie::GATE`] a gate. In IPv4 all that is read for an address then mostly lies in a
     /// line or two of the cache, and which branch is taken does not depend on the address.
     pub const LISTS: u32 = 1;
-    /// The same, where all lists have [`Trie::longest`] starts, one less than a power of two, and as many classes and one more: they are looked up
-    /// in fewer steps. A word is where its list begins, counted in halves from the first one.
+    /// The same, where all lists but the short ones have [`Trie::longest`] starts, at most [`List::AT_ONCE`] or one less than a power of two, and as
+    /// many classes and one more: they are looked up in fewer steps. A word is where its list begins, counted in halves from the first one.
     pub const UNIFORM_LISTS: u32 = 2;
     /// Marks a half of a list as the number of a child, in the place of a class: the word for the bytes that follow.
     pub const CHILD: u16 = 0x8000;
@@ -441,7 +443,7 @@ impl Trie {
     /// From here on it is that of a gate.
     pub const GATE: u32 = 0xe000_0000;
 
-    /// The word of a list, but of one among [`Trie::UNIFORM_LISTS`]: how many ranges begin in it after the first one, [`List::SHORTEST`] to [`List::LONGEST`]; where it begins, counted in halves from
+    /// The word of a list, but of a short one and of one among [`Trie::UNIFORM_LISTS`]: how many ranges begin in it after the first one, [`List::SHORTEST`] to [`List::LONGEST`]; where it begins, counted in halves from
     /// the first list, a multiple of [`List::UNIT`] below [`crate::limits::HALVES`]; and whether only two classes take turns in it.
     #[must_use]
     pub const fn list(starts: u32, first: u32, takes_turns: bool) -> u32 {
@@ -489,6 +491,8 @@ pub struct List {
 }
 
 const _: () = assert!(crate::limits::HALVES == (List::UNIT as usize) << List::FIRST_BITS);
+// The word of a short list is below that of any other one.
+const _: () = assert!(crate::limits::HALVES <= Trie::list(List::SHORTEST, 0, true) as usize);
 
 impl List {
     /// Most ranges that begin after the first one.
@@ -497,7 +501,9 @@ impl List {
     pub const WINDOW: u32 = 256;
     /// How many starts are looked at at once, one less than a power of two.
     pub const AT_ONCE: u32 = 7;
-    /// Fewest ranges that begin after the first one, but among [`Trie::UNIFORM_LISTS`]: either half of them is as long as is looked at at once.
+    /// Starts in a short list: those of a prefix that is alone in its network, as most are. Their words say where each begins, counted in halves from the first one.
+    pub const SHORT: u32 = 2;
+    /// Fewest ranges that begin after the first one, but in short lists and among [`Trie::UNIFORM_LISTS`]: either half of them is as long as is looked at at once.
     pub const SHORTEST: u32 = Self::AT_ONCE + 1;
     /// Each list begins at a multiple of so many halves.
     pub const UNIT: u32 = 8;

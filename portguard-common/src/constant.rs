@@ -12,7 +12,7 @@ pub const STAGE_LEN: usize = 5;
 /// Where the [`Trie`]s stand, by [`Trie::index`], each with [`TRIE_LEN`] members in the order of the type.
 pub const TRIE: usize = STAGE + field::COUNT * STAGE_LEN;
 /// Members of a [`Trie`].
-pub const TRIE_LEN: usize = 7;
+pub const TRIE_LEN: usize = 8;
 /// Where [`Lengths::halves`] stands; the others follow in the order of the type.
 pub const HALVES: usize = TRIE + TRIES * TRIE_LEN;
 /// Where [`Lengths::windows`] stands.
@@ -121,6 +121,7 @@ pub fn all(
             trie.nodes,
             trie.lists,
             trie.longest,
+            trie.short,
             trie.trunk,
             trie.trunk_words,
         ]);
@@ -194,6 +195,10 @@ pub trait TrieView {
     fn longest(&self) -> u32;
     /// Whether [`Trie::longest`] is above a number.
     fn is_longer(&self, than: u32) -> bool;
+    /// [`Trie::short`].
+    fn short(&self) -> u32;
+    /// Whether there are any short lists.
+    fn has_short(&self) -> bool;
     /// [`Trie::trunk`].
     fn trunk(&self) -> u32;
     /// Whether there is one.
@@ -225,6 +230,14 @@ impl TrieView for Trie {
 
     fn is_longer(&self, than: u32) -> bool {
         self.longest > than
+    }
+
+    fn short(&self) -> u32 {
+        self.short
+    }
+
+    fn has_short(&self) -> bool {
+        self.short != 0
     }
 
     fn trunk(&self) -> u32 {

@@ -210,6 +210,10 @@ fn descend<const BYTES: usize, T: Tables>(
 /// The half of two bytes by the list of a word.
 #[inline(always)]
 fn in_list<T: Tables>(tables: &T, trie: &impl TrieView, word: u32, bytes: u32) -> Option<u16> {
+    if trie.has_short() && word < trie.short() {
+        let window = tables.window(trie.lists() + word)?;
+        return Some(find_in_short_list(window, bytes));
+    }
     if trie.form() == Trie::UNIFORM_LISTS {
         let window = tables.window(trie.lists() + word)?;
         return Some(find_in_uniform_list(window, trie, bytes));
@@ -285,7 +289,7 @@ fn find_in_list<W: Window>(window: W, list: &List, trie: &impl TrieView, bytes: 
     }
     // The half before the first start.
     place.skip(2);
-    place.skip(begun(&place, trie, bytes));
+    place.skip(begun(&place, |starts| trie.is_longer(starts), bytes));
     let mask = List::mask(W::conceal(list.differ.into()) as u32);
     window.at(list.classes + ((place.since(&window) - 2) & mask))
 }
@@ -300,21 +304,30 @@ fn find_in_uniform_list<W: Window>(window: W, trie: &impl TrieView, bytes: u32) 
             place.skip(advance(&place, far - 2, bytes, far));
         }
     }
-    place.skip(begun(&place, trie, bytes));
+    place.skip(begun(&place, |starts| trie.is_longer(starts), bytes));
     // As many ranges from the first class on as have begun.
     place.skip(2 * trie.longest());
     place.at(0)
 }
 
+/// The same by a short list.
+#[inline(always)]
+fn find_in_short_list<W: Window>(window: W, bytes: u32) -> u16 {
+    let mut place = window;
+    place.skip(begun(&place, |starts| List::SHORT > starts, bytes));
+    place.at(2 * List::SHORT)
+}
+
 /// The steps of a search, in starts, until no more than [`List::AT_ONCE`] are left.
 const STEPS: [u32; 2] = [16, 8];
 
-/// How many of the starts that are left have begun, in bytes. All are looked at at once: each step of a search would wait for the one before.
+/// How many of the starts that are left have begun, in bytes, where it is known whether there are more than a number of them. All are looked at
+/// at once: each step of a search would wait for the one before.
 #[inline(always)]
-fn begun<W: Window>(place: &W, trie: &impl TrieView, bytes: u32) -> u32 {
+fn begun<W: Window>(place: &W, are_more: impl Fn(u32) -> bool, bytes: u32) -> u32 {
     let mut begun = 0;
     for number in 0..List::AT_ONCE {
-        if trie.is_longer(number) {
+        if are_more(number) {
             begun += W::conceal(ahead(place, 2 * number, bytes)) >> 63;
         }
     }

@@ -1046,7 +1046,7 @@ fn a_list_tells_where_each_range_begins() {
 
 #[test]
 fn a_list_of_the_length_of_all_tells_where_each_range_begins() {
-    for starts in [0, 1, 3, 7, 15, 31] {
+    for starts in [0, 1, 2, 3, 4, 5, 6, 7, 15, 31] {
         let mut fake = Fake::default();
         let list = (1..=starts)
             .map(start)
@@ -1063,6 +1063,56 @@ fn a_list_of_the_length_of_all_tells_where_each_range_begins() {
             ..Trie::default()
         };
         assert_ranges(&fake, &trie, starts, |number| 3 * number);
+    }
+}
+
+#[test]
+fn words_below_a_bound_name_short_lists() {
+    let range = |fake: &mut Fake, place: u32, halves: &[u16]| {
+        for (place, half) in (place..).zip(halves) {
+            fake.halves.insert(place, *half);
+        }
+    };
+    for form in [Trie::UNIFORM_LISTS, Trie::LISTS] {
+        let mut fake = Fake::default();
+        // Two starts and three classes, in front of one start less and one more.
+        range(&mut fake, 108, &[5, 9, 21, 22, 23, 7, 7, 7]);
+        let (longest, word) = match form {
+            Trie::UNIFORM_LISTS => {
+                range(&mut fake, 116, &[5, 9, 12, 14, 31, 32, 33, 34, 35]);
+                (4, 16)
+            }
+            _ => {
+                range(
+                    &mut fake,
+                    116,
+                    &[0, 5, 9, 12, 14, 0xffff, 0xffff, 0xffff, 0xffff],
+                );
+                range(&mut fake, 125, &[31, 32, 33, 34, 35, 35, 35, 35, 35]);
+                (8, Trie::list(8, 16, false))
+            }
+        };
+        fake.words.insert(0x0a01, 8);
+        fake.words.insert(0x0a02, word);
+        let trie = Trie {
+            form,
+            lists: 100,
+            longest,
+            short: 16,
+            ..Trie::default()
+        };
+        for (low, short, long) in [
+            (0, 21, 31),
+            (4, 21, 31),
+            (5, 22, 32),
+            (8, 22, 32),
+            (9, 23, 33),
+            (12, 23, 34),
+            (0xffff, 23, 35),
+        ] {
+            assert_eq!(trie::find_v4(&fake, &trie, 0x0a01_0000 | low), short);
+            assert_eq!(trie::find_v4(&fake, &trie, 0x0a02_0000 | low), long);
+        }
     }
 }
 

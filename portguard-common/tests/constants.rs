@@ -23,8 +23,9 @@ fn each_number_has_its_place() {
         nodes: 22,
         lists: 23,
         longest: 24,
-        trunk: 25,
-        trunk_words: 26,
+        short: 25,
+        trunk: 26,
+        trunk_words: 27,
     };
     let lengths = Lengths {
         halves: 31,
@@ -44,7 +45,7 @@ fn each_number_has_its_place() {
     let stage = constant::STAGE + field::SERVICE * constant::STAGE_LEN;
     assert_eq!(at(stage, 5), [Stage::SPARSE, 11, 12, 13, 14]);
     let trie = constant::TRIE + Trie::index(true, false) * constant::TRIE_LEN;
-    assert_eq!(at(trie, 7), [Trie::LISTS, 21, 22, 23, 24, 25, 26]);
+    assert_eq!(at(trie, 8), [Trie::LISTS, 21, 22, 23, 24, 25, 26, 27]);
     assert_eq!(all[constant::HALVES], 31);
     assert_eq!(all[constant::WINDOWS], 32);
     assert_eq!(all[constant::WORDS], 33);
@@ -91,12 +92,15 @@ fn a_view_says_what_the_whole_says() {
         nodes: 3,
         lists: 4,
         longest: 5,
-        trunk: 6,
-        trunk_words: 7,
+        short: 6,
+        trunk: 7,
+        trunk_words: 8,
     };
     let members = [trie.form(), trie.root(), trie.nodes(), trie.lists()];
     assert_eq!(members, [1, 2, 3, 4]);
-    assert_eq!((trie.trunk(), trie.trunk_words()), (6, 7));
+    assert_eq!(trie.short(), 6);
+    assert!(trie.has_short() && !Trie::default().has_short());
+    assert_eq!((trie.trunk(), trie.trunk_words()), (7, 8));
     assert!(trie.has_trunk() && !Trie::default().has_trunk());
     assert!(trie.is_longer(4) && !trie.is_longer(5));
     assert_eq!(trie.longest(), 5);

@@ -45,7 +45,8 @@ pub(crate) fn wide(place: usize) -> u64 {
         20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39
         40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59
         60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79
-        80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98
+        80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98 99
+        100 101 102
     }
 }
 
@@ -173,7 +174,12 @@ pub(crate) struct ConstantTrie(pub(crate) usize);
 impl ConstantTrie {
     #[inline(always)]
     fn member(&self, member: usize) -> u32 {
-        constant(TRIE + self.0 * TRIE_LEN + member)
+        self.wide_member(member) as u32
+    }
+
+    #[inline(always)]
+    fn wide_member(&self, member: usize) -> u64 {
+        wide(TRIE + self.0 * TRIE_LEN + member)
     }
 }
 
@@ -205,21 +211,31 @@ impl TrieView for ConstantTrie {
 
     #[inline(always)]
     fn is_longer(&self, than: u32) -> bool {
-        wide(TRIE + self.0 * TRIE_LEN + 4) > than.into()
+        self.wide_member(4) > than.into()
     }
 
     #[inline(always)]
-    fn trunk(&self) -> u32 {
+    fn short(&self) -> u32 {
         self.member(5)
     }
 
     #[inline(always)]
+    fn has_short(&self) -> bool {
+        self.wide_member(5) != 0
+    }
+
+    #[inline(always)]
+    fn trunk(&self) -> u32 {
+        self.member(6)
+    }
+
+    #[inline(always)]
     fn has_trunk(&self) -> bool {
-        wide(TRIE + self.0 * TRIE_LEN + 6) != 0
+        self.wide_member(7) != 0
     }
 
     #[inline(always)]
     fn trunk_words(&self) -> u32 {
-        self.member(6)
+        self.member(7)
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Layout {
     pub(super) form: u32,
     /// Starts in the longest of them.
     pub(super) longest: u32,
+    /// Where the short ones end.
+    pub(super) short: u32,
     /// The word of each, by its number.
     pub(super) words: Vec<u32>,
 }
@@ -46,24 +48,38 @@ impl Lists {
         u32::try_from(number).unwrap_or(u32::MAX)
     }
 
-    /// Lays all lists out behind what is there: as long as each other where that takes little more than as long as each must be.
+    /// Lays all lists out behind what is there: first the short ones, where most are short; then the others, as long as each other where that takes
+    /// little more than as long as each must be.
     pub(super) fn lay_out(&self, lists: &mut Vec<u16>) -> Layout {
-        let longest = self.all().map(|ranges| ranges.len() - 1).max().unwrap_or(0);
-        let uniform = (longest + 1).next_power_of_two() - 1;
-        let shortest = || self.all().map(length).sum();
-        let is_uniform = uniform <= UNIFORM_LONGEST
-            && 2 * (uniform + 1) * self.ends.len() <= UNIFORM_HALVES.max(shortest());
+        let are_short = self.most_are_short();
+        let (short, long): (Vec<_>, Vec<_>) = self
+            .all()
+            .enumerate()
+            .partition(|(_, ranges)| are_short && starts(ranges) <= SHORT);
         let first = lists.len();
-        let words = self.all().map(|ranges| {
-            let place = u32::try_from(lists.len() - first).unwrap_or(u32::MAX);
-            if is_uniform {
+        let place = |lists: &Vec<u16>| u32::try_from(lists.len() - first).unwrap_or(u32::MAX);
+        let mut words = vec![0; self.ends.len()];
+        for (number, ranges) in &short {
+            words[*number] = place(lists);
+            add_uniform(ranges, SHORT, lists);
+        }
+        let short = place(lists);
+
+        let longest = long.iter().map(|(_, ranges)| starts(ranges)).max();
+        let longest = longest.unwrap_or(0);
+        let uniform = uniform(longest);
+        let shortest = || long.iter().map(|(_, ranges)| length(ranges)).sum();
+        let is_uniform = uniform <= UNIFORM_LONGEST
+            && uniform_length(uniform) * long.len() <= UNIFORM_HALVES.max(shortest());
+        for (number, ranges) in &long {
+            let place = place(lists);
+            words[*number] = if is_uniform {
                 add_uniform(ranges, uniform, lists);
                 place
             } else {
                 add(ranges, place, lists)
-            }
-        });
-        let words = words.collect();
+            };
+        }
         let (form, longest) = match is_uniform {
             true => (abi::Trie::UNIFORM_LISTS, uniform),
             // At least `SHORTEST`: lists that are all shorter take no more as uniform ones.
@@ -72,8 +88,16 @@ impl Lists {
         Layout {
             form,
             longest: u32::try_from(longest).unwrap_or(u32::MAX),
+            short,
             words,
         }
+    }
+
+    /// Whether it is worth while to tell short lists from others.
+    fn most_are_short(&self) -> bool {
+        let all = || self.all().map(starts);
+        let long = all().filter(|starts| *starts > SHORT).count();
+        all().any(|starts| starts > WORTH_SHORT) && long * FEW <= self.ends.len()
     }
 
     /// The ranges of each list.
@@ -83,6 +107,38 @@ impl Lists {
             .zip(&self.ends)
             .map(|(begin, end)| &self.ranges[begin..*end])
     }
+}
+
+/// Starts in a short list.
+const SHORT: usize = abi::List::SHORT as usize;
+
+// So that the others begin at multiples of it.
+const _: () = assert!(uniform_length(SHORT).is_multiple_of(abi::List::UNIT as usize));
+
+/// Longest lists that are looked up as quickly as the processor finds out which lists are short.
+const WORTH_SHORT: usize = 3;
+
+/// For each list that is not short there are to be so many lists: the processor expects short ones, and to be wrong costs it several times what a
+/// short list spares.
+const FEW: usize = 8;
+
+/// How many ranges begin after the first one.
+const fn starts(ranges: &[(u16, u16)]) -> usize {
+    ranges.len() - 1
+}
+
+/// How many starts lists of one length have, by the longest of them.
+const fn uniform(longest: usize) -> usize {
+    if longest <= abi::List::AT_ONCE as usize {
+        longest
+    } else {
+        (longest + 1).next_power_of_two() - 1
+    }
+}
+
+/// Halves that a list of so many starts takes among those of one length: so many that none lies in more lines of the cache than it must.
+const fn uniform_length(starts: usize) -> usize {
+    (2 * starts + 1).next_power_of_two()
 }
 
 /// Most starts in lists of one length: two lines of the cache for each.
@@ -131,9 +187,10 @@ fn add(ranges: &[(u16, u16)], place: u32, lists: &mut Vec<u16>) -> u32 {
 
 /// Adds a list of so many starts.
 fn add_uniform(ranges: &[(u16, u16)], starts: usize, lists: &mut Vec<u16>) {
+    let end = lists.len() + uniform_length(starts);
     add_starts(ranges, starts, lists);
     add_classes(ranges, starts, lists);
-    lists.push(0);
+    lists.resize(end, 0);
 }
 
 /// Adds so many starts. What is added to those that there are begins with the last address of all, and has the class of that.

@@ -71,10 +71,16 @@ fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
 /// The half of two bytes by the list of a word.
 fn look_up_half(trie: Trie, tables: &Tries, word: u32, bytes: u16) -> u16 {
     let begun = |starts: &[u16]| starts.iter().take_while(|start| **start <= bytes).count();
-    if trie.form == Trie::UNIFORM_LISTS {
+    let by_length = |starts: u32| {
         let halves = &tables.lists[(trie.lists + word) as usize..];
-        let (starts, classes) = halves.split_at(trie.longest as usize);
-        return classes[begun(starts)];
+        let (starts, classes) = halves.split_at(starts as usize);
+        classes[begun(starts)]
+    };
+    if word < trie.short {
+        return by_length(2);
+    }
+    if trie.form == Trie::UNIFORM_LISTS {
+        return by_length(trie.longest);
     }
     let list = List::of_word(word);
     let halves = &tables.lists[(trie.lists + list.first) as usize..];
@@ -269,10 +275,20 @@ fn lists_of_one_length() {
     // Starts, then the classes; what is added begins with the last address and is of its class. Then the class of all other networks.
     let (found, form) = lists(&hosts(&[2]));
     assert_eq!(form, Trie::UNIFORM_LISTS);
-    let two = [2, 3, 4, 5, LAST, LAST, LAST, 0, 1, 0, 1, 0, 0, 0, 0, 0];
-    let none = [LAST, LAST, LAST, LAST, LAST, LAST, LAST, 0];
-    assert_eq!(found, [&two[..], &none, &[0; 8]].concat());
-    // As many starts as one less than a power of two: nothing is added.
+    let two = [2, 3, 4, 5, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let none = [LAST, LAST, LAST, LAST, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(found, [two, none].concat());
+    // Beyond seven starts there are as many as one less than a power of two.
+    let (found, _) = lists(&hosts(&[4]));
+    let starts = [2, 3, 4, 5, 6, 7, 8, 9];
+    assert_eq!(found[..8], starts);
+    assert_eq!(found[8..15], [LAST; 7]);
+    assert_eq!(
+        found[15..31],
+        [0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    );
+    assert_eq!(found.len(), 2 * 32);
+    // Three starts.
     let (found, _) = lists(&vec![
         (0, 3),
         (2, 1),
@@ -282,6 +298,43 @@ fn lists_of_one_length() {
     ]);
     let three = [2, 3, LAST, 3, 1, 2, 4, 0];
     assert_eq!(found, [three, [LAST, LAST, LAST, 3, 3, 3, 3, 0]].concat());
+}
+
+#[test]
+fn short_lists_come_first_where_most_are_short() {
+    let built = |counts: &[u32]| {
+        let intervals = hosts(counts);
+        check(&intervals, false);
+        let mut tables = Tries::default();
+        let trie = build(&intervals, &mut tables).map_err(|error| error.needed);
+        (trie.unwrap(), tables.lists)
+    };
+    let short = |host: u16| [&[host, host + 1][..], &[0, 1, 0, 0, 0, 0]].concat();
+    // Six networks of an address and the one of all others, beside one of two addresses.
+    let (trie, lists) = built(&[1, 1, 1, 2, 1, 1, 1]);
+    assert_eq!((trie.form, trie.longest), (Trie::UNIFORM_LISTS, 4));
+    assert_eq!(trie.short, 7 * 8);
+    let none = vec![LAST, LAST, 0, 0, 0, 0, 0, 0];
+    let long = vec![2, 3, 4, 5, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let expected = [vec![short(2); 6], vec![none, long]].concat().concat();
+    assert_eq!(lists, expected);
+    // Where there is one short one less, the processor would be wrong too often.
+    let (trie, lists) = built(&[1, 1, 1, 2, 1, 1]);
+    assert_eq!((trie.longest, trie.short), (4, 0));
+    assert_eq!(lists.len(), 7 * 16);
+    // Three starts are looked at as quickly as is found out that there are not so many.
+    let mut three = hosts(&[1; 20]);
+    three.push((0xffff_ffff, 5));
+    check(&three, false);
+    let mut tables = Tries::default();
+    let trie = build(&three, &mut tables).map_err(|error| error.needed);
+    assert_eq!(trie.unwrap().short, 0);
+    // Beside lists of all lengths: they begin behind the short ones, at multiples of their unit.
+    let (trie, lists) = built(&[[1; 15].as_slice(), &[20, 30]].concat());
+    assert_eq!((trie.form, trie.longest), (Trie::LISTS, 60));
+    assert_eq!(trie.short, 16 * 8);
+    assert_eq!(lists[..8], short(2));
+    assert_eq!(lists[16 * 8..16 * 8 + 4], [0, 2, 3, 4]);
 }
 
 #[test]

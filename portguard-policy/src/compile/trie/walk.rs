@@ -259,6 +259,7 @@ impl Walk<'_> {
             nodes: number(first_node),
             lists: number(first_list),
             longest: layout.longest,
+            short: layout.short,
             ..abi::Trie::default()
         };
         if let Some((trunk, place)) = trunk {
