@@ -68,6 +68,16 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them, by number.
+    pub const ALL: [Self; 6] = [
+        Self::Undecided,
+        Self::Pass,
+        Self::Drop,
+        Self::Reject,
+        Self::Limit,
+        Self::Trusted,
+    ];
+
     /// The action of a number; what is none counts as undecided.
     #[inline(always)]
     pub const fn from_number(number: u8) -> Self {
@@ -598,9 +608,11 @@ pub struct Lengths {
     pub slots: u32,
     /// Bytes of each [`Memory`].
     pub memory: [u32; Memory::COUNT],
+    /// Cells up to the last one of each [`Action`]: they are in the order of their actions.
+    pub cells: [u32; Action::ALL.len()],
 }
 
-const _: () = assert!(size_of::<Lengths>() == 32 + 4 * Memory::COUNT);
+const _: () = assert!(size_of::<Lengths>() == 32 + 4 * Memory::COUNT + 4 * Action::ALL.len());
 
 /// Where each kind of source port lies in the table of source ports.
 pub mod source_port {
@@ -975,8 +987,6 @@ pub mod symbol {
     pub const SERVICES: &str = "SERVICES";
     /// The table of cells, frozen with them: a [`super::Cell`] by number.
     pub const CELLS: &str = "CELLS";
-    /// The [`super::Action`]s of all cells once more.
-    pub const ACTIONS: &str = "ACTIONS";
     /// The frozen classes of VLAN IDs.
     pub const VLAN_CLASSES: &str = "VLAN_CLASSES";
     /// The frozen classes of interfaces, by [`super::interface_entry`].

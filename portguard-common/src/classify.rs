@@ -230,10 +230,11 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
     const REJECT: u8 = Action::Reject as u8;
     const LIMIT: u8 = Action::Limit as u8;
     const TRUSTED: u8 = Action::Trusted as u8;
-    if cell.action() == UNDECIDED {
+    let action = cell.action();
+    if action == UNDECIDED {
         return undecided(frame, headers, service, &cell, tables, then, judgement);
     }
-    match cell.action() {
+    match action {
         PASS => then.decided(&judgement),
         REJECT => refused(Verdict::Reject, judgement),
         LIMIT if over == counter::NONE => then.decided(&judgement),

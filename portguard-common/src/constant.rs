@@ -1,7 +1,9 @@
 //! The numbers of a policy that its program has as constants: operands of its instructions, which the loader writes there. The kernel's
 //! verifier knows them, removes what they switch off, and nothing is read from memory for them.
 
-use crate::abi::{Cell, Lengths, SETTINGS, Settings, Stage, TRIES, Trie, field, slot, symbol};
+use crate::abi::{
+    Action, Cell, Lengths, SETTINGS, Settings, Stage, TRIES, Trie, field, slot, symbol,
+};
 
 /// Where the settings stand, by [`crate::abi::Setting`].
 pub const SETTING: usize = 0;
@@ -35,8 +37,10 @@ pub const SLOT_BYTES: usize = HALVES + 8;
 pub const NARROWED: usize = HALVES + 9;
 /// Where the bytes of each [`Memory`] stand, by its number.
 pub const MEMORY: usize = NARROWED + 1;
+/// Where [`Lengths::cells`] stand, by the number of the [`Action`].
+pub const CELLS: usize = MEMORY + Memory::COUNT;
 /// All of them.
-pub const LEN: usize = MEMORY + Memory::COUNT;
+pub const LEN: usize = CELLS + Action::ALL.len();
 
 /// The operand of an instruction that the loader gives a constant, in its upper half; the lower one is the constant's place.
 pub const MARK: u32 = 0x7067_0000;
@@ -141,7 +145,8 @@ pub fn all(
         .iter()
         .any(|stage| stage.form != Stage::UNUSED)
         .into();
-    all[MEMORY..LEN].copy_from_slice(&lengths.memory);
+    all[MEMORY..CELLS].copy_from_slice(&lengths.memory);
+    all[CELLS..LEN].copy_from_slice(&lengths.cells);
     all
 }
 

@@ -1,6 +1,6 @@
 //! Which number of a policy stands at which place among the constants of its program.
 
-use portguard_common::abi::{Lengths, SETTINGS, Setting, Stage, TRIES, Trie, field};
+use portguard_common::abi::{Action, Lengths, SETTINGS, Setting, Stage, TRIES, Trie, field};
 use portguard_common::constant::{self, CellView, Memory, StageView, TrieView};
 
 #[test]
@@ -37,6 +37,7 @@ fn each_number_has_its_place() {
         counters: 37,
         slots: 38,
         memory: [41, 42, 43, 44, 45, 46, 47],
+        cells: [51, 52, 53, 54, 55, 56],
     };
     let all = constant::all(&settings, &stages, &tries, &lengths);
     let at = |first: usize, count: usize| all[first..first + count].to_vec();
@@ -56,6 +57,9 @@ fn each_number_has_its_place() {
     assert_eq!(all[constant::SLOTS], 38);
     for (memory, bytes) in Memory::ALL.into_iter().zip(41..) {
         assert_eq!(all[constant::MEMORY + memory as usize], bytes);
+    }
+    for (action, cells) in Action::ALL.into_iter().zip(51..) {
+        assert_eq!(all[constant::CELLS + action as usize], cells);
     }
     // 0x30100 drops of 8 bytes and 37 counters of 16, to the next 128.
     assert_eq!(all[constant::SLOT_BYTES], 1_575_552);

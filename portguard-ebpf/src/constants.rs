@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use portguard_common::abi::Setting;
+use portguard_common::abi::{Action, Setting};
 use portguard_common::constant::{
     self, ADDRESS_MARK, LEN, MARK, Memory, STAGE, STAGE_LEN, StageView, TRIE, TRIE_LEN, TrieView,
 };
@@ -46,7 +46,7 @@ pub(crate) fn wide(place: usize) -> u64 {
         40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59
         60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79
         80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98 99
-        100 101 102
+        100 101 102 103 104 105 106 107 108
     }
 }
 
@@ -129,6 +129,35 @@ pub(crate) fn setting(setting: Setting) -> u32 {
 #[inline(always)]
 pub(crate) fn is_set(setting: Setting) -> bool {
     wide(constant::SETTING + setting as usize) != 0
+}
+
+/// The action of a cell. Cells are in the order of their actions, and what no cell says costs nothing.
+#[inline(always)]
+pub(crate) fn action(cell: u16) -> u8 {
+    const LAST: Action = Action::Trusted;
+    let end = |action: Action| wide(constant::CELLS + action as usize);
+    let is_below = |action| u64::from(cell) < end(action);
+    // None behind it has a cell, or this one is not theirs.
+    let is_of = |action| end(action) == end(LAST) || is_below(action);
+    let is_said = |action, before| end(action) != end(before);
+    macro_rules! first {
+        ($before:ident $($action:ident)*) => {{
+            if is_of(Action::$before) {
+                return Action::$before as u8;
+            }
+            first!(@ $before $($action)*)
+        }};
+        (@ $before:ident $action:ident $($more:ident)*) => {{
+            if is_said(Action::$action, Action::$before) && is_of(Action::$action) {
+                return Action::$action as u8;
+            }
+            first!(@ $action $($more)*)
+        }};
+        (@ $last:ident) => {
+            LAST as u8
+        };
+    }
+    first!(Undecided Pass Drop Reject Limit)
 }
 
 /// The stage of a field.

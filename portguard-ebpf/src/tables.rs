@@ -21,7 +21,7 @@ use portguard_common::ticks::Ticks;
 use portguard_common::trie::{self, Window};
 
 use crate::bans;
-use crate::constants::{ConstantStage, ConstantTrie, below, is_set, setting, wide};
+use crate::constants::{self, ConstantStage, ConstantTrie, below, is_set, setting, wide};
 use crate::frame::{first_buffer_len, frame_len};
 use crate::host;
 use crate::limiting;
@@ -33,10 +33,6 @@ static SERVICES: [u16; service::LEN as usize] = [0; service::LEN as usize];
 
 #[unsafe(no_mangle)]
 static CELLS: [Cell; CELL_COUNT] = [Cell::NO_RULE; CELL_COUNT];
-
-/// What the cells say mostly, by itself: it takes a part of the caches only.
-#[unsafe(no_mangle)]
-static ACTIONS: [u8; CELL_COUNT] = [0; CELL_COUNT];
 
 #[unsafe(no_mangle)]
 static VLAN_CLASSES: [u16; VLANS] = [0; VLANS];
@@ -289,8 +285,7 @@ impl KernelCell {
 impl CellView for KernelCell {
     #[inline(always)]
     fn action(&self) -> u8 {
-        // SAFETY: there is an action for every `u16`.
-        unsafe { *frozen(&ACTIONS).as_ptr().add(usize::from(self.0)) }
+        constants::action(self.0)
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! What the kernel side counts, told in rules.
 
-use portguard_common::abi::{self, Cell, counter, event_group};
+use portguard_common::abi::{self, Action, Cell, counter, event_group};
 use portguard_common::limits::LIMITS_OF_A_PACKET;
 use portguard_common::packet::Malformed;
 
@@ -60,7 +60,7 @@ pub struct Limited {
 /// The cells, and what stands behind each counter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meaning {
-    /// The cells. The first is [`Cell::NO_RULE`].
+    /// The cells, in the order of their actions. The first is [`Cell::NO_RULE`].
     pub cells: Vec<Cell>,
     /// The limits of all cells.
     pub limits: Vec<abi::Limit>,
@@ -73,6 +73,34 @@ pub struct Meaning {
 }
 
 impl Meaning {
+    /// How many cells there are up to the last one of an action.
+    pub fn cells_up_to(&self, action: Action) -> usize {
+        self.cells
+            .partition_point(|cell| cell.action <= action as u8)
+    }
+
+    /// Puts the cells in the order of their actions. The answer is the new number of each.
+    pub(super) fn order(&mut self) -> Vec<u16> {
+        let mut order: Vec<usize> = (0..self.cells.len()).collect();
+        order.sort_by_key(|old| self.cells[*old].action);
+        let mut numbers = vec![0; order.len()];
+        for (new, old) in (0..=u16::MAX).zip(&order) {
+            numbers[*old] = new;
+        }
+        let cells = order.iter().map(|old| self.cells[*old]);
+        self.cells = cells
+            .map(|cell| Cell {
+                shadow: numbers[usize::from(cell.shadow)],
+                ..cell
+            })
+            .collect();
+        let attributions = order.iter();
+        self.attributions = attributions
+            .map(|old| std::mem::take(&mut self.attributions[*old]))
+            .collect();
+        numbers
+    }
+
     /// Counters of cells and limits.
     pub fn counters(&self) -> usize {
         self.attributions.len() + self.limited.len()

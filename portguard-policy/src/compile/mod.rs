@@ -259,8 +259,10 @@ pub fn compile(policy: &Policy, interfaces: &[&str]) -> Result<Tables, CompileEr
     let mut cells = Cells::new(policy, &entries, &services, &lefts);
     let table = tabulate(&mut cells);
     cells.finish()?;
+    let mut table = table?;
+    table.renumber(&cells.meaning.order());
     layout.limits(cells.needed_limits, &cells.meaning.limits);
-    layout.services(&services, table?)?;
+    layout.services(&services, table)?;
     layout.finish(cells)
 }
 

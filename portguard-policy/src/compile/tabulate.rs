@@ -47,6 +47,23 @@ pub(super) struct Table {
     pub(super) exceptions: Vec<Vec<(u16, u16)>>,
 }
 
+impl Table {
+    /// Puts other values in the place of all, by their number.
+    pub(super) fn renumber(&mut self, numbers: &[u16]) {
+        let renumber = |value: &mut u16| *value = numbers[usize::from(*value)];
+        self.halves.iter_mut().for_each(renumber);
+        for row in &mut self.rows {
+            if row.dense & Row::CONSTANT != 0 {
+                let mut value = row.dense as u16;
+                renumber(&mut value);
+                row.dense = Row::CONSTANT | u32::from(value);
+            }
+        }
+        let exceptions = self.exceptions.iter_mut().flatten();
+        exceptions.for_each(|(_, value)| renumber(value));
+    }
+}
+
 /// More entries than the tables may have.
 pub(super) struct TooLarge {
     pub(super) needed: usize,

@@ -5,9 +5,9 @@ use std::io;
 use aya::maps::{Array, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use portguard_common::abi::{
-    self, Bucket, CacheLine, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths, List,
-    Setting, Settings, SourceBucketSet, TELL_DIAGNOSTICS, TELL_EVENTS, counter, credit, drops,
-    host, interface_entry, local_port, slot, symbol,
+    self, Action, Bucket, CacheLine, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths,
+    List, Setting, Settings, SourceBucketSet, TELL_DIAGNOSTICS, TELL_EVENTS, counter, credit,
+    drops, host, interface_entry, local_port, slot, symbol,
 };
 use portguard_common::constant::Memory;
 use portguard_common::{ban_filter, ban_table, constant, limits};
@@ -47,7 +47,6 @@ pub(super) fn load(
     let mut cells = vec![Cell::NO_RULE; limits::CELLS];
     let meaning = &tables.meaning;
     cells[..meaning.cells.len()].copy_from_slice(&meaning.cells);
-    let actions: Vec<u8> = cells.iter().map(|cell| cell.action).collect();
     settings[Setting::Shadows as usize] = cells.iter().any(|cell| cell.shadow != 0).into();
     let has_limits = settings[Setting::Limits as usize] != 0;
     let limits_sources = meaning
@@ -154,6 +153,7 @@ pub(super) fn load(
         counters: length(counters),
         slots,
         memory: requests.map(|request| length(request.bytes)),
+        cells: Action::ALL.map(|action| length(meaning.cells_up_to(action))),
     };
     let mut object = sections::replaced(
         object,
@@ -177,7 +177,6 @@ pub(super) fn load(
         .btf(None)
         .override_global(symbol::SERVICES, tables.services.as_slice(), true)
         .override_global(symbol::CELLS, cells.as_slice(), true)
-        .override_global(symbol::ACTIONS, actions.as_slice(), true)
         .override_global(symbol::VLAN_CLASSES, tables.vlan_classes.as_slice(), true)
         .override_global(symbol::INTERFACE_CLASSES, &interface_classes, true)
         .override_global(symbol::SEED, &seed, true)
