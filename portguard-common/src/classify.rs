@@ -206,7 +206,7 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
     };
     // Before any limit: a banned packet takes no token. It is no reply either, since a ban cuts a source off.
     if tables.has_bans(headers.family == Family::V6)
-        && cell.action() != Action::Trusted as u8
+        && cell.action() != Action::Trusted
         && tables.comes_from_banned(frame, headers.network_offset, headers.family == Family::V6)
     {
         let drop = drop_index(service, headers);
@@ -224,30 +224,20 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
         };
         refuse(frame, headers, service, &cell, tables, then, judgement)
     };
-    // By number, and the commonest first, each by a comparison of its own.
-    const UNDECIDED: u8 = Action::Undecided as u8;
-    const PASS: u8 = Action::Pass as u8;
-    const REJECT: u8 = Action::Reject as u8;
-    const LIMIT: u8 = Action::Limit as u8;
-    const TRUSTED: u8 = Action::Trusted as u8;
-    let action = cell.action();
-    if action == UNDECIDED {
-        return undecided(frame, headers, service, &cell, tables, then, judgement);
-    }
-    match action {
-        PASS => then.decided(&judgement),
-        REJECT => refused(Verdict::Reject, judgement),
-        LIMIT if over == counter::NONE => then.decided(&judgement),
-        LIMIT => {
+    match cell.action() {
+        Action::Undecided => undecided(frame, headers, service, &cell, tables, then, judgement),
+        Action::Pass => then.decided(&judgement),
+        Action::Drop => refused(Verdict::Drop, judgement),
+        Action::Reject => refused(Verdict::Reject, judgement),
+        Action::Limit if over == counter::NONE => then.decided(&judgement),
+        Action::Limit => {
             decided_otherwise(&mut judgement, &cell, over);
             refused(Verdict::Drop, judgement)
         }
-        TRUSTED => {
+        Action::Trusted => {
             judgement.counter = Builtin::Trusted as u32;
             then.decided(&judgement)
         }
-        // [`Action::Drop`]; there is nothing else.
-        _ => refused(Verdict::Drop, judgement),
     }
 }
 

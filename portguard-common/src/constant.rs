@@ -260,8 +260,8 @@ impl TrieView for Trie {
 
 /// What a [`Cell`] says, likewise: each member is read where it is needed.
 pub trait CellView {
-    /// [`Cell::action`], the number.
-    fn action(&self) -> u8;
+    /// [`Cell::action`].
+    fn action(&self) -> Action;
     /// [`Cell::shadow`].
     fn shadow(&self) -> u16;
     /// [`Cell::limits`].
@@ -269,8 +269,8 @@ pub trait CellView {
 }
 
 impl CellView for Cell {
-    fn action(&self) -> u8 {
-        self.action
+    fn action(&self) -> Action {
+        Self::action(*self)
     }
 
     fn shadow(&self) -> u16 {

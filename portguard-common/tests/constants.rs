@@ -114,6 +114,6 @@ fn a_view_says_what_the_whole_says() {
         shadow: 2,
         limits: 3,
     };
-    assert_eq!(CellView::action(&cell), 1);
+    assert_eq!(CellView::action(&cell), Action::Pass);
     assert_eq!((cell.shadow(), cell.limits()), (2, 3));
 }

@@ -131,33 +131,25 @@ pub(crate) fn is_set(setting: Setting) -> bool {
     wide(constant::SETTING + setting as usize) != 0
 }
 
-/// The action of a cell. Cells are in the order of their actions, and what no cell says costs nothing.
+/// The action of a cell. Cells are in the order of their actions: what no cell says costs nothing, nor does the last that is said.
 #[inline(always)]
-pub(crate) fn action(cell: u16) -> u8 {
-    const LAST: Action = Action::Trusted;
+pub(crate) fn action(cell: u16) -> Action {
     let end = |action: Action| wide(constant::CELLS + action as usize);
-    let is_below = |action| u64::from(cell) < end(action);
-    // None behind it has a cell, or this one is not theirs.
-    let is_of = |action| end(action) == end(LAST) || is_below(action);
     let is_said = |action, before| end(action) != end(before);
-    macro_rules! first {
-        ($before:ident $($action:ident)*) => {{
-            if is_of(Action::$before) {
-                return Action::$before as u8;
-            }
-            first!(@ $before $($action)*)
-        }};
-        (@ $before:ident $action:ident $($more:ident)*) => {{
-            if is_said(Action::$action, Action::$before) && is_of(Action::$action) {
-                return Action::$action as u8;
-            }
-            first!(@ $action $($more)*)
-        }};
-        (@ $last:ident) => {
-            LAST as u8
-        };
+    let is_up_to = |action| end(action) == end(Action::Trusted) || u64::from(cell) < end(action);
+    if is_up_to(Action::Undecided) {
+        Action::Undecided
+    } else if is_said(Action::Pass, Action::Undecided) && is_up_to(Action::Pass) {
+        Action::Pass
+    } else if is_said(Action::Drop, Action::Pass) && is_up_to(Action::Drop) {
+        Action::Drop
+    } else if is_said(Action::Reject, Action::Drop) && is_up_to(Action::Reject) {
+        Action::Reject
+    } else if is_said(Action::Limit, Action::Reject) && is_up_to(Action::Limit) {
+        Action::Limit
+    } else {
+        Action::Trusted
     }
-    first!(Undecided Pass Drop Reject Limit)
 }
 
 /// The stage of a field.

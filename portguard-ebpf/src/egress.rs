@@ -206,7 +206,7 @@ fn answer_is_dropped<F: Frame>(ctx: &TcContext, frame: &F, headers: &Headers) ->
     let service = service(&answer, is_set(Setting::Essential));
     let (service, answer) = forget_kind(frame, service, &answer);
     let cell = find_cell(frame, &answer, service, Direction::Leaving, &tables);
-    match Action::from_number(tables.cell(cell).action()) {
+    match tables.cell(cell).action() {
         Action::Drop | Action::Reject => true,
         Action::Pass | Action::Limit | Action::Trusted => false,
         Action::Undecided => !service.is_essential() && is_set(Setting::DefaultDrop),

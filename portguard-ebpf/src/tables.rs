@@ -8,7 +8,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use portguard_common::abi::{
-    self, Cell, INTERFACES, PackedNode, Row, Setting, Trace, Trie, VLANS, interface_entry, service,
+    self, Action, Cell, INTERFACES, PackedNode, Row, Setting, Trace, Trie, VLANS, interface_entry,
+    service,
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Source, Tables};
@@ -284,7 +285,7 @@ impl KernelCell {
 
 impl CellView for KernelCell {
     #[inline(always)]
-    fn action(&self) -> u8 {
+    fn action(&self) -> Action {
         constants::action(self.0)
     }
 

@@ -120,6 +120,53 @@ fn cells_say_whether_only_counting_rules_match() {
 }
 
 #[test]
+fn cells_are_in_the_order_of_their_actions() {
+    // Each action by two rules, the last ones first, beside one that only counts.
+    let rules = ["limit, rate: 5/s", "reject", "drop", "pass"];
+    let mut texts =
+        vec!["{ name: count, action: drop, ports: 1-8/tcp, enforce: false }".to_owned()];
+    for (place, port) in (1..=8).enumerate() {
+        let action = rules[place % 4];
+        texts.push(format!(
+            "{{ name: r{port}, action: {action}, ports: {port}/tcp }}"
+        ));
+    }
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let text = format!(
+        "replies: pass\ntrusted: [192.0.2.1]\n{}",
+        with_rules(&texts)
+    );
+    let tables = tables(&text).1;
+    let meaning = &tables.meaning;
+    let actions: Vec<Action> = meaning.cells.iter().map(|cell| cell.action()).collect();
+    assert!(actions.is_sorted_by_key(|action| *action as u8));
+    assert_eq!(meaning.cells[0], Cell::NO_RULE);
+    // The one that counts alone, for all that is a reply or beyond a limit, and two of each rule.
+    let count = |action| actions.iter().filter(|own| **own == action).count();
+    assert_eq!(Action::ALL.map(count), [2, 2, 2, 2, 2, 1]);
+    let ends = Action::ALL.map(|action| meaning.cells_up_to(action));
+    assert_eq!(ends, [2, 4, 6, 8, 10, 11]);
+    for (cell, attribution) in meaning.cells.iter().zip(&meaning.attributions) {
+        let decider = attribution.decider.map(|rule| rules[(rule - 1) % 4]);
+        let expected = match cell.action() {
+            Action::Undecided | Action::Trusted => None,
+            Action::Pass => Some("pass"),
+            Action::Drop => Some("drop"),
+            Action::Reject => Some("reject"),
+            Action::Limit => Some("limit, rate: 5/s"),
+        };
+        assert_eq!(decider, expected);
+        // Where another way to decide is possible, what only counts is counted by cell 1.
+        let shadow = match cell.action() {
+            Action::Drop | Action::Reject | Action::Limit => 1,
+            Action::Undecided => u16::from(!attribution.shadows.is_empty()),
+            Action::Pass | Action::Trusted => 0,
+        };
+        assert_eq!(cell.shadow, shadow, "{cell:?}");
+    }
+}
+
+#[test]
 fn what_only_counts_has_a_cell_for_replies_where_they_pass() {
     let cells = |replies: &str, action: &str| {
         let text = with_rules(&[

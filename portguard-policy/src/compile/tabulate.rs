@@ -309,6 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn all_values_of_a_table_get_their_new_numbers() {
+        let row = |dense| Row {
+            dense,
+            exceptions: 7,
+        };
+        let mut table = Table {
+            columns: 3,
+            halves: vec![0, 1, 2],
+            rows: vec![row(2), row(Row::CONSTANT | 2)],
+            exceptions: vec![vec![(2, 1)], vec![]],
+        };
+        table.renumber(&[0, 5, 9]);
+        assert_eq!(table.halves, [0, 5, 9]);
+        // Where a dense row begins is no value.
+        assert_eq!(table.rows, [row(2), row(Row::CONSTANT | 9)]);
+        assert_eq!(table.exceptions, [vec![(2, 5)], vec![]]);
+    }
+
+    #[test]
     fn a_base_is_a_value_if_few_columns_differ() {
         let mut halves = Vec::new();
         let Ok(constant) = base(&[], &mut halves) else {

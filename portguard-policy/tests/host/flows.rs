@@ -112,7 +112,7 @@ fn answer_is_dropped(frame: &&[u8], headers: &Headers, view: &View<'_>) -> bool 
     };
     let service = service(&answer, view.setting(Setting::Essential) != 0);
     let cell = find_cell(frame, &answer, service, Direction::Leaving, view);
-    match Action::from_number(view.cell(cell).action()) {
+    match view.cell(cell).action() {
         Action::Drop | Action::Reject => true,
         Action::Pass | Action::Limit | Action::Trusted => false,
         Action::Undecided => !service.is_essential() && view.setting(Setting::DefaultDrop) != 0,
