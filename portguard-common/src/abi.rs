@@ -515,7 +515,7 @@ impl List {
     pub const SHORT: u32 = 2;
     /// Fewest ranges that begin after the first one, but in short lists and among [`Trie::UNIFORM_LISTS`]: either half of them is as long as is looked at at once.
     pub const SHORTEST: u32 = Self::AT_ONCE + 1;
-    /// Each list begins at a multiple of so many halves.
+    /// Each list, but among [`Trie::UNIFORM_LISTS`], begins at a multiple of so many halves.
     pub const UNIT: u32 = 8;
 
     const FIRST_BITS: u32 = 22;

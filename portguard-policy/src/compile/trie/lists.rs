@@ -136,7 +136,7 @@ const fn uniform(longest: usize) -> usize {
     }
 }
 
-/// Halves that a list of so many starts takes among those of one length: so many that none lies in more lines of the cache than it must.
+/// Halves that a list of so many starts takes among those of one length: a power of two, so that few of them lie across lines of the cache.
 const fn uniform_length(starts: usize) -> usize {
     (2 * starts + 1).next_power_of_two()
 }

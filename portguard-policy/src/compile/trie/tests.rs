@@ -338,6 +338,35 @@ fn short_lists_come_first_where_most_are_short() {
 }
 
 #[test]
+fn short_lists_in_ipv6() {
+    // In each network of 48 bits a prefix of 64; in one of them three; and in one an address, for which a list names a child.
+    let network = |number: u128, half: u128| (0x2001_0db8 << 32 | number << 16 | half) << 64;
+    let mut intervals = vec![(0, 0)];
+    for number in 0..16 {
+        intervals.extend([(network(number, 5), 1), (network(number, 6), 0)]);
+    }
+    for half in [1, 3, 5] {
+        intervals.extend([(network(16, half), 2), (network(16, half + 1), 0)]);
+    }
+    intervals.extend([(network(17, 7) | 1, 3), (network(17, 7) | 2, 0)]);
+    check(&intervals, true);
+    let mut tables = Tries::default();
+    for _ in 0..2 {
+        // Those of a second trie lie behind those of the first one.
+        let trie = build(&intervals, &mut tables).map_err(|error| error.needed);
+        let trie = trie.unwrap();
+        assert_eq!((trie.form, trie.longest), (Trie::UNIFORM_LISTS, 6));
+        assert!(trie.short >= 8 * 17, "{}", trie.short);
+        for (start, class) in &intervals {
+            assert_eq!(look_up(trie, &tables, true, *start), *class, "{start:x}");
+        }
+        let (lists, _) = tables.lists[trie.lists as usize..].split_at(trie.short as usize);
+        let mut classes = lists.chunks(8).flat_map(|list| &list[2..5]);
+        assert!(classes.any(|class| class & Trie::CHILD != 0));
+    }
+}
+
+#[test]
 fn lists_as_long_as_they_must_be() {
     // One is so long that the others would be too long with it.
     let long = hosts(&[31]);
