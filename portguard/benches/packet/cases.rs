@@ -222,7 +222,14 @@ impl Case {
         self.rounds.push(ns);
         // Before the one packet is counted among those that were drawn.
         if let (Some(generation), None) = (&self.generation, &self.decided) {
-            self.decided = Some(deciders(&generation.counts()?));
+            let decided = deciders(&generation.counts()?);
+            let meant = decided_as_meant(self.name);
+            ensure!(
+                meant.is_none_or(|meant| decided == format!("{meant} 100%")),
+                "`{}` is decided otherwise than meant: {decided}",
+                self.name
+            );
+            self.decided = Some(decided);
         }
         if let Runs::Drawn { hot, .. } = &self.runs {
             self.hot_rounds.push(time(hot)?);
@@ -253,6 +260,17 @@ fn one_of(draw: Draw) -> Draw {
         ports: ports(draw.ports.first, 1),
         paired: 0,
         ..draw
+    }
+}
+
+/// What decides all packets of a row that depends on more than its policy: otherwise it would measure something else.
+fn decided_as_meant(name: &str) -> Option<&'static str> {
+    match name {
+        name::REPLY => Some("reply"),
+        name::FLOOD => Some("default-drop"),
+        name::BANNED => Some("banned"),
+        name::BESIDE_BANS => Some("default-pass"),
+        _ => None,
     }
 }
 
