@@ -324,11 +324,12 @@ fn short_lists_come_first_where_most_are_short() {
     assert_eq!(lists.len(), 7 * 16);
     // Three starts are looked at as quickly as is found out that there are not so many.
     let mut three = hosts(&[1; 20]);
-    three.push((0xffff_ffff, 5));
+    three.extend([(0x20_0002, 1), (0x20_0003, 2), (0x20_0004, 0)]);
     check(&three, false);
     let mut tables = Tries::default();
     let trie = build(&three, &mut tables).map_err(|error| error.needed);
-    assert_eq!(trie.unwrap().short, 0);
+    let trie = trie.unwrap();
+    assert_eq!((trie.longest, trie.short), (3, 0));
     // Beside lists of all lengths: they begin behind the short ones, at multiples of their unit.
     let (trie, lists) = built(&[[1; 15].as_slice(), &[20, 30]].concat());
     assert_eq!((trie.form, trie.longest), (Trie::LISTS, 60));
