@@ -87,17 +87,14 @@ impl Meaning {
         for (new, old) in (0..=u16::MAX).zip(&order) {
             numbers[*old] = new;
         }
-        let cells = order.iter().map(|old| self.cells[*old]);
-        self.cells = cells
-            .map(|cell| Cell {
-                shadow: numbers[usize::from(cell.shadow)],
-                ..cell
-            })
-            .collect();
-        let attributions = order.iter();
-        self.attributions = attributions
-            .map(|old| std::mem::take(&mut self.attributions[*old]))
-            .collect();
+        let cell = |old: &usize| {
+            let cell = self.cells[*old];
+            let shadow = numbers[usize::from(cell.shadow)];
+            Cell { shadow, ..cell }
+        };
+        self.cells = order.iter().map(cell).collect();
+        let attribution = |old: &usize| std::mem::take(&mut self.attributions[*old]);
+        self.attributions = order.iter().map(attribution).collect();
         numbers
     }
 
