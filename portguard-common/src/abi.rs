@@ -350,6 +350,12 @@ impl Stage {
     pub const DENSE: u32 = 2;
     /// A few dense rows, and for each class so far what differs from one of them.
     pub const SPARSE: u32 = 3;
+    /// A table as with [`Stage::DENSE`], where the fields so far give the place of its row, counted from the first entry, and not the number of it.
+    /// From the first entry on there are [`Stage::NEAR_HALVES`], so that nothing has to be compared.
+    pub const NEAR: u32 = 4;
+
+    /// Entries that can be named by the place of a row and a column.
+    pub const NEAR_HALVES: usize = 2 * u16::MAX as usize + 1;
 }
 
 /// A row of a sparse [`Stage`].
@@ -432,6 +438,8 @@ impl Trie {
 
     /// The bits of a class in a leaf of two.
     const CLASS_BITS: u32 = 9;
+    /// The highest class that fits there.
+    pub const HIGHEST_OF_TWO: usize = (1 << Self::CLASS_BITS) - 1;
 
     /// The class that a leaf gives, and the next byte of the address. Without a branch, since which kind of leaf it is
     /// depends on the address.

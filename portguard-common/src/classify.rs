@@ -38,6 +38,11 @@ pub trait Tables {
     fn interface_class(&self) -> u16;
     /// An entry of the tables of 16 bits.
     fn half(&self, index: u32) -> u16;
+    /// The entry of the tables of 16 bits that is `row + column` behind the first one of a [`crate::abi::Stage::NEAR`]. Both are of 16 bits.
+    #[inline(always)]
+    fn near_half(&self, first: u32, row: u32, column: u32) -> u16 {
+        self.half(first + row + column)
+    }
     /// An entry of the tables of 32 bits.
     fn word(&self, index: u32) -> u32;
     /// One of the 65,536 entries of the tables of 32 bits from the first one on, which are there, by the upper half of an address.

@@ -95,6 +95,7 @@ fn combine<T: Tables>(tables: &T, stage: &impl StageView, row: u32, column: u32)
             let half = tables.half(stage.halves() + row * stage.columns() + column);
             half.into()
         }
+        Stage::NEAR => tables.near_half(stage.halves(), row, column).into(),
         Stage::SPARSE => {
             let place = tables.row(stage.rows() + row);
             let word = tables.word(stage.words() + place.exceptions + column);

@@ -28,6 +28,23 @@ pub(super) enum Layout {
     SourcePorts(Intervals<u32>),
 }
 
+impl Layout {
+    /// Makes all classes so many times as large.
+    pub(super) fn multiply(&mut self, times: u16) {
+        fn each<T>(classes: &mut [(T, u16)], times: u16) {
+            classes.iter_mut().for_each(|(_, class)| *class *= times);
+        }
+        match self {
+            Self::Interfaces(classes) => each(classes, times),
+            Self::Vlans(intervals) | Self::SourcePorts(intervals) => each(intervals, times),
+            Self::Addresses { v4, v6 } => {
+                each(v4, times);
+                each(v6, times);
+            }
+        }
+    }
+}
+
 /// A field that some entry has a condition on.
 pub(super) struct Field {
     pub(super) layout: Layout,

@@ -17,12 +17,32 @@ use super::{AddressClasses, CompileError, Meaning, Tables};
 pub(super) struct Layout {
     tables: Tables,
     tries: Tries,
-    is_first: bool,
+    last: Option<Last>,
     /// Dense tables, which lie behind source ports.
     halves: Vec<u16>,
     source_ports: Vec<u16>,
     /// Exceptions of sparse tables, which lie behind the words of tries.
     words: Vec<u32>,
+}
+
+/// What gives the classes of all fields so far. It is put down when it is known how the next field takes them.
+enum Last {
+    /// The first field, by its number.
+    Field(usize, fields::Layout),
+    /// The table of a field.
+    Table(usize, Table),
+}
+
+impl Last {
+    /// The highest class that it may give in place of one.
+    const fn highest(&self, class: usize) -> usize {
+        match self {
+            // A leaf of two classes is worth more than a product spared.
+            Self::Field(_, fields::Layout::Addresses { .. }) if class <= abi::Trie::HIGHEST_OF_TWO => abi::Trie::HIGHEST_OF_TWO,
+            Self::Field(_, fields::Layout::Addresses { .. }) => limits::ADDRESS_CLASSES - 1,
+            _ => u16::MAX as usize,
+        }
+    }
 }
 
 impl Layout {
@@ -43,7 +63,7 @@ impl Layout {
                 addresses: [None, None],
             },
             tries: Tries::default(),
-            is_first: true,
+            last: None,
             halves: Vec::new(),
             source_ports: Vec::new(),
             words: Vec::new(),
@@ -52,7 +72,7 @@ impl Layout {
 
     /// Whether no field has been added yet.
     pub(super) fn is_first(&self) -> bool {
-        self.is_first
+        self.last.is_none()
     }
 
     /// How values of a field are reduced to classes. `number` is the field's.
@@ -85,31 +105,56 @@ impl Layout {
     }
 
     /// The first field has no table.
-    pub(super) fn first(&mut self, number: usize) {
-        self.is_first = false;
+    pub(super) fn first(&mut self, number: usize, layout: fields::Layout) {
         self.tables.stages[number].form = Stage::FIRST;
+        self.last = Some(Last::Field(number, layout));
     }
 
     /// The table of a field that is not the first.
-    pub(super) fn table(&mut self, number: usize, mut table: Table) -> Result<(), CompileError> {
-        let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        let mut stage = Stage {
-            form: Stage::DENSE,
-            columns: place(table.columns),
-            halves: place(self.halves.len()),
-            rows: 0,
-            words: 0,
+    pub(super) fn table(&mut self, number: usize, table: Table) -> Result<(), CompileError> {
+        let mut times = 1;
+        let stage = &mut self.tables.stages[number];
+        stage.columns = place(table.columns);
+        stage.form = if table.rows.is_empty() {
+            Stage::DENSE
+        } else {
+            Stage::SPARSE
         };
-        if !table.rows.is_empty() {
-            stage.form = Stage::SPARSE;
-            stage.rows = place(self.tables.rows.len());
-            stage.words = place(self.words.len());
-            let words = pack(&mut table.rows, &table.exceptions, table.columns);
-            self.words.extend(words);
-            self.tables.rows.append(&mut table.rows);
+        if let Some(last) = &self.last
+            && stage.form == Stage::DENSE
+            && let Some(before_last) = table.halves.len().checked_sub(table.columns)
+            && before_last <= last.highest(before_last / table.columns)
+        {
+            stage.form = Stage::NEAR;
+            times = table.columns;
         }
-        self.halves.append(&mut table.halves);
-        self.tables.stages[number] = stage;
+        self.put_down(u16::try_from(times).unwrap_or(1))?;
+        self.last = Some(Last::Table(number, table));
+        self.check()
+    }
+
+    /// Puts down what gives the classes of all fields so far, each of them so many times as large.
+    fn put_down(&mut self, times: u16) -> Result<(), CompileError> {
+        match self.last.take() {
+            None => {}
+            Some(Last::Field(number, mut layout)) => {
+                layout.multiply(times);
+                self.field(number, layout)?;
+            }
+            Some(Last::Table(number, mut table)) => {
+                table.renumber(|class| class * times);
+                let stage = &mut self.tables.stages[number];
+                stage.halves = place(self.halves.len());
+                if !table.rows.is_empty() {
+                    stage.rows = place(self.tables.rows.len());
+                    stage.words = place(self.words.len());
+                    let words = pack(&mut table.rows, &table.exceptions, table.columns);
+                    self.words.extend(words);
+                    self.tables.rows.append(&mut table.rows);
+                }
+                self.halves.append(&mut table.halves);
+            }
+        }
         self.check()
     }
 
@@ -120,7 +165,7 @@ impl Layout {
         table: Table,
     ) -> Result<(), CompileError> {
         self.tables.services = vec![0; service::LEN as usize];
-        if self.is_first {
+        if self.is_first() {
             // There is one row, which tells the cell of each class.
             let cell = |class: u16| table.halves.get(usize::from(class)).copied().unwrap_or(0);
             let cells: Vec<(u32, u16)> = services
@@ -129,7 +174,7 @@ impl Layout {
                 .map(|(start, class)| (*start, cell(*class)))
                 .collect();
             fill(&mut self.tables.services, &cells);
-            self.first(field::SERVICE);
+            self.tables.stages[field::SERVICE].form = Stage::FIRST;
             return Ok(());
         }
         fill(&mut self.tables.services, &services.intervals);
@@ -164,13 +209,13 @@ impl Layout {
     }
 
     pub(super) fn finish(mut self, cells: Cells<'_, '_>) -> Result<Tables, CompileError> {
+        self.put_down(1)?;
         let lists = &mut self.tries.lists;
         if !lists.is_empty() {
             // So that as much may be read from the beginning of the last one on.
             lists.resize(lists.len() + List::WINDOW as usize, 0);
         }
         self.check()?;
-        let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let mut tables = self.tables;
         tables.halves = self.source_ports;
         tables.words = self.tries.words;
@@ -178,7 +223,7 @@ impl Layout {
         let (halves, words) = (place(tables.halves.len()), place(tables.words.len()));
         for stage in &mut tables.stages {
             match stage.form {
-                Stage::DENSE => stage.halves += halves,
+                Stage::DENSE | Stage::NEAR => stage.halves += halves,
                 Stage::SPARSE => {
                     stage.halves += halves;
                     stage.words += words;
@@ -194,10 +239,20 @@ impl Layout {
             }
         }
         tables.halves.append(&mut self.tries.lists);
+        let near = tables.stages.iter().filter(|stage| stage.form == Stage::NEAR);
+        let near_end = near.map(|stage| stage.halves as usize + Stage::NEAR_HALVES).max();
+        if let Some(missing) = near_end.and_then(|end| end.checked_sub(tables.halves.len())) {
+            tables.halves.resize(tables.halves.len() + missing, 0);
+        }
         tables.words.append(&mut self.words);
         tables.meaning = cells.meaning;
         Ok(tables)
     }
+}
+
+/// A place in a table, as the kernel side has it.
+fn place(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Fills a table by intervals; what lies behind its end is left out.

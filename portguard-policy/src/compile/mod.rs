@@ -226,11 +226,11 @@ pub fn compile(policy: &Policy, interfaces: &[&str]) -> Result<Tables, CompileEr
             continue;
         };
         check_sets(&reduced.classes, number, false)?;
-        layout.field(number, reduced.layout)?;
         lefts = if layout.is_first() {
-            layout.first(number);
+            layout.first(number, reduced.layout);
             reduced.classes.all().to_vec()
         } else {
+            layout.field(number, reduced.layout)?;
             let rights = reduced.classes.all();
             let mut join = Join::new(&entries, &seen, number, &lefts, rights);
             let table = tabulate(&mut join);
@@ -260,7 +260,8 @@ pub fn compile(policy: &Policy, interfaces: &[&str]) -> Result<Tables, CompileEr
     let table = tabulate(&mut cells);
     cells.finish()?;
     let mut table = table?;
-    table.renumber(&cells.meaning.order());
+    let order = cells.meaning.order();
+    table.renumber(|cell| order[usize::from(cell)]);
     layout.limits(cells.needed_limits, &cells.meaning.limits);
     layout.services(&services, table)?;
     layout.finish(cells)

@@ -48,9 +48,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Puts other values in the place of all, by their number.
-    pub(super) fn renumber(&mut self, numbers: &[u16]) {
-        let renumber = |value: &mut u16| *value = numbers[usize::from(*value)];
+    /// Puts other values in the place of all.
+    pub(super) fn renumber(&mut self, number: impl Fn(u16) -> u16) {
+        let renumber = |value: &mut u16| *value = number(*value);
         self.halves.iter_mut().for_each(renumber);
         for row in &mut self.rows {
             if row.dense & Row::CONSTANT != 0 {
@@ -320,7 +320,7 @@ mod tests {
             rows: vec![row(2), row(Row::CONSTANT | 2)],
             exceptions: vec![vec![(2, 1)], vec![]],
         };
-        table.renumber(&[4, 5, 9]);
+        table.renumber(|value| [4, 5, 9][usize::from(value)]);
         assert_eq!(table.halves, [4, 5, 9]);
         // Where a dense row begins is no value.
         assert_eq!(table.rows, [row(2), row(Row::CONSTANT | 9)]);
