@@ -7,7 +7,7 @@ use crate::limits::SNAP_MAX;
 
 /// Version of this layout: one more whenever what is pinned changes its meaning, though not its size. What another version
 /// pinned is not read, but replaced.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// Where each kind of service lies in the table of services, which names a cell for each.
 pub mod service {
@@ -394,6 +394,8 @@ pub struct Trie {
     pub nodes: u32,
     /// Likewise: their first half.
     pub lists: u32,
+    /// Likewise: how many halves they take. From each of these on there are [`List::WINDOW`].
+    pub lists_len: u32,
     /// Likewise: starts in the longest of them.
     pub longest: u32,
     /// Likewise: words below it name short lists, see [`List::SHORT`].
@@ -600,8 +602,6 @@ pub const HALVES: usize = 256;
 pub struct Lengths {
     /// Entries of 16 bits.
     pub halves: u32,
-    /// How many of them begin [`List::WINDOW`] that are there.
-    pub windows: u32,
     /// Entries of 32 bits.
     pub words: u32,
     /// Rows of sparse stages.
@@ -620,7 +620,7 @@ pub struct Lengths {
     pub cells: [u32; Action::ALL.len()],
 }
 
-const _: () = assert!(size_of::<Lengths>() == 32 + 4 * Memory::COUNT + 4 * Action::ALL.len());
+const _: () = assert!(size_of::<Lengths>() == 28 + 4 * Memory::COUNT + 4 * Action::ALL.len());
 
 /// Where each kind of source port lies in the table of source ports.
 pub mod source_port {
@@ -670,18 +670,22 @@ pub type CounterPage = [Counter; COUNTER_PAGE_LEN];
 /// Dropped packets of 256 destination ports (or protocols).
 pub type DropPage = [u64; 256];
 
-/// Where a CPU counts, where that is not in pages: dropped packets by [`drops`], a `u64` each, and behind them [`Counter`]s by
-/// [`counter`].
+/// Where a CPU counts, where that is not in pages: a [`Counter`] by [`counter`] for each outcome that any policy has, so near the beginning that an
+/// instruction names it; dropped packets by [`drops`], a `u64` each; and the counters of cells and limits.
 pub mod slot {
-    use super::{CacheLine, Counter, drops};
+    use super::{CacheLine, Counter, counter, drops};
 
-    /// The offset of the first counter, in bytes.
-    pub const COUNTERS: usize = drops::LEN as usize * size_of::<u64>();
+    /// The offset of the drops, in bytes.
+    pub const DROPS: usize = counter::CELL as usize * size_of::<Counter>();
+
+    /// The offset of the first counter behind them, that of the first cell.
+    pub const CELLS: usize = DROPS + drops::LEN as usize * size_of::<u64>();
 
     /// Bytes of a slot with so many counters. No two slots share a line of the cache, nor the one that a processor fetches with it.
     #[inline(always)]
     pub const fn bytes(counters: usize) -> usize {
-        (COUNTERS + counters * size_of::<Counter>()).next_multiple_of(2 * size_of::<CacheLine>())
+        let cells = counters.saturating_sub(counter::CELL as usize);
+        (CELLS + cells * size_of::<Counter>()).next_multiple_of(2 * size_of::<CacheLine>())
     }
 }
 

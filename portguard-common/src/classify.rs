@@ -52,8 +52,9 @@ pub trait Tables {
     }
     /// A row of a sparse stage.
     fn row(&self, index: u32) -> Row;
-    /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from an index on; `None` where there are not so many.
-    fn window(&self, index: u32) -> Option<Self::Window<'_>>;
+    /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from `first + index` on, which are there for each index below `end`; `None` for any
+    /// other. The index went through [`Window::conceal`].
+    fn window(&self, first: u32, index: u64, end: u32) -> Option<Self::Window<'_>>;
     /// A node of a packed trie, or a gate; `None` where there is none.
     fn node(&self, index: u32) -> Option<&PackedNode>;
     /// The class of an IPv6 address by one of the tries from a word on, see [`crate::trie::find_below`].
@@ -187,8 +188,12 @@ pub fn classify_plain<F: Frame, T: Tables, D: Decided>(
     tables: &T,
     then: &D,
 ) -> D::Output {
-    let service = service_if(headers, || tables.setting(Setting::Essential) != 0);
-    classify_service(frame, headers, service, tables, then)
+    let index = match headers.transport() {
+        Transport::Ports { dst, .. } => with_port(headers.protocol, dst),
+        // There is none among them.
+        Transport::Icmp { .. } | Transport::Portless => 0,
+    };
+    classify_service(frame, headers, Service { index }, tables, then)
 }
 
 #[inline(always)]
@@ -477,20 +482,35 @@ fn service_if(headers: &Headers, exempt: impl Fn() -> bool) -> Service {
 
 #[inline(always)]
 fn ports(headers: &Headers, src: u16, dst: u16, exempt: impl Fn() -> bool) -> u32 {
-    let first = match headers.protocol {
+    // The setting last, since what is asked of it is not computed beforehand.
+    if headers.protocol == protocol::UDP && is_lease(headers.family, src, dst) && exempt() {
+        return match headers.family {
+            Family::V4 => service::ESSENTIAL_DHCP,
+            Family::V6 => service::ESSENTIAL_DHCPV6,
+        };
+    }
+    with_port(headers.protocol, dst)
+}
+
+/// The index of a service with a port that is not essential.
+#[inline(always)]
+fn with_port(protocol: u8, dst: u16) -> u32 {
+    let first = match protocol {
         protocol::TCP => service::TCP,
         protocol::UDP => service::UDP,
         _ => service::SCTP,
     };
-    // By its destination first, which is that of few packets; the setting last, since what is asked of it is not computed beforehand.
-    let (server, client, essential) = match headers.family {
-        Family::V4 => (67, 68, service::ESSENTIAL_DHCP),
-        Family::V6 => (547, 546, service::ESSENTIAL_DHCPV6),
-    };
-    if headers.protocol == protocol::UDP && dst == client && src == server && exempt() {
-        return essential;
-    }
     first + u32::from(dst)
+}
+
+/// Whether UDP goes from the port of a DHCP server to that of a client. By its destination first, which is that of few packets.
+#[inline(always)]
+pub(crate) fn is_lease(family: Family, src: u16, dst: u16) -> bool {
+    let (server, client) = match family {
+        Family::V4 => (67, 68),
+        Family::V6 => (547, 546),
+    };
+    dst == client && src == server
 }
 
 /// The page of an essential ICMP type: its place in [`service::ESSENTIAL_ICMP_TYPES`].

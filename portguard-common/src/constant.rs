@@ -14,27 +14,25 @@ pub const STAGE_LEN: usize = 5;
 /// Where the [`Trie`]s stand, by [`Trie::index`], each with [`TRIE_LEN`] members in the order of the type.
 pub const TRIE: usize = STAGE + field::COUNT * STAGE_LEN;
 /// Members of a [`Trie`].
-pub const TRIE_LEN: usize = 8;
+pub const TRIE_LEN: usize = 9;
 /// Where [`Lengths::halves`] stands; the others follow in the order of the type.
 pub const HALVES: usize = TRIE + TRIES * TRIE_LEN;
-/// Where [`Lengths::windows`] stands.
-pub const WINDOWS: usize = HALVES + 1;
 /// Where [`Lengths::words`] stands.
-pub const WORDS: usize = HALVES + 2;
+pub const WORDS: usize = HALVES + 1;
 /// Where [`Lengths::rows`] stands.
-pub const ROWS: usize = HALVES + 3;
+pub const ROWS: usize = HALVES + 2;
 /// Where [`Lengths::nodes`] stands.
-pub const NODES: usize = HALVES + 4;
+pub const NODES: usize = HALVES + 3;
 /// Where [`Lengths::limits`] stands.
-pub const LIMITS: usize = HALVES + 5;
+pub const LIMITS: usize = HALVES + 4;
 /// Where [`Lengths::counters`] stands.
-pub const COUNTERS: usize = HALVES + 6;
+pub const COUNTERS: usize = HALVES + 5;
 /// Where [`Lengths::slots`] stands.
-pub const SLOTS: usize = HALVES + 7;
+pub const SLOTS: usize = HALVES + 6;
 /// Where the bytes of each slot stand.
-pub const SLOT_BYTES: usize = HALVES + 8;
+pub const SLOT_BYTES: usize = HALVES + 7;
 /// Where it stands whether rules have conditions on anything but the service: 1, or 0.
-pub const NARROWED: usize = HALVES + 9;
+pub const NARROWED: usize = HALVES + 8;
 /// Where the bytes of each [`Memory`] stand, by its number.
 pub const MEMORY: usize = NARROWED + 1;
 /// Where [`Lengths::cells`] stand, by the number of the [`Action`].
@@ -124,6 +122,7 @@ pub fn all(
             trie.root,
             trie.nodes,
             trie.lists,
+            trie.lists_len,
             trie.longest,
             trie.short,
             trie.trunk,
@@ -132,7 +131,6 @@ pub fn all(
     }
     all[HALVES..NARROWED].copy_from_slice(&[
         lengths.halves,
-        lengths.windows,
         lengths.words,
         lengths.rows,
         lengths.nodes,
@@ -196,6 +194,8 @@ pub trait TrieView {
     fn nodes(&self) -> u32;
     /// [`Trie::lists`].
     fn lists(&self) -> u32;
+    /// [`Trie::lists_len`].
+    fn lists_len(&self) -> u32;
     /// [`Trie::longest`].
     fn longest(&self) -> u32;
     /// Whether [`Trie::longest`] is above a number.
@@ -227,6 +227,10 @@ impl TrieView for Trie {
 
     fn lists(&self) -> u32 {
         self.lists
+    }
+
+    fn lists_len(&self) -> u32 {
+        self.lists_len
     }
 
     fn longest(&self) -> u32 {

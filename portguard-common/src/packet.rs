@@ -155,14 +155,14 @@ impl TransportFields {
         second: 0,
     };
 
-    /// By the first four bytes of a header with ports.
+    /// By the source port and the destination port, as they stand in a header.
     #[inline(always)]
     #[must_use]
-    pub const fn ports(bytes: [u8; 4]) -> Self {
+    pub const fn ports(source: [u8; 2], destination: [u8; 2]) -> Self {
         Self {
             kind: TransportKind::Ports,
-            first: u16::from_be_bytes([bytes[0], bytes[1]]),
-            second: u16::from_be_bytes([bytes[2], bytes[3]]),
+            first: u16::from_be_bytes(source),
+            second: u16::from_be_bytes(destination),
         }
     }
 
@@ -620,24 +620,27 @@ fn transport<F: Frame>(
             if header[12] >> 4 < 5 {
                 return Err(Malformed::TcpDataOffset);
             }
-            Ok(TransportFields::ports([
-                header[0], header[1], header[2], header[3],
-            ]))
+            Ok(TransportFields::ports(
+                [header[0], header[1]],
+                [header[2], header[3]],
+            ))
         }
         (protocol::UDP, _) => {
             let header = load_within::<8, F>(frame, offset, end).ok_or(Malformed::UdpShort)?;
             if u16::from_be_bytes([header[4], header[5]]) < 8 {
                 return Err(Malformed::UdpLength);
             }
-            Ok(TransportFields::ports([
-                header[0], header[1], header[2], header[3],
-            ]))
+            Ok(TransportFields::ports(
+                [header[0], header[1]],
+                [header[2], header[3]],
+            ))
         }
         (protocol::SCTP, _) => {
             let header = load_within::<12, F>(frame, offset, end).ok_or(Malformed::SctpShort)?;
-            Ok(TransportFields::ports([
-                header[0], header[1], header[2], header[3],
-            ]))
+            Ok(TransportFields::ports(
+                [header[0], header[1]],
+                [header[2], header[3]],
+            ))
         }
         (protocol::ICMP, Family::V4) => {
             let header = load_within::<8, F>(frame, offset, end).ok_or(Malformed::IcmpShort)?;

@@ -1,7 +1,10 @@
 //! The commonest frames: TCP or UDP directly in IPv4 without options or in IPv6 without extension headers, untagged,
-//! unfragmented and well-formed. They are read in a few steps, and judged where they are read.
+//! unfragmented, well-formed, and not essential. They are read in a few steps, and judged where they are read.
 
-use crate::packet::{Extension, Family, Frame, Headers, TransportFields, ether_type, protocol};
+use crate::classify::is_lease;
+use crate::packet::{
+    Extension, Family, Frame, Headers, Transport, TransportFields, ether_type, protocol,
+};
 
 /// What is done with the headers of a plain frame. It stands in the program once for each of the four kinds of them, so that the compiler knows
 /// the family, the protocol and where each header begins.
@@ -43,7 +46,7 @@ pub fn with_plain<F: Direct, P: Plain>(frame: &F, plain: &P) -> Option<P::Output
             let total_len = u32::from(u16::from_be_bytes(begun.bytes(16)));
             [headers.hop_limit] = begun.bytes(22);
             [headers.protocol] = begun.bytes(23);
-            plain_transport(begun, plain, headers, total_len.checked_sub(20)?)
+            plain_transport(begun, plain, headers, 20, total_len)
         }
         IPV6 => {
             let begun = &Begun::of::<BEGINNING_V6>(frame)?;
@@ -56,42 +59,49 @@ pub fn with_plain<F: Direct, P: Plain>(frame: &F, plain: &P) -> Option<P::Output
             [headers.hop_limit] = begun.bytes(21);
             headers.family = Family::V6;
             headers.transport_offset = 54;
-            plain_transport(begun, plain, headers, payload_len.into())
+            plain_transport(begun, plain, headers, 0, payload_len.into())
         }
         _ => None,
     }
 }
 
-/// Goes on with the transport header of a plain frame.
+/// Goes on with the transport header of a plain frame, by what the network header says of the length from so many bytes before that one on.
 #[inline(always)]
 fn plain_transport<F: Direct, P: Plain>(
     begun: &Begun<'_, F>,
     plain: &P,
     network: Headers,
-    payload_len: u32,
+    before: u32,
+    len: u32,
 ) -> Option<P::Output> {
     let offset = network.transport_offset;
     match network.protocol {
         protocol::TCP => {
             let [data_offset] = begun.frame.view::<20>(offset)?.bytes(12);
-            if payload_len < 20 || data_offset < 5 << 4 {
+            if len < before + 20 || data_offset < 5 << 4 {
                 return None;
             }
             let headers = Headers {
                 protocol: protocol::TCP,
-                fields: TransportFields::ports(begun.bytes(offset)),
+                fields: begun.ports(offset).into(),
                 ..network
             };
             Some(plain.with(begun, &headers))
         }
         protocol::UDP => {
             let udp_len = u16::from_be_bytes(begun.bytes(offset + 4));
-            if payload_len < 8 || udp_len < 8 {
+            if len < before + 8 || udp_len < 8 {
+                return None;
+            }
+            let ports = begun.ports(offset);
+            if let Transport::Ports { src, dst } = ports
+                && is_lease(network.family, src, dst)
+            {
                 return None;
             }
             let headers = Headers {
                 protocol: protocol::UDP,
-                fields: TransportFields::ports(begun.bytes(offset)),
+                fields: ports.into(),
                 ..network
             };
             Some(plain.with(begun, &headers))
@@ -122,6 +132,12 @@ pub trait Direct: Frame {
 
     /// The `N` bytes at `offset`, or `None` where the frame ends before.
     fn view<const N: usize>(&self, offset: u32) -> Option<Self::View>;
+
+    /// The same number; in the kernel one of which the verifier knows, too, how many bits it has.
+    #[inline(always)]
+    fn bounded(number: u16) -> u16 {
+        number
+    }
 }
 
 /// Bytes that are there.
@@ -180,6 +196,15 @@ impl<'f, F: Direct> Begun<'f, F> {
     #[inline(always)]
     fn bytes<const N: usize>(&self, offset: u32) -> [u8; N] {
         self.view.bytes(offset - ETHER_TYPE)
+    }
+
+    /// The ports of the transport header at an offset.
+    #[inline(always)]
+    fn ports(&self, offset: u32) -> Transport {
+        Transport::Ports {
+            src: u16::from_be_bytes(self.bytes(offset)),
+            dst: F::bounded(u16::from_be_bytes(self.bytes(offset + 2))),
+        }
     }
 }
 

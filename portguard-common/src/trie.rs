@@ -69,13 +69,13 @@ impl Bits {
 #[inline(always)]
 pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u32 {
     let word = tables.word_of_upper(trie.root(), address);
-    if word >= Trie::NODE {
-        let lower = Bits::v4(address << 16);
-        return descend::<BYTES_V4, _>(tables, trie, word - Trie::NODE, lower).into();
-    }
     match in_list(tables, trie, word, address & 0xffff) {
         Some(class) => class.into(),
-        None => 0,
+        None => {
+            let lower = Bits::v4(address << 16);
+            let class = descend::<BYTES_V4, _>(tables, trie, word & !Trie::NODE, lower);
+            <T::Window<'_>>::conceal(class.into()) as u32
+        }
     }
 }
 
@@ -96,12 +96,13 @@ pub fn find_v6<F: Frame, T: Tables>(
         (first, passed) = (trie.trunk_words(), 48);
     }
     let mut word = tables.word_of_upper(first, four);
-    if word < Trie::NODE {
-        match below_list(tables, &trie, word, four & 0xffff) {
-            Ok(child) => word = child,
-            Err(class) => return Some(class.into()),
+    match below_list(tables, &trie, word, four & 0xffff) {
+        Some(Ok(child)) => {
+            word = child;
+            passed += 16;
         }
-        passed += 16;
+        Some(Err(class)) => return Some(class.into()),
+        None => {}
     }
     let (high, low) = (frame.load(offset)?, frame.load(offset + 8)?);
     let (high, low) = (u64::from_be_bytes(high), u64::from_be_bytes(low));
@@ -138,27 +139,28 @@ pub fn find_below<T: Tables>(
             return descend::<BYTES_V6, _>(tables, trie, word - Trie::NODE, bits);
         }
         match below_list(tables, trie, word, bits.half()) {
-            Ok(child) => word = child,
-            Err(class) => return class,
+            Some(Ok(child)) => word = child,
+            Some(Err(class)) => return class,
+            None => return 0,
         }
     }
     0
 }
 
-/// The word below a list, or the class that it tells.
+/// The word below a list, or the class that it tells; `None` where a word names no list.
 #[inline(always)]
 fn below_list<T: Tables>(
     tables: &T,
     trie: &impl TrieView,
     word: u32,
     bytes: u32,
-) -> Result<u32, u16> {
-    let half = in_list(tables, trie, word, bytes).unwrap_or(0);
+) -> Option<Result<u32, u16>> {
+    let half = in_list(tables, trie, word, bytes)?;
     if half & Trie::CHILD == 0 {
-        return Err(half);
+        return Some(Err(half));
     }
     let child = u32::from(half & !Trie::CHILD);
-    Ok(tables.word(trie.root() + (1 << 16) + child))
+    Some(Ok(tables.word(trie.root() + (1 << 16) + child)))
 }
 
 /// The word behind a gate, or the class where the bits are others that it skips.
@@ -207,19 +209,26 @@ fn descend<const BYTES: usize, T: Tables>(
     Trie::class(entry, bits.byte())
 }
 
-/// The half of two bytes by the list of a word.
+/// The half of two bytes by the list of a word; `None` where it names none. Where one comparison tells that, and that the list is there,
+/// no second one is made.
 #[inline(always)]
 fn in_list<T: Tables>(tables: &T, trie: &impl TrieView, word: u32, bytes: u32) -> Option<u16> {
-    if trie.has_short() && word < trie.short() {
-        let window = tables.window(trie.lists() + word)?;
+    let word = <T::Window<'_>>::conceal(word.into());
+    if trie.has_short()
+        && let Some(window) = tables.window(trie.lists(), word, trie.short())
+    {
         return Some(find_in_short_list(window, bytes));
     }
     if trie.form() == Trie::UNIFORM_LISTS {
-        let window = tables.window(trie.lists() + word)?;
+        let window = tables.window(trie.lists(), word, trie.lists_len())?;
         return Some(find_in_uniform_list(window, trie, bytes));
     }
-    let list = List::of_word(word);
-    let window = tables.window(trie.lists() + list.first)?;
+    if word >= Trie::NODE.into() {
+        return None;
+    }
+    let list = List::of_word(word as u32);
+    let first = <T::Window<'_>>::conceal(list.first.into());
+    let window = tables.window(trie.lists(), first, trie.lists_len())?;
     Some(find_in_list(window, &list, trie, bytes))
 }
 

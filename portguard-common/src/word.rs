@@ -101,7 +101,7 @@ impl Word {
             _ => return None,
         };
         let fields = match kind {
-            kind::PORTS => TransportFields::ports([a, b, c, d]),
+            kind::PORTS => TransportFields::ports([a, b], [c, d]),
             kind::ICMP => TransportFields::icmp(a, b),
             _ => TransportFields::PORTLESS,
         };

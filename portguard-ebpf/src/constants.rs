@@ -46,7 +46,7 @@ pub(crate) fn wide(place: usize) -> u64 {
         40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59
         60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79
         80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98 99
-        100 101 102 103 104 105 106 107 108
+        100 101 102 103 104 105 106 107 108 109 110 111
     }
 }
 
@@ -55,6 +55,13 @@ pub(crate) fn wide(place: usize) -> u64 {
 pub(crate) fn below(index: u32, bound: u64) -> Option<u64> {
     let index = opaque(index.into());
     (index < bound).then_some(index)
+}
+
+/// The same with a bound that the compiler knows. Where it knows that the index is below it, so does the verifier: of a number that it would
+/// know less of, the compiler is told no more than that.
+#[inline(always)]
+pub(crate) fn within(index: u32, bound: u32) -> Option<u64> {
+    (index < bound).then_some(index.into())
 }
 
 /// So many `T` that a map has as its one element.
@@ -82,7 +89,7 @@ impl<T> Elements<T> {
         let index = if self.count.is_power_of_two() {
             opaque(index.into()) & u64::from(self.count - 1)
         } else {
-            below(index, self.count.into())?
+            within(index, self.count)?
         };
         Some(self.first.wrapping_add(index as usize))
     }
@@ -226,37 +233,42 @@ impl TrieView for ConstantTrie {
     }
 
     #[inline(always)]
-    fn longest(&self) -> u32 {
+    fn lists_len(&self) -> u32 {
         self.member(4)
     }
 
     #[inline(always)]
-    fn is_longer(&self, than: u32) -> bool {
-        self.wide_member(4) > than.into()
-    }
-
-    #[inline(always)]
-    fn short(&self) -> u32 {
+    fn longest(&self) -> u32 {
         self.member(5)
     }
 
     #[inline(always)]
-    fn has_short(&self) -> bool {
-        self.wide_member(5) != 0
+    fn is_longer(&self, than: u32) -> bool {
+        self.wide_member(5) > than.into()
     }
 
     #[inline(always)]
-    fn trunk(&self) -> u32 {
+    fn short(&self) -> u32 {
         self.member(6)
     }
 
     #[inline(always)]
+    fn has_short(&self) -> bool {
+        self.wide_member(6) != 0
+    }
+
+    #[inline(always)]
+    fn trunk(&self) -> u32 {
+        self.member(7)
+    }
+
+    #[inline(always)]
     fn has_trunk(&self) -> bool {
-        self.wide_member(7) != 0
+        self.wide_member(8) != 0
     }
 
     #[inline(always)]
     fn trunk_words(&self) -> u32 {
-        self.member(7)
+        self.member(8)
     }
 }

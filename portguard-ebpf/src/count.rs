@@ -4,10 +4,13 @@
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
-use portguard_common::abi::{COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, drops, slot};
+use portguard_common::abi::{
+    COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, counter, drops, slot,
+};
 use portguard_common::constant::{self, Memory};
 
-use crate::constants::{address, below, wide};
+use crate::constants::{address, below, wide, within};
+use crate::tables::opaque;
 
 // Both are sized by the loader.
 
@@ -69,9 +72,11 @@ impl Slot {
                     .add(index as usize % COUNTER_PAGE_LEN)
             });
         }
+        if index < counter::CELL {
+            return Some(nth(self.0, index.into()));
+        }
         let index = below(index, wide(constant::COUNTERS))?;
-        let first = self.0 + slot::COUNTERS as u64;
-        Some((first + index * size_of::<Counter>() as u64) as *mut Counter)
+        Some(nth(self.0 + (slot::CELLS - slot::DROPS) as u64, index))
     }
 
     #[inline(always)]
@@ -81,9 +86,17 @@ impl Slot {
             // SAFETY: below the page's length by the mask.
             return Some(unsafe { page.cast::<u64>().add((index & 0xff) as usize) });
         }
-        let index = below(index, drops::LEN.into())?;
-        Some((self.0 + index * size_of::<u64>() as u64) as *mut u64)
+        let index = within(index, drops::LEN)?;
+        // Of 64 bits, and the constant last: it is a part of the instructions that read and write.
+        let bytes = opaque(index * size_of::<u64>() as u64);
+        Some((self.0 + bytes + slot::DROPS as u64) as *mut u64)
     }
+}
+
+/// The address of one of many from an address on.
+#[inline(always)]
+const fn nth<T>(first: u64, index: u64) -> *mut T {
+    (first + index * size_of::<T>() as u64) as *mut T
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use portguard_common::packet::{Extension, Frame, OFFSET_MASK};
 use portguard_common::plain::{Direct, View};
 
 use crate::extension::{self, Walk};
-use crate::tables::Device;
+use crate::tables::{Device, bounded};
 
 /// The first buffer of a frame, read directly: all of it, but for the rare frame of several buffers.
 pub(crate) struct FirstBuffer<D> {
@@ -110,6 +110,11 @@ impl<D: Device + Walk> Direct for FirstBuffer<D> {
     #[inline(always)]
     fn view<const N: usize>(&self, offset: u32) -> Option<Seen> {
         self.start::<N>(offset).map(Seen)
+    }
+
+    #[inline(always)]
+    fn bounded(number: u16) -> u16 {
+        bounded(number.into())
     }
 }
 

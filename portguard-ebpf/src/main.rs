@@ -108,7 +108,7 @@ impl<D: Device> Decided for Enforce<'_, D> {
         let Self(ctx, device) = *self;
         let bytes = device.bytes();
         if let Some(slot) = Slot::of_this_cpu() {
-            if judgement.shadow != counter::NONE {
+            if is_set(Setting::Shadows) && judgement.shadow != counter::NONE {
                 slot.count(judgement.shadow, bytes);
             }
             slot.count(judgement.counter, bytes);

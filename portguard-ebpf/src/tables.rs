@@ -22,7 +22,7 @@ use portguard_common::ticks::Ticks;
 use portguard_common::trie::{self, Window};
 
 use crate::bans;
-use crate::constants::{self, ConstantStage, ConstantTrie, below, is_set, setting, wide};
+use crate::constants::{self, ConstantStage, ConstantTrie, below, is_set, setting, wide, within};
 use crate::frame::{first_buffer_len, frame_len};
 use crate::host;
 use crate::limiting;
@@ -217,6 +217,15 @@ pub(crate) fn opaque(number: u64) -> u64 {
     number
 }
 
+/// The same number, of which the verifier sees that it is below 2¹⁶, as the compiler knows.
+#[inline(always)]
+pub(crate) fn bounded(number: u64) -> u16 {
+    let number = opaque(opaque(number) & u64::from(u16::MAX));
+    // SAFETY: by the mask, of which the compiler would know that it is needless.
+    unsafe { core::hint::assert_unchecked(number <= u16::MAX.into()) };
+    number as u16
+}
+
 /// Data that the loader overwrites and freezes, of which the compiler sees only the zeros. Unlike with a volatile read,
 /// only those members are read that are needed, where they are needed; the verifier still folds what it knows.
 #[inline(always)]
@@ -227,6 +236,21 @@ fn frozen<T>(data: &'static T) -> &'static T {
     // SAFETY: the pointer is the one that came in. What it points to is of type `T` after the loader wrote to it, too:
     // all that is frozen is plain numbers.
     unsafe { &*pointer }
+}
+
+/// Where an entry of a table lies that a constant names. It is one instruction in the end, and so is asked for anew wherever it is needed: a
+/// number that is kept for the next use takes a register from others.
+macro_rules! nth {
+    ($table:ident, $entry:ty, $index:expr) => {{
+        let mut place: u64;
+        let bytes = opaque(u64::from($index)) * size_of::<$entry>() as u64;
+        // SAFETY: the instructions write one register.
+        unsafe {
+            asm!("{0} = {1} ll", out(reg) place, sym $table, options(nomem, nostack));
+            asm!("{0} += {1}", inout(reg) place, in(reg) bytes, options(pure, nomem, nostack));
+        }
+        place
+    }};
 }
 
 /// A place among halves of which the verifier knows that they are there.
@@ -333,9 +357,7 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn service_class(&self, index: u32) -> u16 {
-        // The classifier's indices are below `service::LEN`, but the verifier does not always know, and that of older kernels nothing of a
-        // number whose bytes were swapped.
-        let Some(index) = below(index, service::LEN.into()) else {
+        let Some(index) = within(index, service::LEN) else {
             return 0;
         };
         // SAFETY: in range by the comparison. Volatile for the same reason as the settings.
@@ -385,9 +407,9 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn near_half(&self, first: u32, row: u32, column: u32) -> u16 {
-        let place = u64::from(row) + u64::from(column) + u64::from(first);
+        let place = u64::from(row) + u64::from(column);
         // SAFETY: the loader put as many entries there as can be named, which the verifier sees.
-        unsafe { *frozen(&HALVES).as_ptr().add(place as usize) }
+        unsafe { *(nth!(HALVES, u16, first) as *const u16).add(place as usize) }
     }
 
     #[inline(always)]
@@ -399,8 +421,9 @@ impl<D: Device> Tables for KernelTables<D> {
     fn word_of_upper(&self, first: u32, address: u32) -> u32 {
         // Otherwise the compiler would swap the bytes of half a number, of which older verifiers know nothing.
         let upper = (opaque(address.into()) as u32) >> 16;
+        let first = nth!(WORDS, u32, first) as *const u32;
         // SAFETY: the loader put 65,536 entries there, which the verifier sees.
-        unsafe { *frozen(&WORDS).as_ptr().add((first + upper) as usize) }
+        unsafe { *first.add(upper as usize) }
     }
 
     #[inline(always)]
@@ -409,11 +432,11 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn window(&self, index: u32) -> Option<KernelWindow> {
-        let index = below(index, wide(constant::WINDOWS))?;
-        // SAFETY: the loader put at least `WINDOW` entries from there on.
-        let first = unsafe { frozen(&HALVES).as_ptr().add(index as usize) };
-        Some(KernelWindow(opaque(first as u64)))
+    fn window(&self, first: u32, index: u64, end: u32) -> Option<KernelWindow> {
+        let index = (index < end.into()).then_some(index)?;
+        Some(KernelWindow(opaque(
+            nth!(HALVES, u16, first) + index * size_of::<u16>() as u64,
+        )))
     }
 
     #[inline(always)]
@@ -428,8 +451,7 @@ impl<D: Device> Tables for KernelTables<D> {
         } else {
             portguard_find_source_below(word, passed, high, low)
         };
-        // The compiler knows that it is no larger, the verifier does not.
-        opaque(class.into()) as u16
+        bounded(class.into())
     }
 
     #[inline(always)]

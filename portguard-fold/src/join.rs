@@ -2,7 +2,7 @@
 //! keeps the numbers that are read of it later, and no other one is written.
 
 use crate::function::Step;
-use crate::instruction::{FRAME, Flow, Instruction, X, alu, class};
+use crate::instruction::{FRAME, Flow, Instruction, LOAD_WIDE, X, alu, class};
 use crate::needed::Liveness;
 
 /// How far to look for the last use of what was copied or added.
@@ -23,6 +23,12 @@ pub(crate) fn join(steps: &mut Steps) {
                 set(steps, place, first);
                 set(steps, next, second);
             }
+        }
+    }
+    for place in 0..steps.len() {
+        if let Some((added, joined)) = into_address(steps, &targets, place) {
+            set(steps, place, Some(joined));
+            steps[added] = None;
         }
     }
     let live = Liveness::of_registers(steps);
@@ -135,6 +141,38 @@ fn one_constant(first: &Instruction, second: &Instruction) -> Option<Pair> {
         ..*second
     };
     Some((None, Some(joined)))
+}
+
+/// `a = address; a += 5` as `a = address + 5`, where nothing reads `a` between the two; likewise of a number in two slots. The answer is where something
+/// was added.
+fn into_address(steps: &Steps, targets: &[bool], place: usize) -> Option<(usize, Instruction)> {
+    /// The address of a map's value, by the map's descriptor and an offset (RFC 9669, 5.4).
+    const MAP_VALUE: u8 = 2;
+    let mut joined = steps[place]?.instruction;
+    if joined.code != LOAD_WIDE {
+        return None;
+    }
+    let offset = match joined.src {
+        // A number, or what a relocation is added to: nothing may be carried into the upper half, which has no part in that.
+        0 => &mut joined.immediate,
+        MAP_VALUE => &mut joined.upper,
+        _ => return None,
+    };
+    let mut next = place;
+    let added = loop {
+        let (following, step) = following(steps, targets, next)?;
+        next = following;
+        let touched = step.instruction.reads() | step.instruction.writes();
+        if touched >> joined.dst & 1 != 0 {
+            break step.instruction;
+        }
+    };
+    let is_constant = added.code == class::ALU64 | alu::ADD && added.dst == joined.dst;
+    if !is_constant || *offset < 0 || added.immediate < 0 {
+        return None;
+    }
+    *offset = offset.checked_add(added.immediate)?;
+    Some((next, joined))
 }
 
 /// `a += b; b = a` as `b += a`, where `a` is not read later.

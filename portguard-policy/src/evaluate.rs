@@ -153,8 +153,9 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
     where
         Self: 'w;
 
-    fn window(&self, index: u32) -> Option<SliceWindow<'_>> {
-        let halves = self.evaluator.tables.halves.get(index as usize..)?;
+    fn window(&self, first: u32, index: u64, end: u32) -> Option<SliceWindow<'_>> {
+        let place = (index < end.into()).then_some(first + index as u32)?;
+        let halves = self.evaluator.tables.halves.get(place as usize..)?;
         halves.get(..List::WINDOW as usize).map(SliceWindow::new)
     }
 

@@ -401,6 +401,17 @@ fn many_rules_that_match_the_same_packet_by_two_fields() {
 }
 
 #[test]
+fn all_that_the_place_of_a_row_and_a_column_can_name_is_there() {
+    let rule = "{ name: r, action: drop, ports: [22/tcp], interfaces: [eth0], vlan: [7] }";
+    let (_, tables) = common::tables(&with_rules(&[&rule]));
+    for number in [field::VLAN, field::SERVICE] {
+        let stage = tables.stages[number];
+        assert_eq!(stage.form, Stage::NEAR);
+        assert!(tables.halves.len() >= stage.halves as usize + 2 * 65_535 + 1);
+    }
+}
+
+#[test]
 fn all_addresses_of_a_family_need_no_trie() {
     for (from, is_v6) in [("0.0.0.0/0", false), ("::/0", true)] {
         let rule = format!("{{ name: r, action: drop, protocol: any, from: [\"{from}\"] }}");

@@ -537,8 +537,57 @@ fn what_is_given_to_a_function_that_is_given_nothing_goes() {
 }
 
 #[test]
+fn what_is_added_to_an_address_is_a_part_of_it() {
+    // By the source register: a number, or what a relocation is added to; the address of a map's value; a map.
+    const NUMBER: u8 = 0;
+    const VALUE: u8 = 2;
+    const MAP: u8 = 1;
+    let address = |src, low, high| [slot(0x18, 6, src, 0, low), upper(high)];
+    let rest = [alu_x(ADD, 6, 1), load(H, 0, 6, 0), exit()];
+    let folded = |address: [Slot; 2], between: &[Slot], added, expected: [Slot; 2]| {
+        let code = [&address, between, &[alu(ADD, 6, added)], &rest].concat();
+        assert_eq!(fold(&code), [&expected, between, &rest].concat());
+    };
+    folded(address(NUMBER, 8, 3), &[], 100, address(NUMBER, 108, 3));
+    folded(address(VALUE, 8, 3), &[], 100, address(VALUE, 8, 103));
+    folded(
+        address(NUMBER, 0, 0),
+        &[],
+        i32::MAX,
+        address(NUMBER, i32::MAX, 0),
+    );
+    // What does not touch it may stand between the two.
+    let between = [load(DW, 1, 1, 0), store_x(DW, 7, 0, 1)];
+    folded(
+        address(NUMBER, 8, 3),
+        &between,
+        100,
+        address(NUMBER, 108, 3),
+    );
+    let stays = |address: [Slot; 2], rest: &[Slot]| {
+        assert_stays(&[&address, rest, &[load(H, 0, 6, 0), exit()]].concat());
+    };
+    let added = |number| [alu(ADD, 6, number), alu_x(ADD, 6, 1)];
+    // It would be carried into the upper half, or taken from it.
+    stays(address(NUMBER, i32::MAX, 0), &added(1));
+    stays(address(NUMBER, -1, 0), &added(1));
+    stays(address(NUMBER, 8, 0), &added(-8));
+    stays(address(VALUE, 8, i32::MAX), &added(1));
+    // A map is a number of the kernel's own.
+    stays(address(MAP, 8, 0), &added(1));
+    // It is read in between, or another way leads there.
+    let read = [store_x(DW, 7, 0, 6)];
+    stays(address(NUMBER, 8, 0), &[&read[..], &added(1)].concat());
+    let branch = [jump(JEQ, 1, 0, 1), alu(MUL, 1, 3)];
+    stays(address(NUMBER, 8, 0), &[&branch[..], &added(1)].concat());
+    // Half of it, or a register.
+    stays(address(NUMBER, 8, 0), &[alu32(ADD, 6, 1), alu_x(ADD, 6, 1)]);
+    stays(address(NUMBER, 8, 0), &[alu_x(ADD, 6, 2), alu_x(ADD, 6, 1)]);
+}
+
+#[test]
 fn what_is_copied_is_made_where_it_is_wanted() {
-    let rest = [alu(ADD, 6, 1), store_x(DW, 7, 0, 6), mov(0, 1), exit()];
+    let rest = [alu(MUL, 6, 3), store_x(DW, 7, 0, 6), mov(0, 1), exit()];
     let code = |made: &[Slot]| [made, &[mov_x(6, 2)], &rest].concat();
     let folded = |made: &[Slot], expected: &[Slot]| {
         assert_eq!(fold(&code(made)), [expected, &rest].concat());

@@ -38,7 +38,11 @@ impl Last {
     const fn highest(&self, class: usize) -> usize {
         match self {
             // A leaf of two classes is worth more than a product spared.
-            Self::Field(_, fields::Layout::Addresses { .. }) if class <= abi::Trie::HIGHEST_OF_TWO => abi::Trie::HIGHEST_OF_TWO,
+            Self::Field(_, fields::Layout::Addresses { .. })
+                if class <= abi::Trie::HIGHEST_OF_TWO =>
+            {
+                abi::Trie::HIGHEST_OF_TWO
+            }
             Self::Field(_, fields::Layout::Addresses { .. }) => limits::ADDRESS_CLASSES - 1,
             _ => u16::MAX as usize,
         }
@@ -239,8 +243,13 @@ impl Layout {
             }
         }
         tables.halves.append(&mut self.tries.lists);
-        let near = tables.stages.iter().filter(|stage| stage.form == Stage::NEAR);
-        let near_end = near.map(|stage| stage.halves as usize + Stage::NEAR_HALVES).max();
+        let near = tables
+            .stages
+            .iter()
+            .filter(|stage| stage.form == Stage::NEAR);
+        let near_end = near
+            .map(|stage| stage.halves as usize + Stage::NEAR_HALVES)
+            .max();
         if let Some(missing) = near_end.and_then(|end| end.checked_sub(tables.halves.len())) {
             tables.halves.resize(tables.halves.len() + missing, 0);
         }
@@ -316,6 +325,57 @@ mod tests {
         let error = ("nodes for addresses", limits::NODES + 1, limits::NODES);
         assert_eq!(refusal(&layout), Some(error));
         assert!(layout.table(field::VLAN, Table::default()).is_err());
+    }
+
+    #[test]
+    fn classes_name_rows_by_their_place_where_that_fits() {
+        let interfaces = || fields::Layout::Interfaces(vec![("a".into(), 1), ("b".into(), 2)]);
+        let addresses = || fields::Layout::Addresses {
+            v4: vec![(0, 0), (9, 2)],
+            v6: vec![(0, 1)],
+        };
+        let table = |rows: usize, columns: usize| Table {
+            columns,
+            halves: vec![1; rows * columns],
+            ..Table::default()
+        };
+        for (first, rows, columns, form) in [
+            (interfaces(), 3, 5, Stage::NEAR),
+            // A class has 16 bits.
+            (interfaces(), 4370, 15, Stage::NEAR),
+            (interfaces(), 4097, 16, Stage::DENSE),
+            // 9 of them are enough for a leaf of two classes, if there are no more without this.
+            (addresses(), 8, 73, Stage::NEAR),
+            (addresses(), 9, 64, Stage::DENSE),
+            (addresses(), 513, 63, Stage::NEAR),
+            (addresses(), 513, 64, Stage::DENSE),
+        ] {
+            let mut layout = empty();
+            layout.first(field::INTERFACE, first);
+            assert!(layout.table(field::VLAN, table(rows, columns)).is_ok());
+            let stage = &layout.tables.stages[field::VLAN];
+            assert_eq!(stage.form, form, "{rows} times {columns}");
+            assert_eq!(stage.columns, place(columns));
+            let times = if form == Stage::NEAR { columns } else { 1 };
+            let classes = layout.tables.interface_classes.iter().map(|own| own.1);
+            let v4 = layout.tables.addresses[0].iter().flat_map(|own| &own.v4);
+            let found: Vec<u16> = classes.chain(v4.map(|own| own.1)).collect();
+            let highest = u16::try_from(2 * times).unwrap_or(0);
+            assert_eq!(found.last(), Some(&highest), "{rows} times {columns}");
+        }
+        // Likewise what a table gives.
+        let mut layout = empty();
+        layout.first(field::INTERFACE, interfaces());
+        assert!(layout.table(field::VLAN, table(3, 5)).is_ok());
+        assert!(layout.table(field::SOURCE_PORT, table(2, 7)).is_ok());
+        assert_eq!(layout.halves, [7; 15]);
+        // Those of a sparse one have numbers.
+        let mut sparse = table(1, 7);
+        sparse.rows = vec![Default::default(); 8];
+        sparse.exceptions = vec![vec![]; 8];
+        assert!(layout.table(field::SERVICE, sparse).is_ok());
+        assert_eq!(layout.halves[15..], [1; 14]);
+        assert_eq!(layout.tables.stages[field::SERVICE].form, Stage::SPARSE);
     }
 
     #[test]

@@ -73,8 +73,9 @@ impl classify::Tables for View<'_> {
     where
         Self: 'w;
 
-    fn window(&self, index: u32) -> Option<SliceWindow<'_>> {
-        let halves = &self.tables.halves[index as usize..];
+    fn window(&self, first: u32, index: u64, end: u32) -> Option<SliceWindow<'_>> {
+        let place = (index < end.into()).then_some(first + index as u32)?;
+        let halves = &self.tables.halves[place as usize..];
         Some(SliceWindow::new(&halves[..List::WINDOW as usize]))
     }
 

@@ -112,16 +112,20 @@ impl Sums {
 
     /// By the slots of CPUs.
     fn add_slots(&mut self, slots: &[AtomicU64]) {
-        const COUNTERS: usize = slot::COUNTERS / size_of::<u64>();
+        const DROPS: usize = slot::DROPS / size_of::<u64>();
+        const CELLS: usize = slot::CELLS / size_of::<u64>();
         // All that were counted before are there, though not at one instant.
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let slot_words = slot::bytes(self.counters.len()) / size_of::<u64>();
         for slot in slots.chunks_exact(slot_words) {
-            let (drops, counters) = slot.split_at(COUNTERS);
+            let (builtins, rest) = slot.split_at(DROPS);
+            let (drops, cells) = rest.split_at(CELLS - DROPS);
             for (sum, own) in self.drops.iter_mut().zip(drops) {
                 *sum += word(own);
             }
-            for (sum, own) in self.counters.iter_mut().zip(counters.as_chunks::<2>().0) {
+            let counters = [builtins, cells].map(|words| words.as_chunks::<2>().0);
+            let counters = counters.into_iter().flatten();
+            for (sum, own) in self.counters.iter_mut().zip(counters) {
                 let [packets, bytes] = own.each_ref().map(word);
                 *sum = add(*sum, Counter { packets, bytes });
             }
@@ -286,10 +290,12 @@ mod tests {
             slots[cpu * words + bytes / 8].store(number, Ordering::Relaxed);
         };
         for cpu in 0..2 {
-            set(cpu, 53 * 8, 1 << cpu);
-            set(cpu, (drops::LEN as usize - 1) * 8, 4 << cpu);
-            set(cpu, slot::COUNTERS, 16 << cpu);
-            set(cpu, slot::COUNTERS + 69 * 16 + 8, 64 << cpu);
+            set(cpu, 64 * 16 + 53 * 8, 1 << cpu);
+            set(cpu, 64 * 16 + (drops::LEN as usize - 1) * 8, 4 << cpu);
+            set(cpu, 0, 16 << cpu);
+            set(cpu, 63 * 16, 256 << cpu);
+            set(cpu, slot::CELLS, 1024 << cpu);
+            set(cpu, slot::CELLS + 5 * 16 + 8, 64 << cpu);
         }
         sums.add_slots(&slots);
         assert_eq!(sums.drops[53], 3);
@@ -304,5 +310,7 @@ mod tests {
             bytes: 192,
         };
         assert_eq!((sums.counters[0], sums.counters[69]), (first, last));
+        let [last_of_any, first_of_a_cell] = [63, 64].map(|own: usize| sums.counters[own].packets);
+        assert_eq!((last_of_any, first_of_a_cell), (768, 3072));
     }
 }

@@ -6,8 +6,8 @@ use aya::maps::{Array, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use portguard_common::abi::{
     self, Action, Bucket, CacheLine, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths,
-    List, Setting, Settings, SourceBucketSet, TELL_DIAGNOSTICS, TELL_EVENTS, counter, credit,
-    drops, host, interface_entry, local_port, slot, symbol,
+    Setting, Settings, SourceBucketSet, TELL_DIAGNOSTICS, TELL_EVENTS, counter, credit, drops,
+    host, interface_entry, local_port, slot, symbol,
 };
 use portguard_common::constant::Memory;
 use portguard_common::{ban_filter, ban_table, constant, limits};
@@ -145,7 +145,6 @@ pub(super) fn load(
     let length = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
     let lengths = Lengths {
         halves: length(tables.halves.len()),
-        windows: length((tables.halves.len() + 1).saturating_sub(List::WINDOW as usize)),
         words: length(tables.words.len()),
         rows: length(tables.rows.len()),
         nodes: length(tables.nodes.len()),

@@ -258,6 +258,7 @@ impl Walk<'_> {
             root: number(first),
             nodes: number(first_node),
             lists: number(first_list),
+            lists_len: number(tables.lists.len() - first_list),
             longest: layout.longest,
             short: layout.short,
             ..abi::Trie::default()
