@@ -226,7 +226,8 @@ fn a_trial_ends_in_its_time() {
     let daemon = clock.guard(&bed, &policy(trial::OPEN));
     let host = trial::Host::new(bed, daemon);
     let begin = Instant::now();
-    assert!(host.apply(&["--confirm", "3s"]).status.success());
+    let output = host.apply(&["--confirm", "3s"]);
+    assert!(output.status.success(), "{}", stderr(&output));
     let applied = Instant::now();
     for hours in [5, -5] {
         clock.set(hours);
@@ -242,7 +243,8 @@ fn a_trial_ends_in_its_time() {
     assert!(late < trial::LATE, "{late:?}");
 
     // And one that is confirmed stays.
-    assert!(host.apply(&["--confirm", "60s"]).status.success());
+    let output = host.apply(&["--confirm", "60s"]);
+    assert!(output.status.success(), "{}", stderr(&output));
     clock.set(0);
     let output = host.daemon.client(&["confirm"]).expect("runs");
     assert!(output.status.success(), "{}", stderr(&output));

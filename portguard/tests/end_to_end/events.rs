@@ -2,6 +2,7 @@
 
 mod generations;
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
@@ -94,11 +95,19 @@ pub(crate) struct Reader {
 impl Reader {
     /// Begins to read, and is heard of by the daemon when this returns.
     pub(crate) fn start(daemon: &Daemon, words: &[&str]) -> Self {
+        let socket = daemon.folder().join("control.sock");
+        let connections = || {
+            // The daemon's end of a connection is in the namespace of the other one.
+            let all = fs::read_to_string("/proc/net/unix").expect("sockets");
+            let own = socket.to_str().expect("a path of text");
+            all.lines().filter(|line| line.ends_with(own)).count()
+        };
+        let before = connections();
         let mut child = Command::new(binary())
             .args(["events", "--format", "json"])
             .args(words)
             .arg("--socket")
-            .arg(daemon.folder().join("control.sock"))
+            .arg(&socket)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -110,6 +119,12 @@ impl Reader {
                 .map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"))
                 .collect()
         });
+        // To begin may take long on a busy host; to ask, once it has connected, does not.
+        let deadline = Instant::now() + PATIENCE;
+        while connections() <= before {
+            assert!(Instant::now() < deadline, "the reader does not connect");
+            thread::sleep(Duration::from_millis(10));
+        }
         thread::sleep(Duration::from_secs(1));
         Self { child, events }
     }
