@@ -671,21 +671,79 @@ pub type CounterPage = [Counter; COUNTER_PAGE_LEN];
 pub type DropPage = [u64; 256];
 
 /// Where a CPU counts, where that is not in pages: a [`Counter`] by [`counter`] for each outcome that any policy has, so near the beginning that an
-/// instruction names it; dropped packets by [`drops`], a `u64` each; and the counters of cells and limits.
+/// instruction names it; dropped packets by [`drops`], the lower half of each, a `u16`, and then the upper one, a `u64`, see
+/// [`dropped`]; and the counters of cells and limits.
 pub mod slot {
     use super::{CacheLine, Counter, counter, drops};
 
-    /// The offset of the drops, in bytes.
+    /// The offset of the lower halves of drops, in bytes.
     pub const DROPS: usize = counter::CELL as usize * size_of::<Counter>();
 
+    /// That of their upper halves.
+    pub const UPPER_DROPS: usize =
+        (DROPS + drops::LEN as usize * size_of::<u16>()).next_multiple_of(size_of::<CacheLine>());
+
     /// The offset of the first counter behind them, that of the first cell.
-    pub const CELLS: usize = DROPS + drops::LEN as usize * size_of::<u64>();
+    pub const CELLS: usize = UPPER_DROPS + drops::LEN as usize * size_of::<u64>();
 
     /// Bytes of a slot with so many counters. No two slots share a line of the cache, nor the one that a processor fetches with it.
     #[inline(always)]
     pub const fn bytes(counters: usize) -> usize {
         let cells = counters.saturating_sub(counter::CELL as usize);
         (CELLS + cells * size_of::<Counter>()).next_multiple_of(2 * size_of::<CacheLine>())
+    }
+}
+
+/// Dropped packets in two halves, so that those of a flood to all ports lie in the nearer caches: the lower one counts all 16 bits round, the upper one
+/// counts how often the lower one comes to [`dropped::STEP`] or to 0.
+pub mod dropped {
+    /// The upper half is one more for so many.
+    pub const STEP: u16 = 1 << 15;
+
+    /// All of them. A CPU that counts writes one half before the other: which one is behind is told by the highest bit of the lower one, as
+    /// both were read within the time of half a step.
+    #[inline(always)]
+    #[must_use]
+    pub const fn total(upper: u64, lower: u16) -> u64 {
+        let rest = lower % STEP;
+        let is_between = upper % 2 != (lower / STEP) as u64;
+        let upper = match is_between {
+            false => upper,
+            true if rest < STEP / 2 => upper + 1,
+            true => upper.saturating_sub(1),
+        };
+        upper * STEP as u64 + rest as u64
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::total;
+
+        #[test]
+        fn both_halves_are_one_number_whichever_was_written_first() {
+            for count in [
+                0,
+                1,
+                32_767,
+                32_768,
+                65_535,
+                65_536,
+                98_303,
+                98_304,
+                1 << 40,
+            ] {
+                let halves = |count: u64| (count >> 15, count as u16);
+                let (upper, lower) = halves(count);
+                assert_eq!(total(upper, lower), count);
+                let (next_upper, next_lower) = halves(count + 1);
+                // Either as it was before the next one, and the other as it is with it.
+                let between = [total(next_upper, lower), total(upper, next_lower)];
+                assert!(
+                    between.iter().all(|own| (count..=count + 1).contains(own)),
+                    "{between:?}"
+                );
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::abi::{local_port, service};
 use crate::classify::is_attempt;
 use crate::flow_table::{self, Flow, FlowKey, mix_v4, mix_v6};
+use crate::last_sent::LastSent;
 use crate::mix::Seed;
 use crate::packet::{Family, Frame, Headers, Transport, protocol};
 
@@ -16,8 +17,8 @@ pub const CLOSED_NS: u64 = flow_table::DATAGRAM_NS;
 pub trait Flows {
     /// The present time in nanoseconds of the monotonic clock; never 0.
     fn now_ns(&self) -> u64;
-    /// When a packet last left by an index of [`local_port`]; 0 for never.
-    fn last_sent(&self, index: u32) -> u64;
+    /// When a packet last left by an index of [`local_port`].
+    fn last_sent(&self, index: u32) -> LastSent;
     /// When a UDP port closed; 0 for never.
     fn closed_at(&self, port: u16) -> u64;
     /// What digests of flows are made with.
@@ -26,7 +27,7 @@ pub trait Flows {
     fn flow(&self, key: FlowKey) -> Option<Flow>;
     /// Whether a packet that arrives has a flow, see [`has_flow`].
     #[inline(always)]
-    fn has_flow(&self, ends: &Ends, last_sent: u64) -> bool {
+    fn has_flow(&self, ends: &Ends, last_sent: LastSent) -> bool {
         has_flow(ends, last_sent, self)
     }
 }
@@ -111,15 +112,15 @@ pub fn is_reply<F: Frame, S: Flows>(frame: &F, packet: &Candidate, flows: &S) ->
     }
 }
 
-/// The first half of [`is_reply`], which needs nothing but the port: when a packet last left by it, 0 where the headers do not tell
+/// The first half of [`is_reply`], which needs nothing but the port: when a packet last left by it, never where the headers do not tell
 /// the port; `None` where none ever did.
 #[inline(always)]
-pub fn last_sent<S: Flows>(packet: &Candidate, flows: &S) -> Option<u64> {
+pub fn last_sent<S: Flows>(packet: &Candidate, flows: &S) -> Option<LastSent> {
     if packet.local_port == Candidate::ANY_PORT {
-        return Some(0);
+        return Some(LastSent::NEVER);
     }
     match flows.last_sent(packet.local_port) {
-        0 => None,
+        LastSent::NEVER => None,
         last_sent => Some(last_sent),
     }
 }
@@ -129,7 +130,7 @@ pub fn last_sent<S: Flows>(packet: &Candidate, flows: &S) -> Option<u64> {
 pub fn fits_flow<F: Frame, S: Flows>(
     frame: &F,
     packet: &Candidate,
-    last_sent: u64,
+    last_sent: LastSent,
     flows: &S,
 ) -> bool {
     let Some([kind, _, third, fourth]) = frame.load::<4>(packet.transport_offset) else {
@@ -298,12 +299,12 @@ fn addresses<F: Frame>(frame: &F, packet: &Candidate, ours: Ours, seed: Seed) ->
 
 /// Whether a packet has a flow that is alive, by when a packet last left by its port: that is the time of the port's latest one.
 #[inline(always)]
-pub fn has_flow<S: Flows + ?Sized>(ends: &Ends, last_sent: u64, flows: &S) -> bool {
-    if last_sent == 0 {
+pub fn has_flow<S: Flows + ?Sized>(ends: &Ends, last_sent: LastSent, flows: &S) -> bool {
+    if last_sent == LastSent::NEVER {
         return false;
     }
     let now_ns = flows.now_ns();
-    if Flow::sent_at(last_sent).is_over(ends.index, now_ns) {
+    if last_sent.is_over(ends.index, now_ns) {
         return false;
     }
     let key = FlowKey::new(flows.seed(), ends.addresses, ends.index, ends.theirs);

@@ -21,6 +21,7 @@ pub mod constant;
 pub mod draw;
 pub mod flow;
 pub mod flow_table;
+pub mod last_sent;
 pub mod limiter;
 pub mod limits;
 pub mod mix;

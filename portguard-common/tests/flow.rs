@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use frames::{Ipv4, Ipv6, Packet, Segment, ethernet, icmp, icmpv6, portless, sctp, tcp, udp};
 use portguard_common::flow::{Candidate, Flows, Sent, is_reply, sent};
 use portguard_common::flow_table::{Flow, FlowKey};
+use portguard_common::last_sent::LastSent;
 use portguard_common::mix::Seed;
 use portguard_common::packet::{Headers, parse};
 
@@ -40,9 +41,10 @@ impl Flows for Memory {
         self.now
     }
 
-    fn last_sent(&self, index: u32) -> u64 {
+    fn last_sent(&self, index: u32) -> LastSent {
         self.asked.borrow_mut().push(index);
-        self.last_sent.get(&index).copied().unwrap_or(0)
+        let time = self.last_sent.get(&index);
+        time.map_or(LastSent::NEVER, |time| LastSent::at(index, *time))
     }
 
     fn closed_at(&self, port: u16) -> u64 {
@@ -175,7 +177,9 @@ fn a_reply_passes_as_long_as_its_flow_lasts() {
         assert!(memory.takes_after(lifetime, &back));
         assert!(!memory.takes_after(lifetime + 1, &back));
         // A time that lies ahead, as another CPU may write it.
-        memory.flow_mut().last_ns = START + 5;
+        let ahead = START + 5;
+        memory.last_sent.values_mut().for_each(|time| *time = ahead);
+        memory.flow_mut().last_ns = ahead;
         assert!(memory.takes_after(0, &back));
     }
 }

@@ -57,11 +57,15 @@ pub(crate) fn below(index: u32, bound: u64) -> Option<u64> {
     (index < bound).then_some(index)
 }
 
-/// The same with a bound that the compiler knows. Where it knows that the index is below it, so does the verifier: of a number that it would
-/// know less of, the compiler is told no more than that.
+/// The same of an index that is made of what a plain frame says, with a bound that the compiler knows. Of such an index it knows no more than
+/// the verifier (see [`bounded`](crate::tables::bounded)), so what it leaves out is not missed.
 #[inline(always)]
-pub(crate) fn within(index: u32, bound: u32) -> Option<u64> {
-    (index < bound).then_some(index.into())
+pub(crate) fn within(index: u32, bound: u32, is_plain: bool) -> Option<u64> {
+    if is_plain {
+        (index < bound).then_some(index.into())
+    } else {
+        below(index, bound.into())
+    }
 }
 
 /// So many `T` that a map has as its one element.
@@ -89,7 +93,7 @@ impl<T> Elements<T> {
         let index = if self.count.is_power_of_two() {
             opaque(index.into()) & u64::from(self.count - 1)
         } else {
-            within(index, self.count)?
+            below(index, self.count.into())?
         };
         Some(self.first.wrapping_add(index as usize))
     }

@@ -5,7 +5,7 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use portguard_common::abi::{
-    COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, counter, drops, slot,
+    COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, counter, dropped, drops, slot,
 };
 use portguard_common::constant::{self, Memory};
 
@@ -53,12 +53,30 @@ impl Slot {
         }
     }
 
-    /// Counts a drop by protocol and port.
+    /// Counts a drop by protocol and port, by what a plain frame says or another one.
     #[inline(always)]
-    pub(crate) fn count_drop(self, index: u32) {
-        if let Some(drops) = self.drops(index) {
-            // SAFETY: as in `count`.
-            unsafe { *drops += 1 };
+    pub(crate) fn count_drop(self, index: u32, is_plain: bool) {
+        if are_pages() {
+            if let Some(page) = DROPS.get_ptr_mut(index >> 8) {
+                // SAFETY: below the page's length by the mask, and otherwise as in `count`.
+                unsafe { *page.cast::<u64>().add((index & 0xff) as usize) += 1 };
+            }
+            return;
+        }
+        let Some(index) = within(index, drops::LEN, is_plain) else {
+            return;
+        };
+        // Computed by itself, and the constant added last: it is a part of the instructions that read and write.
+        let bytes = opaque(index * size_of::<u16>() as u64);
+        let lower = (self.0 + bytes + slot::DROPS as u64) as *mut u16;
+        // SAFETY: as in `count`.
+        let dropped = unsafe { *lower }.wrapping_add(1);
+        // SAFETY: likewise.
+        unsafe { *lower = dropped };
+        if dropped % dropped::STEP == 0 {
+            let upper: *mut u64 = nth(self.0 + slot::UPPER_DROPS as u64, index);
+            // SAFETY: likewise.
+            unsafe { *upper += 1 };
         }
     }
 
@@ -73,23 +91,10 @@ impl Slot {
             });
         }
         if index < counter::CELL {
-            return Some(nth(self.0, index.into()));
+            return Some(nth(self.0, below(index, counter::CELL.into())?));
         }
         let index = below(index, wide(constant::COUNTERS))?;
         Some(nth(self.0 + (slot::CELLS - slot::DROPS) as u64, index))
-    }
-
-    #[inline(always)]
-    fn drops(self, index: u32) -> Option<*mut u64> {
-        if are_pages() {
-            let page = DROPS.get_ptr_mut(index >> 8)?;
-            // SAFETY: below the page's length by the mask.
-            return Some(unsafe { page.cast::<u64>().add((index & 0xff) as usize) });
-        }
-        let index = within(index, drops::LEN)?;
-        // Of 64 bits, and the constant last: it is a part of the instructions that read and write.
-        let bytes = opaque(index * size_of::<u64>() as u64);
-        Some((self.0 + bytes + slot::DROPS as u64) as *mut u64)
     }
 }
 

@@ -12,6 +12,7 @@ use portguard_common::combine::{Direction, find_cell};
 use portguard_common::constant::CellView as _;
 use portguard_common::flow::{CLOSED_NS, Flows as _, Sent, sent};
 use portguard_common::flow_table::{self, Flow, FlowKey};
+use portguard_common::last_sent::LastSent;
 use portguard_common::packet::{Extension, Frame, Headers, Transport, parse};
 use portguard_common::places::Line as _;
 use portguard_common::plain::parse_plain;
@@ -163,7 +164,7 @@ fn find(key: FlowKey) -> Option<(KernelLine, u32)> {
 #[inline(always)]
 fn go_on(key: FlowKey, now_ns: u64, closes: bool) {
     // A server's port, from which nothing was started, needs no look-up.
-    if KernelFlows.last_sent(key.index) == 0 {
+    if KernelFlows.last_sent(key.index) == LastSent::NEVER {
         return;
     }
     let Some((line, way)) = find(key) else {

@@ -4,11 +4,12 @@ use portguard_common::abi::{CacheLine, local_port};
 use portguard_common::constant::Memory;
 use portguard_common::flow::{Ends, Flows, has_flow};
 use portguard_common::flow_table::{self, Flow, FlowKey};
+use portguard_common::last_sent::LastSent;
 use portguard_common::limits::FLOW_LINES;
 use portguard_common::mix::Seed;
 use portguard_common::places::LineTable;
 
-use crate::constants::{Elements, element};
+use crate::constants::{Elements, address, element, within};
 use crate::lines::KernelLine;
 use crate::seed::seed;
 use crate::tables::coarse_now_ns;
@@ -23,11 +24,11 @@ impl Flows for KernelFlows {
     }
 
     #[inline(always)]
-    fn last_sent(&self, index: u32) -> u64 {
+    fn last_sent(&self, index: u32) -> LastSent {
         match last_sent(index) {
-            // SAFETY: a word of the map.
-            Some(time) => unsafe { time.read_volatile() },
-            None => 0,
+            // SAFETY: a byte of the map.
+            Some(time) => LastSent::of_byte(unsafe { time.read_volatile() }),
+            None => LastSent::NEVER,
         }
     }
 
@@ -51,7 +52,8 @@ impl Flows for KernelFlows {
     }
 
     #[inline(always)]
-    fn has_flow(&self, ends: &Ends, last_sent: u64) -> bool {
+    fn has_flow(&self, ends: &Ends, last_sent: LastSent) -> bool {
+        let last_sent = last_sent.byte().into();
         portguard_has_flow(ends.addresses, ends.index, ends.theirs.into(), last_sent) != 0
     }
 }
@@ -79,26 +81,42 @@ impl LineTable for KernelFlowTable {
 /// A global function, which the verifier checks once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_has_flow(addresses: u64, index: u32, theirs: u32, last_sent: u64) -> u32 {
+extern "C" fn portguard_has_flow(addresses: u64, index: u32, theirs: u32, last_sent: u32) -> u32 {
     let ends = Ends {
         addresses,
         index,
         theirs: theirs as u16,
     };
-    has_flow(&ends, last_sent, &KernelFlows).into()
+    has_flow(&ends, LastSent::of_byte(last_sent as u8), &KernelFlows).into()
 }
 
 #[inline(always)]
-fn last_sent(index: u32) -> Option<*mut u64> {
+fn last_sent(index: u32) -> Option<*mut u8> {
     element(Memory::LastSent, index, local_port::LEN)
+}
+
+/// When a packet last left by the port that a plain frame goes to.
+#[inline(always)]
+pub(crate) fn last_sent_by_plain(index: u32) -> LastSent {
+    let Some(index) = within(index, local_port::LEN, true) else {
+        return LastSent::NEVER;
+    };
+    let time = (address(Memory::LastSent) + index) as *const u8;
+    // SAFETY: a byte of the map, which is there where the policy has a use for it.
+    LastSent::of_byte(unsafe { time.read_volatile() })
 }
 
 /// Puts down that a packet left.
 #[inline(always)]
 pub(crate) fn set_last_sent(index: u32, now_ns: u64) {
-    if let Some(time) = last_sent(index) {
-        // SAFETY: a word of the map. CPUs that write at the same time write much the same time.
-        unsafe { time.write_volatile(now_ns) };
+    let now = LastSent::at(index, now_ns).byte();
+    // Where it says so already, no other CPU has to wait for the line of the cache that it lies in.
+    if let Some(time) = last_sent(index)
+        // SAFETY: a byte of the map. CPUs that write at the same time write much the same time.
+        && unsafe { time.read_volatile() } != now
+    {
+        // SAFETY: likewise.
+        unsafe { time.write_volatile(now) };
     }
 }
 

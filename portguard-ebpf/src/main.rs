@@ -113,7 +113,7 @@ impl<D: Device> Decided for Enforce<'_, D> {
             }
             slot.count(judgement.counter, bytes);
             if judgement.drop != counter::NONE {
-                slot.count_drop(judgement.drop);
+                slot.count_drop(judgement.drop, D::IS_PLAIN);
             }
         }
         let told = wide(constant::SETTING + Setting::Tell as usize);

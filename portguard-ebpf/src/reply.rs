@@ -7,13 +7,17 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::programs::XdpContext;
 use portguard_common::flow::{Candidate, Flows as _, ends_of_ports, fits_flow, last_sent};
+use portguard_common::last_sent::LastSent;
 use portguard_common::packet::{Family, Frame};
 
-use crate::flows::KernelFlows;
+use crate::flows::{KernelFlows, last_sent_by_plain};
 use crate::frame::{AllBuffers, Received};
 
 /// A way to find out whether a packet that is about to be dropped is a reply.
 pub(crate) trait ReplyLookup {
+    /// Whether it is by a plain frame.
+    const IS_PLAIN: bool = false;
+
     /// Finds it out, of a packet in a frame of this context.
     fn is_reply<F: Frame>(&self, ctx: *mut xdp_md, frame: &F, packet: &Candidate) -> bool;
 }
@@ -22,12 +26,15 @@ pub(crate) trait ReplyLookup {
 pub(crate) struct InPlainFrame;
 
 impl ReplyLookup for InPlainFrame {
+    const IS_PLAIN: bool = true;
+
     #[inline(always)]
     fn is_reply<F: Frame>(&self, _ctx: *mut xdp_md, frame: &F, packet: &Candidate) -> bool {
         // Asked here, so that a flood to ports from which nothing was sent costs no call.
-        let Some(last_sent) = last_sent(packet, &KernelFlows) else {
+        let last_sent = last_sent_by_plain(packet.local_port);
+        if last_sent == LastSent::NEVER {
             return false;
-        };
+        }
         ends_of_ports(frame, packet, packet.local_port, KernelFlows.seed())
             .is_some_and(|ends| KernelFlows.has_flow(&ends, last_sent))
     }
@@ -54,20 +61,26 @@ pub(crate) fn in_first_buffer(ctx: *mut xdp_md, packet: &Candidate) -> bool {
 
 /// Asks a function that reads the frame, of a packet from whose port something was sent.
 #[inline(always)]
-fn look_up(packet: &Candidate, is_reply: impl FnOnce(u32, u32, u64) -> u32) -> bool {
+fn look_up(packet: &Candidate, is_reply: impl FnOnce(u32, u32, u32) -> u32) -> bool {
     let Some(last_sent) = last_sent(packet, &KernelFlows) else {
         return false;
     };
     let (kind, offsets) = pack(packet);
-    is_reply(kind, offsets, last_sent) != 0
+    is_reply(kind, offsets, last_sent.byte().into()) != 0
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn portguard_is_reply(ctx: *mut xdp_md, kind: u32, offsets: u32, last_sent: u64) -> u32 {
+extern "C" fn portguard_is_reply(ctx: *mut xdp_md, kind: u32, offsets: u32, last_sent: u32) -> u32 {
     let frame = Received::new(&XdpContext::new(ctx));
     let packet = unpack(&frame, kind, offsets);
-    fits_flow(&frame, &packet, last_sent, &KernelFlows).into()
+    fits_flow(
+        &frame,
+        &packet,
+        LastSent::of_byte(last_sent as u8),
+        &KernelFlows,
+    )
+    .into()
 }
 
 #[unsafe(no_mangle)]
@@ -76,11 +89,17 @@ extern "C" fn portguard_is_reply_in_parts(
     ctx: *mut xdp_md,
     kind: u32,
     offsets: u32,
-    last_sent: u64,
+    last_sent: u32,
 ) -> u32 {
     let frame = AllBuffers::new(ctx);
     let packet = unpack(&frame, kind, offsets);
-    fits_flow(&frame, &packet, last_sent, &KernelFlows).into()
+    fits_flow(
+        &frame,
+        &packet,
+        LastSent::of_byte(last_sent as u8),
+        &KernelFlows,
+    )
+    .into()
 }
 
 #[inline(always)]

@@ -70,6 +70,9 @@ pub(crate) static TRACE: Array<Trace> = Array::with_max_entries(1, 0);
 
 /// Where a frame passes an interface.
 pub(crate) trait Device {
+    /// Whether it is where a plain frame arrives.
+    const IS_PLAIN: bool = false;
+
     /// The index of the interface.
     fn ifindex(&self) -> u32;
 
@@ -118,6 +121,8 @@ impl Device for *mut xdp_md {
 pub(crate) struct Arriving<R>(pub(crate) *mut xdp_md, pub(crate) R);
 
 impl<R: ReplyLookup> Device for Arriving<R> {
+    const IS_PLAIN: bool = R::IS_PLAIN;
+
     #[inline(always)]
     fn ifindex(&self) -> u32 {
         self.0.ifindex()
@@ -240,7 +245,7 @@ fn frozen<T>(data: &'static T) -> &'static T {
 
 /// Where an entry of a table lies that a constant names. It is one instruction in the end, and so is asked for anew wherever it is needed: a
 /// number that is kept for the next use takes a register from others.
-macro_rules! nth {
+macro_rules! known_place {
     ($table:ident, $entry:ty, $index:expr) => {{
         let mut place: u64;
         let bytes = opaque(u64::from($index)) * size_of::<$entry>() as u64;
@@ -278,6 +283,11 @@ impl Window for KernelWindow {
     #[inline(always)]
     fn conceal(number: u64) -> u64 {
         opaque(number)
+    }
+
+    #[inline(always)]
+    fn bounded(number: u16) -> u16 {
+        bounded(number.into())
     }
 }
 
@@ -357,7 +367,7 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn service_class(&self, index: u32) -> u16 {
-        let Some(index) = within(index, service::LEN) else {
+        let Some(index) = within(index, service::LEN, D::IS_PLAIN) else {
             return 0;
         };
         // SAFETY: in range by the comparison. Volatile for the same reason as the settings.
@@ -407,9 +417,10 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn near_half(&self, first: u32, row: u32, column: u32) -> u16 {
+        let table = known_place!(HALVES, u16, first) as *const u16;
         let place = u64::from(row) + u64::from(column);
         // SAFETY: the loader put as many entries there as can be named, which the verifier sees.
-        unsafe { *(nth!(HALVES, u16, first) as *const u16).add(place as usize) }
+        unsafe { *table.add(place as usize) }
     }
 
     #[inline(always)]
@@ -421,7 +432,7 @@ impl<D: Device> Tables for KernelTables<D> {
     fn word_of_upper(&self, first: u32, address: u32) -> u32 {
         // Otherwise the compiler would swap the bytes of half a number, of which older verifiers know nothing.
         let upper = (opaque(address.into()) as u32) >> 16;
-        let first = nth!(WORDS, u32, first) as *const u32;
+        let first = known_place!(WORDS, u32, first) as *const u32;
         // SAFETY: the loader put 65,536 entries there, which the verifier sees.
         unsafe { *first.add(upper as usize) }
     }
@@ -435,7 +446,7 @@ impl<D: Device> Tables for KernelTables<D> {
     fn window(&self, first: u32, index: u64, end: u32) -> Option<KernelWindow> {
         let index = (index < end.into()).then_some(index)?;
         Some(KernelWindow(opaque(
-            nth!(HALVES, u16, first) + index * size_of::<u16>() as u64,
+            known_place!(HALVES, u16, first) + index * size_of::<u16>() as u64,
         )))
     }
 

@@ -403,11 +403,11 @@ fn many_rules_that_match_the_same_packet_by_two_fields() {
 #[test]
 fn all_that_the_place_of_a_row_and_a_column_can_name_is_there() {
     let rule = "{ name: r, action: drop, ports: [22/tcp], interfaces: [eth0], vlan: [7] }";
-    let (_, tables) = common::tables(&with_rules(&[&rule]));
+    let (_, tables) = common::tables(&with_rules(&[rule]));
     for number in [field::VLAN, field::SERVICE] {
         let stage = tables.stages[number];
         assert_eq!(stage.form, Stage::NEAR);
-        assert!(tables.halves.len() >= stage.halves as usize + 2 * 65_535 + 1);
+        assert!(tables.halves.len() > stage.halves as usize + 2 * 65_535);
     }
 }
 

@@ -9,6 +9,7 @@ use portguard_common::combine::{Direction, find_cell};
 use portguard_common::constant::CellView as _;
 use portguard_common::flow::{CLOSED_NS, Flows, Sent, sent};
 use portguard_common::flow_table::{Flow, FlowKey};
+use portguard_common::last_sent::LastSent;
 use portguard_common::mix::Seed;
 use portguard_common::packet::{Headers, Transport};
 
@@ -28,12 +29,10 @@ impl Flows for FlowTables {
         self.now_ns.get()
     }
 
-    fn last_sent(&self, index: u32) -> u64 {
-        self.last_sent
-            .borrow()
-            .get(&index)
-            .copied()
-            .unwrap_or_default()
+    fn last_sent(&self, index: u32) -> LastSent {
+        let times = self.last_sent.borrow();
+        let time = times.get(&index);
+        time.map_or(LastSent::NEVER, |time| LastSent::at(index, *time))
     }
 
     fn closed_at(&self, port: u16) -> u64 {

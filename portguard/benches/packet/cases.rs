@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use anyhow::{Context as _, bail, ensure};
 use portguard::dataplane::measure::Probe;
 
-use portguard::dataplane::{Counts, Generation, LoadOptions, StartedFlow};
+use portguard::dataplane::{Counts, Generation, LoadOptions, StartedFlow, monotonic_ns};
 use portguard_common::abi::FOREVER;
 use portguard_common::draw::{Draw, Ports, destination_v4, source_v4};
 use portguard_policy::{BanTarget, Files, NoFiles, Prefix, Transport};
@@ -376,8 +376,9 @@ fn set_case(draw: Draw) -> anyhow::Result<Case> {
 fn reply(policy: &str) -> anyhow::Result<Case> {
     const OURS: u16 = 40_000;
     const THEIRS: u16 = 53;
-    /// Later than any time at which this will be looked up.
+    /// Later than any time at which this will be looked up. What is kept of a port's time is the same 2⁴⁰ ns earlier and later.
     const NEVER_OLD_NS: u64 = 1 << 62;
+    const REPEATS_NS: u64 = 1 << 40;
     let draw = Draw {
         sources: FLOWS,
         destinations: 1,
@@ -392,7 +393,7 @@ fn reply(policy: &str) -> anyhow::Result<Case> {
         protocol: Transport::Udp,
     };
     let flows: Vec<StartedFlow> = (0..FLOWS).map(flow).collect();
-    generation.add_flows(&flows, NEVER_OLD_NS)?;
+    generation.add_flows(&flows, NEVER_OLD_NS + monotonic_ns() % REPEATS_NS)?;
     drawn(name::REPLY, draw, generation, table_bytes)
 }
 

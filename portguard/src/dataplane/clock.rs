@@ -64,7 +64,7 @@ fn ns(time: Timespec) -> u64 {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use portguard_common::abi::{local_port, symbol};
+    use portguard_common::abi::{LINE_WAYS, symbol};
     use portguard_policy::{NoFiles, check, compile};
 
     use super::*;
@@ -95,8 +95,8 @@ mod tests {
         let generation = Generation::load(&tables, &options).unwrap_or_else(|error| {
             panic!("this test needs a kernel that runs the program: {error}")
         });
-        let last_sent = generation.map(symbol::LAST_SENT).unwrap();
-        let (last_sent, _) = mapped(Some(last_sent), symbol::LAST_SENT).unwrap();
+        let flows = generation.map(symbol::OTHER_FLOWS).unwrap();
+        let (flows, _) = mapped(Some(flows), symbol::OTHER_FLOWS).unwrap();
         let two_ticks = 2 * ns(clock_getres(TICKING));
 
         let before = ns(clock_gettime(TICKING));
@@ -107,8 +107,14 @@ mod tests {
         generation.leaves(&question(), by_the_kernel).unwrap();
         let after = ns(clock_gettime(TICKING));
 
-        let index = local_port::UDP + u32::from(OUR_PORT);
-        let sent = last_sent.all()[index as usize].load(Ordering::Relaxed);
+        // There is one flow: a line has the digests of its flows, and then their times.
+        let (lines, _) = flows.all().as_chunks::<{ 2 * LINE_WAYS as usize }>();
+        let times = lines.iter().flat_map(|line| &line[LINE_WAYS as usize..]);
+        let times = times.map(|time| time.load(Ordering::Relaxed));
+        let times: Vec<u64> = times.filter(|time| *time != 0).collect();
+        let [sent] = times[..] else {
+            panic!("{times:?}");
+        };
         assert!(
             (before - two_ticks..=after + two_ticks).contains(&sent),
             "{before} {sent} {after}"

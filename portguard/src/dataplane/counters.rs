@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::Pod;
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use portguard_common::abi::{
-    Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, EventCount, counter, drops, service,
-    slot, symbol,
+    Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, EventCount, counter, dropped, drops,
+    service, slot, symbol,
 };
 use portguard_common::packet::{Malformed, protocol};
 use portguard_policy::Meaning;
@@ -95,6 +95,29 @@ pub(super) fn slots(cpus: u32, counters: usize) -> u32 {
     }
 }
 
+/// Lower halves of drops that are read at once.
+const LOWER_IN_A_WORD: usize = size_of::<u64>() / size_of::<u16>();
+
+const _: () = assert!((drops::LEN as usize).is_multiple_of(LOWER_IN_A_WORD));
+
+/// Drops by their halves. The upper ones are read until they are the same before and after the lower ones: what counts meanwhile takes 32,768 packets to
+/// change one.
+fn dropped_by(upper: &[AtomicU64; LOWER_IN_A_WORD], lower: &AtomicU64) -> [u64; LOWER_IN_A_WORD] {
+    let read = || upper.each_ref().map(|own| own.load(Ordering::Acquire));
+    let mut before = read();
+    loop {
+        let lower = lower.load(Ordering::Acquire).to_ne_bytes();
+        let after = read();
+        if before == after {
+            let (lower, _) = lower.as_chunks::<2>();
+            return std::array::from_fn(|own| {
+                dropped::total(after[own], u16::from_ne_bytes(lower[own]))
+            });
+        }
+        before = after;
+    }
+}
+
 /// What all CPUs counted together.
 struct Sums {
     counters: Vec<Counter>,
@@ -113,15 +136,21 @@ impl Sums {
     /// By the slots of CPUs.
     fn add_slots(&mut self, slots: &[AtomicU64]) {
         const DROPS: usize = slot::DROPS / size_of::<u64>();
+        const UPPER_DROPS: usize = slot::UPPER_DROPS / size_of::<u64>();
         const CELLS: usize = slot::CELLS / size_of::<u64>();
         // All that were counted before are there, though not at one instant.
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let slot_words = slot::bytes(self.counters.len()) / size_of::<u64>();
         for slot in slots.chunks_exact(slot_words) {
-            let (builtins, rest) = slot.split_at(DROPS);
-            let (drops, cells) = rest.split_at(CELLS - DROPS);
-            for (sum, own) in self.drops.iter_mut().zip(drops) {
-                *sum += word(own);
+            let (rest, cells) = slot.split_at(CELLS);
+            let (rest, upper) = rest.split_at(UPPER_DROPS);
+            let (builtins, lower) = rest.split_at(DROPS);
+            let (sums, _) = self.drops.as_chunks_mut::<LOWER_IN_A_WORD>();
+            let (upper, _) = upper.as_chunks::<LOWER_IN_A_WORD>();
+            for ((sums, upper), lower) in sums.iter_mut().zip(upper).zip(lower) {
+                for (sum, own) in sums.iter_mut().zip(dropped_by(upper, lower)) {
+                    *sum += own;
+                }
             }
             let counters = [builtins, cells].map(|words| words.as_chunks::<2>().0);
             let counters = counters.into_iter().flatten();
@@ -290,17 +319,22 @@ mod tests {
             slots[cpu * words + bytes / 8].store(number, Ordering::Relaxed);
         };
         for cpu in 0..2 {
-            set(cpu, 64 * 16 + 53 * 8, 1 << cpu);
-            set(cpu, 64 * 16 + (drops::LEN as usize - 1) * 8, 4 << cpu);
+            // The second of four ports has 3 and then 6, and the last of all 32,768 more each time.
+            set(cpu, 64 * 16 + 52 * 2, 3 << (16 + cpu));
+            set(
+                cpu,
+                slot::UPPER_DROPS + (drops::LEN as usize - 1) * 8,
+                2 << cpu,
+            );
             set(cpu, 0, 16 << cpu);
             set(cpu, 63 * 16, 256 << cpu);
             set(cpu, slot::CELLS, 1024 << cpu);
             set(cpu, slot::CELLS + 5 * 16 + 8, 64 << cpu);
         }
         sums.add_slots(&slots);
-        assert_eq!(sums.drops[53], 3);
-        assert_eq!(sums.drops.last(), Some(&12));
-        assert_eq!(sums.drops.iter().sum::<u64>(), 15);
+        assert_eq!(sums.drops[53], 9);
+        assert_eq!(sums.drops.last(), Some(&(6 * 32_768)));
+        assert_eq!(sums.drops.iter().sum::<u64>(), 9 + 6 * 32_768);
         let first = Counter {
             packets: 48,
             bytes: 0,

@@ -10,6 +10,7 @@ use portguard_common::abi::{
     host, interface_entry, local_port, slot, symbol,
 };
 use portguard_common::constant::Memory;
+use portguard_common::last_sent::LastSent;
 use portguard_common::{ban_filter, ban_table, constant, limits};
 use portguard_policy::Tables;
 
@@ -124,7 +125,10 @@ pub(super) fn load(
     let requests = Memory::ALL.map(|memory| {
         let (bytes, is_used) = match memory {
             Memory::Slots => (slots as usize * slot::bytes(counters), true),
-            Memory::LastSent => (local_port::LEN as usize * size_of::<u64>(), has_replies),
+            Memory::LastSent => (
+                local_port::LEN as usize * size_of::<LastSent>(),
+                has_replies,
+            ),
             Memory::ClosedPorts => ((1 << 16) * size_of::<u64>(), has_replies),
             Memory::TcpFlows | Memory::OtherFlows => (
                 limits::FLOW_LINES as usize * size_of::<CacheLine>(),

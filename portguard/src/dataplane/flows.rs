@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use portguard_common::abi::{local_port, symbol};
 use portguard_common::constant::Memory;
 use portguard_common::flow_table::{self, Flow, FlowKey, mix_v4, mix_v6};
+use portguard_common::last_sent::LastSent;
 use portguard_common::mix::Seed;
 use portguard_common::places::Line as _;
 use portguard_policy::Transport;
@@ -74,7 +75,8 @@ pub(super) fn add(
     }
     let (last_sent, _) = mapped(Some(memory.get(Memory::LastSent)), symbol::LAST_SENT)?;
     for key in &keys {
-        last_sent.all()[key.index as usize].store(now_ns, Ordering::Relaxed);
+        let now = LastSent::at(key.index, now_ns);
+        last_sent.bytes()[key.index as usize].store(now.byte(), Ordering::Relaxed);
     }
     match not_kept {
         0 => Ok(()),

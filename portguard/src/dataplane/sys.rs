@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use aya_obj::generated::{
     BPF_F_MMAPABLE, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info, bpf_map_type,
@@ -246,6 +246,12 @@ impl Words {
         // SAFETY: the kernel mapped that many bytes there, from the beginning of a page on, and they stay until this is dropped. Any bits
         // are a number, and whoever else writes to them does it a word at a time.
         unsafe { slice::from_raw_parts(self.first.as_ptr(), self.bytes / size_of::<u64>()) }
+    }
+
+    /// All bytes, of what is written to byte by byte.
+    pub(super) fn bytes(&self) -> &[AtomicU8] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts(self.first.as_ptr().cast(), self.bytes) }
     }
 }
 
