@@ -1093,8 +1093,7 @@ pub mod symbol {
     pub const TCP_FLOWS: &str = "TCP_FLOWS";
     /// The others, likewise.
     pub const OTHER_FLOWS: &str = "OTHER_FLOWS";
-    /// When a packet last left, by [`super::local_port`], in nanoseconds of the kernel's monotonic clock: a `u64`, 0
-    /// for never.
+    /// When a packet last left, by [`super::local_port`]: a byte, see [`crate::last_sent`].
     pub const LAST_SENT: &str = "LAST_SENT";
     /// When a UDP port closed, by port, in nanoseconds of the kernel's monotonic clock: a `u64`, 0 for never.
     pub const CLOSED_PORTS: &str = "CLOSED_PORTS";

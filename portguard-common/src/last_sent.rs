@@ -96,15 +96,22 @@ mod tests {
     #[test]
     fn no_flow_that_lasts_is_taken_for_over() {
         for (index, lifetime_ns) in KINDS {
-            let unit_ns = lifetime_ns / 40;
-            // Over all that a byte tells apart, and both at the edges of units and within them.
-            for sent in (0..600).map(|number| number * unit_ns / 2 + number) {
+            let unit_ns = 1 << Unit::of(index).shift;
+            // Over all that a byte tells apart, at the edges of units and within them.
+            let numbers = 1..600_u64;
+            for sent in numbers
+                .flat_map(|unit| [-1, 0, 5].map(|off| (unit * unit_ns).wrapping_add_signed(off)))
+            {
                 let last = LastSent::at(index, sent);
                 assert_ne!(last, LastSent::NEVER, "{sent}");
                 for age in [0, 1, unit_ns, lifetime_ns / 2, lifetime_ns - 1, lifetime_ns] {
                     assert!(!last.is_over(index, sent + age), "{index} {sent} {age}");
+                    // Of another flow of the port, by a CPU that read the clock before and writes after.
+                    let before = LastSent::at(index, sent - 1);
+                    assert!(!before.is_over(index, sent + age), "{index} {sent} {age}");
                 }
-                assert!(!last.is_over(index, sent.saturating_sub(1)), "{sent}");
+                // By a CPU whose clock is ahead.
+                assert!(!last.is_over(index, sent - 1), "{index} {sent}");
             }
         }
     }

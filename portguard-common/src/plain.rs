@@ -1,5 +1,5 @@
 //! The commonest frames: TCP or UDP directly in IPv4 without options or in IPv6 without extension headers, untagged,
-//! unfragmented, well-formed, and not essential. They are read in a few steps, and judged where they are read.
+//! unfragmented and well-formed, but for answers of DHCP servers. They are read in a few steps, and judged where they are read.
 
 use crate::classify::is_lease;
 use crate::packet::{

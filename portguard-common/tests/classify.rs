@@ -766,6 +766,39 @@ fn a_dense_stage() {
 }
 
 #[test]
+fn a_near_stage() {
+    // The interface says where its row begins, up to the last one that 16 bits can name.
+    for (row, column) in [(30, 4), (0xffff, 0xffff)] {
+        let mut fake = Fake {
+            interface: row,
+            services: HashMap::from([(22, column)]),
+            halves: HashMap::from([(1000 + u32::from(row) + u32::from(column), 77)]),
+            ..Fake::default()
+        };
+        fake.stages[field::INTERFACE].form = Stage::FIRST;
+        fake.stages[field::SERVICE] = Stage {
+            form: Stage::NEAR,
+            ..DENSE
+        };
+        assert_eq!(cell(&fake, &attempt(), Direction::Arriving), 77);
+    }
+}
+
+#[test]
+fn a_word_behind_the_last_list_names_none() {
+    let mut fake = Fake::default();
+    let trie = lists(&mut fake, 0xc633, 0x6409);
+    fake.tries[0] = trie;
+    let class = |fake: &Fake| trie::find_v4(fake, &fake.tries[0], 0xc633_6409);
+    assert_eq!(class(&fake), 1);
+    // Its list is the last one: one half more or less.
+    fake.tries[0].lists_len = 17;
+    assert_eq!(class(&fake), 1);
+    fake.tries[0].lists_len = 16;
+    assert_eq!(class(&fake), 0);
+}
+
+#[test]
 fn a_sparse_stage() {
     let mut fake = Fake {
         interface: 3,

@@ -53,7 +53,7 @@ impl Slot {
         }
     }
 
-    /// Counts a drop by protocol and port, by what a plain frame says or another one.
+    /// Counts a drop by protocol and port, of a plain frame or another one.
     #[inline(always)]
     pub(crate) fn count_drop(self, index: u32, is_plain: bool) {
         if are_pages() {

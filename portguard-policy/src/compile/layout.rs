@@ -132,6 +132,7 @@ impl Layout {
             stage.form = Stage::NEAR;
             times = table.columns;
         }
+        // With more columns there is one row alone, that of the class 0.
         self.put_down(u16::try_from(times).unwrap_or(1))?;
         self.last = Some(Last::Table(number, table));
         self.check()

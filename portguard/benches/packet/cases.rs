@@ -220,16 +220,19 @@ impl Case {
             (Runs::Empty(probe) | Runs::Drawn { any: probe, .. }, _) => time(probe)?,
         };
         self.rounds.push(ns);
-        // Before the one packet is counted among those that were drawn.
-        if let (Some(generation), None) = (&self.generation, &self.decided) {
+        let meant = decided_as_meant(self.name);
+        if let Some(generation) = &self.generation
+            && (self.decided.is_none() || meant.is_some())
+        {
             let decided = deciders(&generation.counts()?);
-            let meant = decided_as_meant(self.name);
+            // In each round: what is kept of a port's time gets old.
             ensure!(
                 meant.is_none_or(|meant| decided == format!("{meant} 100%")),
                 "`{}` is decided otherwise than meant: {decided}",
                 self.name
             );
-            self.decided = Some(decided);
+            // Before the one packet is counted among those that were drawn.
+            self.decided.get_or_insert(decided);
         }
         if let Runs::Drawn { hot, .. } = &self.runs {
             self.hot_rounds.push(time(hot)?);
@@ -376,7 +379,8 @@ fn set_case(draw: Draw) -> anyhow::Result<Case> {
 fn reply(policy: &str) -> anyhow::Result<Case> {
     const OURS: u16 = 40_000;
     const THEIRS: u16 = 53;
-    /// Later than any time at which this will be looked up. What is kept of a port's time is the same 2⁴⁰ ns earlier and later.
+    /// Later than any time at which this will be looked up. What is kept of the port's time is the same 2⁴⁰ ns earlier and later, so that is the
+    /// present, and lasts for three minutes.
     const NEVER_OLD_NS: u64 = 1 << 62;
     const REPEATS_NS: u64 = 1 << 40;
     let draw = Draw {

@@ -244,7 +244,8 @@ impl Words {
     /// All words.
     pub(super) fn all(&self) -> &[AtomicU64] {
         // SAFETY: the kernel mapped that many bytes there, from the beginning of a page on, and they stay until this is dropped. Any bits
-        // are a number, and whoever else writes to them does it a word at a time.
+        // are a number. Whoever else writes to them does it outside of this program, so that only the processor has a say in what is read
+        // meanwhile: a word at a time, or a part of one that lies in it.
         unsafe { slice::from_raw_parts(self.first.as_ptr(), self.bytes / size_of::<u64>()) }
     }
 

@@ -182,8 +182,8 @@ fn no_verdict_no_ban_and_nothing_that_goes_on_minds() {
     assert!(answered(PATIENCE));
 
     let stream = Stream::start(&bed);
-    let follower = Follower::start(&daemon);
     let reader = Reader::start(&daemon, &[]);
+    let follower = Follower::start(&daemon);
     let asked = Instant::now();
     client(&daemon, &["ban", "2001:db8::2", "--for", "1h"]);
     let times = [asked, Instant::now()];

@@ -2,11 +2,13 @@
 
 mod generations;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,6 +92,8 @@ impl Sender {
 pub(crate) struct Reader {
     child: Child,
     events: thread::JoinHandle<Vec<Value>>,
+    /// How many of them it has shown so far.
+    shown: Arc<AtomicU64>,
 }
 
 impl Reader {
@@ -100,7 +104,11 @@ impl Reader {
             // The daemon's end of a connection is in the namespace of the other one.
             let all = fs::read_to_string("/proc/net/unix").expect("sockets");
             let own = socket.to_str().expect("a path of text");
-            all.lines().filter(|line| line.ends_with(own)).count()
+            let own = all.lines().filter(|line| line.ends_with(own));
+            // Each has a number, that of its inode.
+            let inode = |line: &str| line.split_whitespace().nth(6).map(str::to_owned);
+            own.map(|line| inode(line).expect("a number"))
+                .collect::<HashSet<String>>()
         };
         let before = connections();
         let mut child = Command::new(binary())
@@ -114,19 +122,42 @@ impl Reader {
             .spawn()
             .expect("a reader");
         let out = BufReader::new(child.stdout.take().expect("its output"));
+        let shown = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&shown);
         let events = thread::spawn(move || {
-            out.lines()
-                .map(|line| serde_json::from_str(&line.expect("a line")).expect("JSON"))
+            let lines = out.lines().map(|line| line.expect("a line"));
+            lines
+                .inspect(|_| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                })
+                .map(|line| serde_json::from_str(&line).expect("JSON"))
                 .collect()
         });
         // To begin may take long on a busy host; to ask, once it has connected, does not.
         let deadline = Instant::now() + PATIENCE;
-        while connections() <= before {
+        while connections().is_subset(&before) {
             assert!(Instant::now() < deadline, "the reader does not connect");
             thread::sleep(Duration::from_millis(10));
         }
         thread::sleep(Duration::from_secs(1));
-        Self { child, events }
+        Self {
+            child,
+            events,
+            shown,
+        }
+    }
+
+    /// Waits until it has shown so many events.
+    fn await_shown(&self, events: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.shown.load(Ordering::Relaxed);
+            if shown >= events {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{shown} of {events}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -280,11 +311,13 @@ fn a_reader_that_stands_still_loses_its_own_events_alone() {
     stopped.signal(Signal::STOP);
     let sender = Sender::new(&bed);
     // More than the socket's buffer and the queue hold.
-    let mut sent = 0;
+    let mut sent: u64 = 0;
     while sent < 12_000 {
         sender.send(FLOODED, 100);
         sent += 100;
         thread::sleep(Duration::from_millis(20));
+        // No faster than the other one reads on a busy host: what waits for it fits its queue.
+        other.await_shown(sent.saturating_sub(2_000));
     }
     let (delivered, _, _) = host(&daemon, sent);
     assert!(delivered > 10_000, "{delivered}: too few to fill a queue");
