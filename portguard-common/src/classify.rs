@@ -188,12 +188,8 @@ pub fn classify_plain<F: Frame, T: Tables, D: Decided>(
     tables: &T,
     then: &D,
 ) -> D::Output {
-    let index = match headers.transport() {
-        Transport::Ports { dst, .. } => with_port(headers.protocol, dst),
-        // There is none among them.
-        Transport::Icmp { .. } | Transport::Portless => 0,
-    };
-    classify_service(frame, headers, Service { index }, tables, then)
+    // None of them is essential.
+    classify_service(frame, headers, service(headers, false), tables, then)
 }
 
 #[inline(always)]
@@ -489,13 +485,7 @@ fn ports(headers: &Headers, src: u16, dst: u16, exempt: impl Fn() -> bool) -> u3
             Family::V6 => service::ESSENTIAL_DHCPV6,
         };
     }
-    with_port(headers.protocol, dst)
-}
-
-/// The index of a service with a port that is not essential.
-#[inline(always)]
-fn with_port(protocol: u8, dst: u16) -> u32 {
-    let first = match protocol {
+    let first = match headers.protocol {
         protocol::TCP => service::TCP,
         protocol::UDP => service::UDP,
         _ => service::SCTP,

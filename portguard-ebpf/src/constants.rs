@@ -146,17 +146,17 @@ pub(crate) fn is_set(setting: Setting) -> bool {
 #[inline(always)]
 pub(crate) fn action(cell: u16) -> Action {
     let end = |action: Action| wide(constant::CELLS + action as usize);
-    let is_said = |action, before| end(action) != end(before);
     let is_up_to = |action| end(action) == end(Action::Trusted) || u64::from(cell) < end(action);
+    let is = |action, before| end(action) != end(before) && is_up_to(action);
     if is_up_to(Action::Undecided) {
         Action::Undecided
-    } else if is_said(Action::Pass, Action::Undecided) && is_up_to(Action::Pass) {
+    } else if is(Action::Pass, Action::Undecided) {
         Action::Pass
-    } else if is_said(Action::Drop, Action::Pass) && is_up_to(Action::Drop) {
+    } else if is(Action::Drop, Action::Pass) {
         Action::Drop
-    } else if is_said(Action::Reject, Action::Drop) && is_up_to(Action::Reject) {
+    } else if is(Action::Reject, Action::Drop) {
         Action::Reject
-    } else if is_said(Action::Limit, Action::Reject) && is_up_to(Action::Limit) {
+    } else if is(Action::Limit, Action::Reject) {
         Action::Limit
     } else {
         Action::Trusted

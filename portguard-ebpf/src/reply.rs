@@ -73,14 +73,7 @@ fn look_up(packet: &Candidate, is_reply: impl FnOnce(u32, u32, u32) -> u32) -> b
 #[inline(never)]
 extern "C" fn portguard_is_reply(ctx: *mut xdp_md, kind: u32, offsets: u32, last_sent: u32) -> u32 {
     let frame = Received::new(&XdpContext::new(ctx));
-    let packet = unpack(&frame, kind, offsets);
-    fits_flow(
-        &frame,
-        &packet,
-        LastSent::of_byte(last_sent as u8),
-        &KernelFlows,
-    )
-    .into()
+    fits_flow_of(&frame, kind, offsets, last_sent)
 }
 
 #[unsafe(no_mangle)]
@@ -91,15 +84,14 @@ extern "C" fn portguard_is_reply_in_parts(
     offsets: u32,
     last_sent: u32,
 ) -> u32 {
-    let frame = AllBuffers::new(ctx);
-    let packet = unpack(&frame, kind, offsets);
-    fits_flow(
-        &frame,
-        &packet,
-        LastSent::of_byte(last_sent as u8),
-        &KernelFlows,
-    )
-    .into()
+    fits_flow_of(&AllBuffers::new(ctx), kind, offsets, last_sent)
+}
+
+#[inline(always)]
+fn fits_flow_of<F: Frame>(frame: &F, kind: u32, offsets: u32, last_sent: u32) -> u32 {
+    let packet = unpack(frame, kind, offsets);
+    let last_sent = LastSent::of_byte(last_sent as u8);
+    fits_flow(frame, &packet, last_sent, &KernelFlows).into()
 }
 
 #[inline(always)]
