@@ -186,12 +186,6 @@ pub struct SourceBucket {
 
 const _: () = assert!(size_of::<SourceBucket>() == 16);
 
-/// Places that a source may take.
-pub const SOURCE_BUCKET_WAYS: usize = 8;
-
-/// The buckets among which that of a source lies.
-pub type SourceBucketSet = [SourceBucket; SOURCE_BUCKET_WAYS];
-
 /// Places in one line of the cache.
 pub const LINE_WAYS: u32 = 4;
 
@@ -1111,7 +1105,7 @@ pub mod symbol {
     pub const EGRESS: &str = "portguard_egress";
     /// Two random numbers, frozen: nobody can tell which sources share a bucket, or which flows a line.
     pub const SEED: &str = "SEED";
-    /// The buckets of sources: [`super::SourceBucketSet`]s.
+    /// The buckets of sources: [`crate::limits::SOURCE_BUCKETS`] of [`super::SourceBucket`]s.
     pub const SOURCE_BUCKETS: &str = "SOURCE_BUCKETS";
     /// The outcome of the last run: one [`super::Trace`].
     pub const TRACE: &str = "TRACE";

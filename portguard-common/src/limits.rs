@@ -79,8 +79,8 @@ pub const DIAGNOSTICS_RING_BYTES: u32 = 1 << 17;
 /// multiple of 4. Far below what RFC 1812 (576 bytes with headers) and RFC 4443 (1,280) allow.
 pub const QUOTE_BYTES: u32 = 256;
 
-/// Sets of [`crate::abi::SOURCE_BUCKET_WAYS`] buckets of sources: 4 MiB.
-pub const SOURCE_BUCKET_SETS: usize = 1 << 15;
+/// Buckets of sources: 4 MiB.
+pub const SOURCE_BUCKETS: u32 = 1 << 18;
 
 /// Least bytes of a frame that an event keeps: Ethernet, two VLAN tags, IPv4 and TCP without options.
 pub const SNAP_MIN: u32 = 64;

@@ -1,16 +1,18 @@
 //! Token buckets that all CPUs share, without a lock.
 
-use portguard_common::abi::{Bucket, SOURCE_BUCKET_WAYS, SourceBucket, SourceBucketSet};
-use portguard_common::bucket::{is_full, take};
+use portguard_common::abi::{Bucket, SourceBucket};
+use portguard_common::bucket::take;
+use portguard_common::bucket_table::{BucketSet, WAYS, find_or_take, home};
 use portguard_common::classify::Source;
 use portguard_common::constant::Memory;
-use portguard_common::limits::SOURCE_BUCKET_SETS;
+use portguard_common::limits::SOURCE_BUCKETS;
 use portguard_common::mix::mix;
 
 use crate::atomic::compare_exchange;
-use crate::constants::element;
-use crate::frame::forget;
+use crate::constants::{Elements, element};
+use crate::frame::conceal;
 use crate::seed::seed;
+use crate::tables::opaque;
 
 /// How often to try when other CPUs take tokens from the same bucket at the same moment. Each failure means that
 /// one of them succeeded.
@@ -39,46 +41,80 @@ pub(crate) fn take_token(
     false
 }
 
-/// The bucket of a source under a limit: its own, or a free one, or one that has been idle until it was full again,
-/// which forgets nothing. `None` where all places are taken.
+/// The bucket of a source under a limit, see [`find_or_take`]. `None` where all of its places are in use.
 #[inline(always)]
 pub(crate) fn of_source(limit: u32, source: Source, now_ns: u64) -> Option<*mut Bucket> {
-    let key = digest(limit, source);
-    let sets = SOURCE_BUCKET_SETS as u32;
-    let set = element::<SourceBucketSet>(Memory::SourceBuckets, key as u32, sets)?;
-    let places = set.cast::<SourceBucket>();
-    let way = find_way(places, key, now_ns)?;
-    // The verifier would walk through what follows once for each way: let it forget which one it is.
-    let way = forget(key as u32, way) as usize % SOURCE_BUCKET_WAYS;
-    // SAFETY: the place is below the set's length.
-    Some(unsafe { &raw mut (*places.add(way)).bucket })
+    let digest = digest(limit, source);
+    let places = Elements::<SourceBucket>::of(Memory::SourceBuckets, SOURCE_BUCKETS)?;
+    let home = home(digest);
+    // SAFETY: a word of a map element.
+    let is_home = unsafe { owner_of(places.get(home)?).read_volatile() } == digest;
+    let place = if is_home {
+        home
+    } else {
+        portguard_find_source(digest, now_ns).checked_sub(1)?
+    };
+    // The verifier follows what comes next once for both.
+    places.get(conceal(now_ns as u32, place)).map(bucket_of)
 }
 
-/// The place of a source in its set, taken if it had none.
-#[inline(always)]
-fn find_way(places: *mut SourceBucket, key: u64, now_ns: u64) -> Option<u32> {
-    for way in 0..SOURCE_BUCKET_WAYS {
-        // SAFETY: the place is below the set's length.
-        if unsafe { (&raw const (*places.add(way)).key).read_volatile() } == key {
-            return Some(way as u32);
-        }
+/// The number of a source's place, and 1 more; 0 where there is none. A global function, which the verifier checks once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn portguard_find_source(digest: u64, now_ns: u64) -> u32 {
+    let number = home(digest) / WAYS;
+    element(Memory::SourceBuckets, number, SOURCE_BUCKETS / WAYS)
+        .and_then(|set| find_or_take(Set(set), digest, now_ns))
+        .map_or(0, |way| number * WAYS + way + 1)
+}
+
+/// A set of places.
+#[derive(Clone, Copy)]
+struct Set(*mut [SourceBucket; WAYS as usize]);
+
+impl Set {
+    #[inline(always)]
+    fn at(self, way: u32) -> *mut SourceBucket {
+        // SAFETY: below the set's length by the remainder.
+        unsafe { self.0.cast::<SourceBucket>().add((way % WAYS) as usize) }
     }
-    for way in 0..SOURCE_BUCKET_WAYS {
+}
+
+impl BucketSet for Set {
+    #[inline(always)]
+    fn owner(&self, way: u32) -> u64 {
+        // SAFETY: a word of a map element; so with all that follow.
+        unsafe { owner_of(self.at(way)).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, way: u32) -> Bucket {
         // SAFETY: as above.
-        unsafe {
-            let place = places.add(way);
-            let owner = (&raw const (*place).key).read_volatile();
-            if !is_full((&raw const (*place).bucket).read_volatile(), now_ns) {
-                continue;
-            }
-            let found = compare_exchange(&raw mut (*place).key, owner, key);
-            // Another CPU may have given the place to the same source meanwhile.
-            if found == owner || found == key {
-                return Some(way as u32);
-            }
-        }
+        unsafe { bucket_of(self.at(way)).read_volatile() }
     }
-    None
+
+    #[inline(always)]
+    fn replace_owner(&self, way: u32, old: u64, new: u64) -> u64 {
+        // SAFETY: as above.
+        unsafe { compare_exchange(owner_of(self.at(way)), old, new) }
+    }
+
+    #[inline(always)]
+    fn conceal(number: u64) -> u64 {
+        opaque(number)
+    }
+}
+
+#[inline(always)]
+const fn owner_of(place: *mut SourceBucket) -> *mut u64 {
+    // SAFETY: it is that of a map element.
+    unsafe { &raw mut (*place).key }
+}
+
+#[inline(always)]
+const fn bucket_of(place: *mut SourceBucket) -> *mut Bucket {
+    // SAFETY: likewise.
+    unsafe { &raw mut (*place).bucket }
 }
 
 /// A number for a source under a limit, never 0. Two that share one share a bucket; nobody can choose them, who does

@@ -6,8 +6,8 @@ use aya::maps::{Array, MapError};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use portguard_common::abi::{
     self, Action, Bucket, CacheLine, Cell, EVENT_COUNTS_PER_PAGE, HALVES, INTERFACES, Lengths,
-    Setting, Settings, SourceBucketSet, TELL_DIAGNOSTICS, TELL_EVENTS, counter, credit, drops,
-    host, interface_entry, local_port, slot, symbol,
+    Setting, Settings, SourceBucket, TELL_DIAGNOSTICS, TELL_EVENTS, counter, credit, drops, host,
+    interface_entry, local_port, slot, symbol,
 };
 use portguard_common::constant::Memory;
 use portguard_common::last_sent::LastSent;
@@ -136,7 +136,7 @@ pub(super) fn load(
             ),
             Memory::RuleBuckets => (limits::RULE_BUCKETS * size_of::<Bucket>(), has_limits),
             Memory::SourceBuckets => (
-                limits::SOURCE_BUCKET_SETS * size_of::<SourceBucketSet>(),
+                limits::SOURCE_BUCKETS as usize * size_of::<SourceBucket>(),
                 limits_sources,
             ),
         };

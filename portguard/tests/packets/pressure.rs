@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard::dataplane::{Arrival, Generation, LoadOptions, State};
-use portguard_common::abi::{Builtin, LINE_WAYS, SOURCE_BUCKET_WAYS};
-use portguard_common::limits::{FLOW_LINES, SOURCE_BUCKET_SETS};
+use portguard_common::abi::{Builtin, LINE_WAYS};
+use portguard_common::limits::{FLOW_LINES, SOURCE_BUCKETS};
 use portguard_policy::{Outcome, Tables};
 use portguard_testbed::own_bpf_file_system;
 
@@ -93,24 +93,29 @@ const DROPPED: Outcome = Outcome::Builtin(Builtin::DefaultDrop);
 /// A full table of sources meant no limit at all.
 #[test]
 fn c04_sources_without_a_bucket_share_one_and_push_nobody_out() {
-    let places = u32::try_from(SOURCE_BUCKET_SETS * SOURCE_BUCKET_WAYS).unwrap();
     let host = Host::new(&[
         "{ name: web, action: limit, rate: 3/m, burst: 3, ports: 80/tcp, per: source }",
     ]);
     let attempt_of = |number| attempt((stranger(number), 1024), (HOST, 80));
     assert_eq!(host.takes(&attempt_of(0)), Outcome::Rule(0));
-    let passed = (1..places * 2)
+    let passed = (1..SOURCE_BUCKETS * 2)
         .filter(|number| host.takes(&attempt_of(*number)) == Outcome::Rule(0))
         .count();
     let passed = u32::try_from(passed).unwrap();
-    assert!(passed < places + 3, "{passed} of {places} places");
-    assert!(passed > places / 100 * 98, "{passed} of {places} places");
+    assert!(
+        passed < SOURCE_BUCKETS + 3,
+        "{passed} of {SOURCE_BUCKETS} places"
+    );
+    assert!(
+        passed > SOURCE_BUCKETS / 100 * 98,
+        "{passed} of {SOURCE_BUCKETS} places"
+    );
     // The first one is known as well as ever.
     let again: Vec<_> = (0..4).map(|_| host.takes(&attempt_of(0))).collect();
     let (within, beyond) = (Outcome::Rule(0), Outcome::Limited(0));
     assert_eq!(again, [within, within, beyond, beyond]);
     // One that comes after the flood is limited too, whether it finds a place or not.
-    let flooder = attempt_of(places * 2);
+    let flooder = attempt_of(SOURCE_BUCKETS * 2);
     let passed = (0..100).filter(|_| host.takes(&flooder) == within).count();
     assert!(passed <= 3, "{passed} of a burst of 3");
 }
