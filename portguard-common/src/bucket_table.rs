@@ -5,6 +5,7 @@
 
 use crate::abi::Bucket;
 use crate::bucket::is_full;
+use crate::conceal::{Conceal, sign};
 use crate::limits::SOURCE_BUCKETS;
 
 /// Places of a set: two lines of the cache.
@@ -18,19 +19,13 @@ pub const HOME_NS: u64 = 1_000_000_000;
 const TRIES: u32 = 4;
 
 /// A set of places, by their number below [`WAYS`], which all CPUs read and write at the same time.
-pub trait BucketSet: Copy {
+pub trait BucketSet: Copy + Conceal {
     /// The digest of whom a place is; 0 where nobody is.
     fn owner(&self, way: u32) -> u64;
     /// The bucket in a place.
     fn bucket(&self, way: u32) -> Bucket;
     /// Gives a place to `new`, if it is still that of `old`. Whose it was.
     fn replace_owner(&self, way: u32, old: u64, new: u64) -> u64;
-    /// The same number, of which the kernel's verifier shall not know what it is, as in [`crate::places::Line::conceal`].
-    #[inline(always)]
-    #[must_use]
-    fn conceal(number: u64) -> u64 {
-        number
-    }
 }
 
 /// The place in which the bucket of a digest is looked for first, below [`SOURCE_BUCKETS`]. Its set is that of the places from a multiple of
@@ -87,9 +82,7 @@ fn longest_full<S: BucketSet>(set: S) -> u64 {
     let mut longest = u64::MAX >> 1;
     for way in 0..WAYS {
         let place = set.bucket(way) & !WAY | u64::from(way);
-        // All bits where it is less.
-        let difference = S::conceal(place.wrapping_sub(longest));
-        let is_less = (difference.cast_signed() >> 63).cast_unsigned();
+        let is_less = sign(S::conceal(place.wrapping_sub(longest)));
         longest ^= (longest ^ place) & is_less;
     }
     longest

@@ -53,7 +53,7 @@ pub trait Tables {
     /// A row of a sparse stage.
     fn row(&self, index: u32) -> Row;
     /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from `first + index` on, which are there for each index below `end`; `None` for any
-    /// other. The index went through [`Window::conceal`].
+    /// other. The index went through [`crate::conceal::Conceal`].
     fn window(&self, first: u32, index: u64, end: u32) -> Option<Self::Window<'_>>;
     /// A node of a packed trie, or a gate; `None` where there is none.
     fn node(&self, index: u32) -> Option<&PackedNode>;

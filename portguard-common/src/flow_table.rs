@@ -5,6 +5,7 @@
 //! is, and forget before they are full.
 
 use crate::abi::{LINE_WAYS, local_port};
+use crate::conceal::sign;
 use crate::constant::Memory;
 use crate::limits::FLOW_LINES;
 use crate::mix::{Seed, mix};
@@ -256,9 +257,3 @@ fn survey<L: Line>(line: L, index: u32, now_ns: u64) -> Place {
 
 /// The bits of the number of a place.
 const WAY: u64 = LINE_WAYS as u64 - 1;
-
-/// All bits, where a number is negative.
-#[inline(always)]
-const fn sign(number: u64) -> u64 {
-    (number.cast_signed() >> 63).cast_unsigned()
-}

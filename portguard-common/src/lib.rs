@@ -18,6 +18,7 @@ pub mod bucket;
 pub mod bucket_table;
 pub mod classify;
 pub mod combine;
+pub mod conceal;
 pub mod constant;
 pub mod draw;
 pub mod flow;

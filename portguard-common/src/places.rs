@@ -4,6 +4,7 @@
 //! look-up waits for one line, seldom for two.
 
 use crate::abi::LINE_WAYS;
+use crate::conceal::Conceal;
 
 /// A table of lines, whose words are read and written one by one, by all CPUs at the same time.
 pub trait LineTable {
@@ -14,7 +15,7 @@ pub trait LineTable {
 }
 
 /// The places of a line, by their number below [`LINE_WAYS`].
-pub trait Line: Copy {
+pub trait Line: Copy + Conceal {
     /// The digest of whom a place is; 0 where nobody is.
     fn digest(&self, way: u32) -> u64;
     /// What it says of them.
@@ -25,13 +26,6 @@ pub trait Line: Copy {
     fn replace_word(&self, way: u32, old: u64, new: u64);
     /// Gives a place to somebody else, or to nobody, if it is still that of `old`.
     fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool;
-    /// The same number, of which neither the compiler nor the kernel's verifier shall know what it is: these would make branches of it, and
-    /// follow each by itself.
-    #[inline(always)]
-    #[must_use]
-    fn conceal(number: u64) -> u64 {
-        number
-    }
 }
 
 /// By which numbers a digest chooses its two lines: bits of it that are not set for certain.

@@ -2,6 +2,7 @@
 
 use crate::abi::{List, PackedNode, Trie};
 use crate::classify::Tables;
+use crate::conceal::Conceal;
 use crate::constant::TrieView;
 use crate::packet::Frame;
 
@@ -233,7 +234,7 @@ fn in_list<T: Tables>(tables: &T, trie: &impl TrieView, word: u32, bytes: u32) -
 }
 
 /// A place among halves that lie one after another.
-pub trait Window: Clone {
+pub trait Window: Clone + Conceal {
     /// The half at an even number of bytes from here on.
     fn at(&self, bytes: u32) -> u16;
 
@@ -242,13 +243,6 @@ pub trait Window: Clone {
 
     /// How many bytes it is from an earlier place to here.
     fn since(&self, earlier: &Self) -> u32;
-
-    /// The same number; in the kernel one of which the compiler knows nothing, since it would make a branch of what is computed with
-    /// it.
-    #[inline(always)]
-    fn conceal(number: u64) -> u64 {
-        number
-    }
 
     /// The same number; in the kernel one of which the verifier knows, too, how many bits it has.
     #[inline(always)]
@@ -271,6 +265,8 @@ impl<'t> SliceWindow<'t> {
         Self { halves, place: 0 }
     }
 }
+
+impl Conceal for SliceWindow<'_> {}
 
 impl Window for SliceWindow<'_> {
     fn at(&self, bytes: u32) -> u16 {

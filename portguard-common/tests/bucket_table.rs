@@ -6,6 +6,7 @@ use std::thread;
 
 use portguard_common::abi::Bucket;
 use portguard_common::bucket_table::{BucketSet, HOME_NS, WAYS, find_or_take, home};
+use portguard_common::conceal::Conceal;
 use portguard_common::limits::SOURCE_BUCKETS;
 use portguard_common::mix::splitmix64;
 
@@ -18,6 +19,8 @@ impl Memory {
         self.0[way as usize][1].store(full_ns, SeqCst);
     }
 }
+
+impl Conceal for &Memory {}
 
 impl BucketSet for &Memory {
     fn owner(&self, way: u32) -> u64 {
@@ -146,6 +149,7 @@ fn a_place_that_another_cpu_takes_meanwhile_is_no_longer_there() {
     /// Of which somebody takes each place at the last moment.
     #[derive(Clone, Copy)]
     struct Crowded<'m>(&'m Memory, &'m AtomicU64);
+    impl Conceal for Crowded<'_> {}
     impl BucketSet for Crowded<'_> {
         fn owner(&self, way: u32) -> u64 {
             self.0.owner(way)
@@ -178,6 +182,7 @@ fn a_bucket_that_is_used_just_before_it_goes_stays() {
     /// Of which a bucket is used as soon as its owner is read for the second time.
     #[derive(Clone, Copy)]
     struct Used<'m>(&'m Memory, &'m AtomicU64);
+    impl Conceal for Used<'_> {}
     impl BucketSet for Used<'_> {
         fn owner(&self, way: u32) -> u64 {
             if self.1.fetch_add(1, SeqCst) >= u64::from(WAYS) {

@@ -17,6 +17,7 @@ use portguard_common::abi::{
 use portguard_common::ban::Address;
 use portguard_common::classify::{Judgement, Keep, Source, Tables, Verdict, classify_plain, judge};
 use portguard_common::combine::{Direction, find_cell};
+use portguard_common::conceal::Conceal;
 use portguard_common::constant::{CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
@@ -90,6 +91,8 @@ fn of<K: Eq + std::hash::Hash, V: Copy + Default>(table: &HashMap<K, V>, key: K)
 
 #[derive(Clone)]
 struct FakeWindow<'f>(&'f Fake, u32, u32);
+
+impl Conceal for FakeWindow<'_> {}
 
 impl Window for FakeWindow<'_> {
     fn at(&self, bytes: u32) -> u16 {

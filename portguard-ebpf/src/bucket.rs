@@ -4,6 +4,7 @@ use portguard_common::abi::{Bucket, SourceBucket};
 use portguard_common::bucket::take;
 use portguard_common::bucket_table::{BucketSet, WAYS, find_or_take, home};
 use portguard_common::classify::Source;
+use portguard_common::conceal::Conceal;
 use portguard_common::constant::Memory;
 use portguard_common::limits::SOURCE_BUCKETS;
 use portguard_common::mix::mix;
@@ -80,6 +81,13 @@ impl Set {
     }
 }
 
+impl Conceal for Set {
+    #[inline(always)]
+    fn conceal(number: u64) -> u64 {
+        opaque(number)
+    }
+}
+
 impl BucketSet for Set {
     #[inline(always)]
     fn owner(&self, way: u32) -> u64 {
@@ -97,11 +105,6 @@ impl BucketSet for Set {
     fn replace_owner(&self, way: u32, old: u64, new: u64) -> u64 {
         // SAFETY: as above.
         unsafe { compare_exchange(owner_of(self.at(way)), old, new) }
-    }
-
-    #[inline(always)]
-    fn conceal(number: u64) -> u64 {
-        opaque(number)
     }
 }
 

@@ -61,8 +61,8 @@ impl Limits for KernelLimits {
 
     #[inline(always)]
     fn take_token(&self, index: u32, limit: &Limit, source: Source) -> bool {
-        // The verifier of Linux 6.1 does not come to the end of eight limits, or of one with messages, but that it follows a function once.
-        // Where a packet has one limit to ask, a call would only cost time.
+        // A function, which the verifier follows once: that of Linux 6.1 does not come to the end of eight limits otherwise. Where a packet has
+        // one to ask, and nothing is told, a call would only cost time.
         if crate::TELLS || self.most() > 1 {
             portguard_take_limit_token(index, source.v6.into(), source.bits) != 0
         } else {

@@ -2,6 +2,7 @@
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use portguard_common::abi::{CacheLine, LINE_WAYS};
+use portguard_common::conceal::Conceal;
 use portguard_common::places::Line;
 
 use crate::atomic::compare_exchange;
@@ -40,6 +41,13 @@ impl KernelLine {
     }
 }
 
+impl Conceal for KernelLine {
+    #[inline(always)]
+    fn conceal(number: u64) -> u64 {
+        opaque(number)
+    }
+}
+
 impl Line for KernelLine {
     #[inline(always)]
     fn digest(&self, way: u32) -> u64 {
@@ -69,10 +77,5 @@ impl Line for KernelLine {
     fn replace_digest(&self, way: u32, old: u64, new: u64) -> bool {
         // SAFETY: as above.
         unsafe { compare_exchange(self.digest_at(way), old, new) == old }
-    }
-
-    #[inline(always)]
-    fn conceal(number: u64) -> u64 {
-        opaque(number)
     }
 }

@@ -13,6 +13,7 @@ use portguard_common::abi::{
 };
 use portguard_common::ban::Address;
 use portguard_common::classify::{Source, Tables};
+use portguard_common::conceal::Conceal;
 use portguard_common::constant::{self, CellView, StageView, TrieView};
 use portguard_common::flow::Candidate;
 use portguard_common::limiter::Asked;
@@ -262,6 +263,13 @@ macro_rules! known_place {
 #[derive(Clone, Copy)]
 pub(crate) struct KernelWindow(u64);
 
+impl Conceal for KernelWindow {
+    #[inline(always)]
+    fn conceal(number: u64) -> u64 {
+        opaque(number)
+    }
+}
+
 impl Window for KernelWindow {
     #[inline(always)]
     fn at(&self, bytes: u32) -> u16 {
@@ -278,11 +286,6 @@ impl Window for KernelWindow {
     #[inline(always)]
     fn since(&self, earlier: &Self) -> u32 {
         (self.0 - earlier.0) as u32
-    }
-
-    #[inline(always)]
-    fn conceal(number: u64) -> u64 {
-        opaque(number)
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use portguard_common::abi::LINE_WAYS;
+use portguard_common::conceal::Conceal;
 use portguard_common::places::{Line, LineTable};
 
 /// Digests, then words, of each line.
@@ -32,6 +33,8 @@ impl<'m> LineTable for &'m Memory {
 /// A line.
 #[derive(Clone, Copy)]
 pub(crate) struct Places<'m>(&'m [[AtomicU64; LINE_WAYS as usize]; 2]);
+
+impl Conceal for Places<'_> {}
 
 impl Line for Places<'_> {
     fn digest(&self, way: u32) -> u64 {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::{Map, MapError};
 use portguard_common::abi::{CacheLine, LINE_WAYS};
+use portguard_common::conceal::Conceal;
 use portguard_common::places::{Line, LineTable};
 
 use super::generation::LoadError;
@@ -63,6 +64,8 @@ pub(super) struct Places<'t> {
     digests: &'t [AtomicU64],
     words: &'t [AtomicU64],
 }
+
+impl Conceal for Places<'_> {}
 
 impl Line for Places<'_> {
     fn digest(&self, way: u32) -> u64 {
