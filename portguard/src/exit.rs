@@ -1,7 +1,7 @@
 //! How the program ends: exit codes and the error that carries one.
 
-use std::fmt;
 use std::process::ExitCode;
+use std::{fmt, panic, process};
 
 /// Exit codes. They are an interface: `--help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,16 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// Makes every panic end the process at once, after its message: nothing is dropped. A daemon that fails unexpectedly
+/// must not tidy up, and a task must not die alone: what is attached goes on filtering, and systemd starts it again.
+pub fn abort_on_panic() {
+    let message = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        message(info);
+        process::abort();
+    }));
 }
 
 /// A failure with the exit code that it leads to. It is printed once, by `main`.

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use portguard::cli::{Cli, Command};
-use portguard::exit::Exit;
+use portguard::exit::{self, Exit};
 use portguard::{commands, output};
 
 fn main() -> ExitCode {
+    exit::abort_on_panic();
     let done = |()| ExitCode::SUCCESS;
     let Some(command) = Cli::parse().command else {
         output::first_steps();

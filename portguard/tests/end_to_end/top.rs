@@ -296,9 +296,8 @@ const PANIC: &str = "PORTGUARD_TEST_PANIC_ON_SCREEN";
 #[test]
 fn a_panic_gives_the_terminal_back() {
     if std::env::var_os(PANIC).is_some() {
-        let screen = Screen::open().expect("a terminal");
-        // In the program a panic aborts: nothing is dropped. Tests unwind.
-        std::mem::forget(screen);
+        portguard::exit::abort_on_panic();
+        let _screen = Screen::open().expect("a terminal");
         panic!("on purpose");
     }
     let terminal = Terminal::open();
@@ -308,8 +307,8 @@ fn a_panic_gives_the_terminal_back() {
         "env RUST_BACKTRACE=0 {PANIC}=1 {} --exact {name} --nocapture",
         program.display()
     ));
-    // The code of a test that failed; and the message is on the screen of the shell.
-    assert_eq!(terminal.given_back(), "101");
+    // What a shell says of SIGABRT: nobody unwound. And the message is on the screen of the shell.
+    assert_eq!(terminal.given_back(), "134");
     assert!(
         terminal.screen().contains("on purpose"),
         "{}",
