@@ -116,24 +116,32 @@ impl Layout {
 
     /// The table of a field that is not the first.
     pub(super) fn table(&mut self, number: usize, table: Table) -> Result<(), CompileError> {
-        let mut times = 1;
-        let stage = &mut self.tables.stages[number];
-        stage.columns = place(table.columns);
-        stage.form = if table.rows.is_empty() {
-            Stage::DENSE
-        } else {
-            Stage::SPARSE
-        };
+        if !table.rows.is_empty() {
+            return self.add(number, table, Stage::SPARSE, 1);
+        }
         if let Some(last) = &self.last
-            && stage.form == Stage::DENSE
             && let Some(before_last) = table.halves.len().checked_sub(table.columns)
             && before_last <= last.highest(before_last / table.columns)
         {
-            stage.form = Stage::NEAR;
-            times = table.columns;
+            // With more columns there is one row alone, that of the class 0.
+            let times = u16::try_from(table.columns).unwrap_or(1);
+            return self.add(number, table, Stage::NEAR, times);
         }
-        // With more columns there is one row alone, that of the class 0.
-        self.put_down(u16::try_from(times).unwrap_or(1))?;
+        self.add(number, table, Stage::DENSE, 1)
+    }
+
+    /// Adds a table, before which classes are so many times as large.
+    fn add(
+        &mut self,
+        number: usize,
+        table: Table,
+        form: u32,
+        times: u16,
+    ) -> Result<(), CompileError> {
+        let stage = &mut self.tables.stages[number];
+        stage.columns = place(table.columns);
+        stage.form = form;
+        self.put_down(times)?;
         self.last = Some(Last::Table(number, table));
         self.check()
     }
@@ -167,7 +175,7 @@ impl Layout {
     pub(super) fn services(
         &mut self,
         services: &Services,
-        table: Table,
+        mut table: Table,
     ) -> Result<(), CompileError> {
         self.tables.services = vec![0; service::LEN as usize];
         if self.is_first() {
@@ -182,8 +190,18 @@ impl Layout {
             self.tables.stages[field::SERVICE].form = Stage::FIRST;
             return Ok(());
         }
-        fill(&mut self.tables.services, &services.intervals);
-        self.table(field::SERVICE, table)
+        let Some(rows) = rows_by_column(&table) else {
+            fill(&mut self.tables.services, &services.intervals);
+            return self.table(field::SERVICE, table);
+        };
+        let columns: Vec<(u32, u16)> = services
+            .intervals
+            .iter()
+            .map(|(start, class)| (*start, class * rows))
+            .collect();
+        fill(&mut self.tables.services, &columns);
+        table.transpose();
+        self.add(field::SERVICE, table, Stage::NEAR, 1)
     }
 
     /// Most limits that a packet has to ask, and all of them.
@@ -263,6 +281,15 @@ impl Layout {
 /// A place in a table, as the kernel side has it.
 fn place(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// The rows of a table of services, where it is laid out by column: a flood mostly comes from many sources to few services, and then touches less of it.
+/// It is the class of the service then that says where a column of it begins. `None` where the table has more columns than rows, or is too large for that.
+fn rows_by_column(table: &Table) -> Option<u16> {
+    let rows = table.dense_rows()?;
+    let last_column = table.halves.len() - rows;
+    (rows > table.columns && last_column <= usize::from(u16::MAX))
+        .then(|| u16::try_from(rows).ok())?
 }
 
 /// Fills a table by intervals; what lies behind its end is left out.
@@ -377,6 +404,47 @@ mod tests {
         assert!(layout.table(field::SERVICE, sparse).is_ok());
         assert_eq!(layout.halves[15..], [1; 14]);
         assert_eq!(layout.tables.stages[field::SERVICE].form, Stage::SPARSE);
+    }
+
+    #[test]
+    fn services_of_many_rows_are_laid_out_by_column() {
+        let laid_out = |rows: u16, columns: u16| {
+            let mut layout = empty();
+            let interfaces = vec![("a".into(), rows - 1)];
+            layout.first(field::INTERFACE, fields::Layout::Interfaces(interfaces));
+            let services = Services {
+                intervals: vec![(0, 0), (7, columns - 1), (8, 0)],
+                classes: Vec::new(),
+                needed: 0,
+                shadows: 0,
+            };
+            let entries = u32::from(rows) * u32::from(columns);
+            let table = Table {
+                columns: columns.into(),
+                halves: (0..entries).map(|entry| entry as u16).collect(),
+                ..Table::default()
+            };
+            assert!(layout.services(&services, table).is_ok());
+            assert!(layout.put_down(1).is_ok());
+            layout
+        };
+        for (rows, columns, form, row, column) in [
+            (3, 2, Stage::NEAR, 2, 3),
+            // As many or more columns: by row.
+            (2, 2, Stage::NEAR, 2, 1),
+            (2, 3, Stage::NEAR, 3, 2),
+            // The last column is named by 16 bits.
+            (32_767, 3, Stage::NEAR, 32_766, 65_534),
+            (32_768, 3, Stage::DENSE, 32_767, 2),
+        ] {
+            let layout = laid_out(rows, columns);
+            let at = format!("{rows} times {columns}");
+            assert_eq!(layout.tables.stages[field::SERVICE].form, form, "{at}");
+            assert_eq!(layout.tables.interface_classes[0].1, row, "{at}");
+            assert_eq!(layout.tables.services[6..9], [0, column, 0], "{at}");
+        }
+        assert_eq!(laid_out(3, 2).halves, [0, 2, 4, 1, 3, 5]);
+        assert_eq!(laid_out(2, 3).halves, [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]

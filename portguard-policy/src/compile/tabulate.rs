@@ -48,6 +48,21 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// How many rows it has, where all are dense.
+    pub(super) fn dense_rows(&self) -> Option<usize> {
+        let rows = self.halves.len().checked_div(self.columns)?;
+        self.rows.is_empty().then_some(rows)
+    }
+
+    /// Lays dense rows out by column.
+    pub(super) fn transpose(&mut self) {
+        let columns = self.columns;
+        self.halves = (0..columns)
+            .flat_map(|column| self.halves.iter().skip(column).step_by(columns))
+            .copied()
+            .collect();
+    }
+
     /// Puts other values in the place of all.
     pub(super) fn renumber(&mut self, number: impl Fn(u16) -> u16) {
         let renumber = |value: &mut u16| *value = number(*value);
