@@ -382,17 +382,17 @@ pub const fn exception(row: u16, value: u16) -> u32 {
 pub struct Trie {
     /// One of the constants below.
     pub form: u32,
-    /// By form: the class; the index of its first word.
+    /// By form: the class; the index of its first word; the index of its first half.
     pub root: u32,
     /// Of one of lists: its first node.
     pub nodes: u32,
     /// Likewise: their first half.
     pub lists: u32,
-    /// Likewise: how many halves they take. From each of these on there are [`List::WINDOW`].
+    /// Likewise: how many halves they take, or of [`Trie::NARROW_LISTS`] how many [`List::SHORT_LEN`]. From each of these on there are [`List::WINDOW`] halves.
     pub lists_len: u32,
     /// Likewise: starts in the longest of them.
     pub longest: u32,
-    /// Likewise: words below it name short lists, see [`List::SHORT`].
+    /// Likewise: words below it name short lists, see [`List::SHORT_LEN`]; of [`Trie::NARROW_LISTS`], halves.
     pub short: u32,
     /// Of one of lists in IPv6: the trunk, which is the first four bytes of most addresses that it tells apart. These are looked up at once by the
     /// two bytes that follow.
@@ -411,6 +411,9 @@ impl Trie {
     /// The same, where all lists but the short ones have [`Trie::longest`] starts, at most [`List::AT_ONCE`] or one less than a power of two, and as
     /// many classes and one more: they are looked up in fewer steps. A word is where its list begins, counted in halves from the first one.
     pub const UNIFORM_LISTS: u32 = 2;
+    /// The same of an IPv4 address, where there are lists alone and 16 bits name each of them: the first two bytes are resolved by 65,536 halves, which
+    /// leave more of the nearer caches to what follows. A half is where its list begins, counted in [`List::SHORT_LEN`] from the first one.
+    pub const NARROW_LISTS: u32 = 3;
     /// Marks a half of a list as the number of a child, in the place of a class: the word for the bytes that follow.
     pub const CHILD: u16 = 0x8000;
     /// Most children of a trie. Their words stand behind those of the root.
@@ -515,8 +518,9 @@ impl List {
     pub const WINDOW: u32 = 256;
     /// How many starts are looked at at once, one less than a power of two.
     pub const AT_ONCE: u32 = 7;
-    /// Starts in a short list: those of a prefix that is alone in its network, as most are. Their words say where each begins, counted in halves from the first one.
-    pub const SHORT: u32 = 2;
+    /// Halves in a short list, of a range that lies in another one, as a prefix that is alone in its network: the class of the other one, its own, where it
+    /// begins, and where the other one goes on. Words say where each list begins, counted in halves from the first one.
+    pub const SHORT_LEN: u32 = 4;
     /// Fewest ranges that begin after the first one, but in short lists and among [`Trie::UNIFORM_LISTS`]: either half of them is as long as is looked at at once.
     pub const SHORTEST: u32 = Self::AT_ONCE + 1;
     /// Each list, but among [`Trie::UNIFORM_LISTS`], begins at a multiple of so many halves.

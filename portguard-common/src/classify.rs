@@ -50,11 +50,17 @@ pub trait Tables {
     fn word_of_upper(&self, first: u32, address: u32) -> u32 {
         self.word(first + (address >> 16))
     }
+    /// One of the 65,536 entries of the tables of 16 bits from the first one on, likewise.
+    #[inline(always)]
+    fn half_of_upper(&self, first: u32, address: u32) -> u16 {
+        self.half(first + (address >> 16))
+    }
     /// A row of a sparse stage.
     fn row(&self, index: u32) -> Row;
-    /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from `first + index` on, which are there for each index below `end`; `None` for any
-    /// other. The index went through [`crate::conceal::Conceal`].
-    fn window(&self, first: u32, index: u64, end: u32) -> Option<Self::Window<'_>>;
+    /// The [`crate::abi::List::WINDOW`] entries of the tables of 16 bits from `first + index * UNIT` on, which are there for each index below `end`; `None` for
+    /// any other. The index went through [`crate::conceal::Conceal`].
+    fn window<const UNIT: u32>(&self, first: u32, index: u64, end: u32)
+    -> Option<Self::Window<'_>>;
     /// A node of a packed trie, or a gate; `None` where there is none.
     fn node(&self, index: u32) -> Option<&PackedNode>;
     /// The class of an IPv6 address by one of the tries from a word on, see [`crate::trie::find_below`].

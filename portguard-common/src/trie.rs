@@ -69,12 +69,18 @@ impl Bits {
 /// The class of an IPv4 address.
 #[inline(always)]
 pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u32 {
+    let lower = address & 0xffff;
+    if trie.form() == Trie::NARROW_LISTS {
+        let number = tables.half_of_upper(trie.root(), address);
+        let class = in_uniform_list::<{ List::SHORT_LEN }, _>(tables, trie, number.into(), lower);
+        return class.unwrap_or_default().into();
+    }
     let word = tables.word_of_upper(trie.root(), address);
-    match in_list(tables, trie, word, address & 0xffff) {
+    match in_list(tables, trie, word, lower) {
         Some(class) => class.into(),
         None => {
-            let lower = Bits::v4(address << 16);
-            let class = descend::<BYTES_V4, _>(tables, trie, word & !Trie::NODE, lower);
+            let bits = Bits::v4(lower << 16);
+            let class = descend::<BYTES_V4, _>(tables, trie, word & !Trie::NODE, bits);
             <T::Window<'_>>::bounded(class).into()
         }
     }
@@ -214,23 +220,40 @@ fn descend<const BYTES: usize, T: Tables>(
 /// no second one is made.
 #[inline(always)]
 fn in_list<T: Tables>(tables: &T, trie: &impl TrieView, word: u32, bytes: u32) -> Option<u16> {
+    if trie.form() == Trie::UNIFORM_LISTS {
+        return in_uniform_list::<1, _>(tables, trie, word, bytes);
+    }
     let word = <T::Window<'_>>::conceal(word.into());
     if trie.has_short()
-        && let Some(window) = tables.window(trie.lists(), word, trie.short())
+        && let Some(window) = tables.window::<1>(trie.lists(), word, trie.short())
     {
         return Some(find_in_short_list(window, bytes));
-    }
-    if trie.form() == Trie::UNIFORM_LISTS {
-        let window = tables.window(trie.lists(), word, trie.lists_len())?;
-        return Some(find_in_uniform_list(window, trie, bytes));
     }
     if word >= Trie::NODE.into() {
         return None;
     }
     let list = List::of_word(word as u32);
     let first = <T::Window<'_>>::conceal(list.first.into());
-    let window = tables.window(trie.lists(), first, trie.lists_len())?;
+    let window = tables.window::<1>(trie.lists(), first, trie.lists_len())?;
     Some(find_in_list(window, &list, trie, bytes))
+}
+
+/// The same where all lists are of one length, or short, by where the list begins in so many halves.
+#[inline(always)]
+fn in_uniform_list<const UNIT: u32, T: Tables>(
+    tables: &T,
+    trie: &impl TrieView,
+    index: u32,
+    bytes: u32,
+) -> Option<u16> {
+    let index = <T::Window<'_>>::conceal(index.into());
+    if trie.has_short()
+        && let Some(window) = tables.window::<UNIT>(trie.lists(), index, trie.short())
+    {
+        return Some(find_in_short_list(window, bytes));
+    }
+    let window = tables.window::<UNIT>(trie.lists(), index, trie.lists_len())?;
+    Some(find_in_uniform_list(window, trie, bytes))
 }
 
 /// A place among halves that lie one after another.
@@ -325,8 +348,11 @@ fn find_in_uniform_list<W: Window>(window: W, trie: &impl TrieView, bytes: u32) 
 #[inline(always)]
 fn find_in_short_list<W: Window>(window: W, bytes: u32) -> u16 {
     let mut place = window;
-    place.skip(begun(&place, |starts| List::SHORT > starts, bytes));
-    place.at(2 * List::SHORT)
+    // Only one of both has the sign of a negative number where the range has begun and not ended.
+    let has_begun = ahead(&place, 4, bytes);
+    let is_inside = W::conceal(has_begun ^ ahead(&place, 6, bytes)) >> 63;
+    place.skip(2 * is_inside as u32);
+    place.at(0)
 }
 
 /// The steps of a search, in starts, until no more than [`List::AT_ONCE`] are left.

@@ -157,8 +157,8 @@ impl Tables for Fake {
 
     type Window<'w> = FakeWindow<'w>;
 
-    fn window(&self, first: u32, index: u64, end: u32) -> Option<FakeWindow<'_>> {
-        (index < end.into()).then_some(FakeWindow(self, first + index as u32, 0))
+    fn window<const UNIT: u32>(&self, first: u32, index: u64, end: u32) -> Option<FakeWindow<'_>> {
+        (index < end.into()).then_some(FakeWindow(self, first + index as u32 * UNIT, 0))
     }
 
     fn node(&self, index: u32) -> Option<&PackedNode> {
@@ -1108,6 +1108,15 @@ fn a_list_of_the_length_of_all_tells_where_each_range_begins() {
             ..Trie::default()
         };
         assert_ranges(&fake, &trie, starts, |number| 3 * number);
+        // The same list, named by a half.
+        fake.halves.insert(5000 + 0x0a01, 400 / 4);
+        let narrow = Trie {
+            form: Trie::NARROW_LISTS,
+            root: 5000,
+            lists_len: 1024,
+            ..trie
+        };
+        assert_ranges(&fake, &narrow, starts, |number| 3 * number);
     }
 }
 
@@ -1118,12 +1127,12 @@ fn words_below_a_bound_name_short_lists() {
             fake.halves.insert(place, *half);
         }
     };
-    for form in [Trie::UNIFORM_LISTS, Trie::LISTS] {
+    for form in [Trie::UNIFORM_LISTS, Trie::NARROW_LISTS, Trie::LISTS] {
         let mut fake = Fake::default();
-        // Two starts and three classes, in front of one start less and one more.
-        range(&mut fake, 108, &[5, 9, 21, 22, 23, 7, 7, 7]);
+        // The class of one range, that of another one in it, and where that begins and ends.
+        range(&mut fake, 108, &[21, 22, 5, 9, 7, 7, 7, 7]);
         let (longest, word) = match form {
-            Trie::UNIFORM_LISTS => {
+            Trie::UNIFORM_LISTS | Trie::NARROW_LISTS => {
                 range(&mut fake, 116, &[5, 9, 12, 14, 31, 32, 33, 34, 35]);
                 (4, 16)
             }
@@ -1137,9 +1146,7 @@ fn words_below_a_bound_name_short_lists() {
                 (8, Trie::list(8, 16, false))
             }
         };
-        fake.words.insert(0x0a01, 8);
-        fake.words.insert(0x0a02, word);
-        let trie = Trie {
+        let mut trie = Trie {
             form,
             lists: 100,
             lists_len: 4096,
@@ -1147,14 +1154,21 @@ fn words_below_a_bound_name_short_lists() {
             short: 16,
             ..Trie::default()
         };
+        if form == Trie::NARROW_LISTS {
+            (trie.root, trie.lists_len, trie.short) = (5000, 1024, 4);
+            range(&mut fake, 5000 + 0x0a01, &[2, 4]);
+        } else {
+            fake.words.insert(0x0a01, 8);
+            fake.words.insert(0x0a02, word);
+        }
         for (low, short, long) in [
             (0, 21, 31),
             (4, 21, 31),
             (5, 22, 32),
             (8, 22, 32),
-            (9, 23, 33),
-            (12, 23, 34),
-            (0xffff, 23, 35),
+            (9, 21, 33),
+            (12, 21, 34),
+            (0xffff, 21, 35),
         ] {
             assert_eq!(trie::find_v4(&fake, &trie, 0x0a01_0000 | low), short);
             assert_eq!(trie::find_v4(&fake, &trie, 0x0a02_0000 | low), long);

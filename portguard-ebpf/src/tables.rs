@@ -259,6 +259,16 @@ macro_rules! known_place {
     }};
 }
 
+/// The upper half of an address as an offset in a table of such entries: in one shift, and with a mask by which the verifier sees what is left.
+#[inline(always)]
+fn upper_offset<T>(address: u32) -> usize {
+    const BITS: u32 = 16;
+    let bytes = size_of::<T>();
+    let last = ((1 << BITS) - 1) * bytes;
+    // Otherwise the compiler would swap the bytes of half a number, of which older verifiers know nothing.
+    (opaque(address.into()) >> (BITS - bytes.ilog2())) as usize & last
+}
+
 /// A place among halves of which the verifier knows that they are there.
 #[derive(Clone, Copy)]
 pub(crate) struct KernelWindow(u64);
@@ -421,7 +431,8 @@ impl<D: Device> Tables for KernelTables<D> {
     #[inline(always)]
     fn near_half(&self, first: u32, row: u32, column: u32) -> u16 {
         let table = known_place!(HALVES, u16, first) as *const u16;
-        let place = u64::from(row) + u64::from(column);
+        // Otherwise the compiler would double both.
+        let place = opaque(u64::from(row) + u64::from(column));
         // SAFETY: the loader put as many entries there as can be named, which the verifier sees.
         unsafe { *table.add(place as usize) }
     }
@@ -433,11 +444,16 @@ impl<D: Device> Tables for KernelTables<D> {
 
     #[inline(always)]
     fn word_of_upper(&self, first: u32, address: u32) -> u32 {
-        // Otherwise the compiler would swap the bytes of half a number, of which older verifiers know nothing.
-        let upper = (opaque(address.into()) as u32) >> 16;
         let first = known_place!(WORDS, u32, first) as *const u32;
         // SAFETY: the loader put 65,536 entries there, which the verifier sees.
-        unsafe { *first.add(upper as usize) }
+        unsafe { *first.byte_add(upper_offset::<u32>(address)) }
+    }
+
+    #[inline(always)]
+    fn half_of_upper(&self, first: u32, address: u32) -> u16 {
+        let first = known_place!(HALVES, u16, first) as *const u16;
+        // SAFETY: as above.
+        unsafe { *first.byte_add(upper_offset::<u16>(address)) }
     }
 
     #[inline(always)]
@@ -446,10 +462,11 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn window(&self, first: u32, index: u64, end: u32) -> Option<KernelWindow> {
+    fn window<const UNIT: u32>(&self, first: u32, index: u64, end: u32) -> Option<KernelWindow> {
         let index = (index < end.into()).then_some(index)?;
+        let bytes = index * (u64::from(UNIT) * size_of::<u16>() as u64);
         Some(KernelWindow(opaque(
-            known_place!(HALVES, u16, first) + index * size_of::<u16>() as u64,
+            known_place!(HALVES, u16, first) + bytes,
         )))
     }
 

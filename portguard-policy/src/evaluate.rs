@@ -153,8 +153,8 @@ impl<S: State> classify::Tables for Look<'_, '_, S> {
     where
         Self: 'w;
 
-    fn window(&self, first: u32, index: u64, end: u32) -> Option<SliceWindow<'_>> {
-        let place = (index < end.into()).then_some(first + index as u32)?;
+    fn window<const UNIT: u32>(&self, first: u32, index: u64, end: u32) -> Option<SliceWindow<'_>> {
+        let place = (index < end.into()).then_some(first + index as u32 * UNIT)?;
         let halves = self.evaluator.tables.halves.get(place as usize..)?;
         halves.get(..List::WINDOW as usize).map(SliceWindow::new)
     }

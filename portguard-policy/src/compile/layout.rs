@@ -255,10 +255,15 @@ impl Layout {
             }
         }
         tables.halves.append(&mut self.halves);
+        let line = tables.halves.len().next_multiple_of(trie::LINE);
+        tables.halves.resize(line, 0);
         let lists = place(tables.halves.len());
         for trie in &mut tables.tries {
             if trie.form != Trie::CONSTANT {
                 trie.lists += lists;
+            }
+            if trie.form == Trie::NARROW_LISTS {
+                trie.root += lists;
             }
         }
         tables.halves.append(&mut self.tries.lists);

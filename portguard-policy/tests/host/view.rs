@@ -73,8 +73,8 @@ impl classify::Tables for View<'_> {
     where
         Self: 'w;
 
-    fn window(&self, first: u32, index: u64, end: u32) -> Option<SliceWindow<'_>> {
-        let place = (index < end.into()).then_some(first + index as u32)?;
+    fn window<const UNIT: u32>(&self, first: u32, index: u64, end: u32) -> Option<SliceWindow<'_>> {
+        let place = (index < end.into()).then_some(first + index as u32 * UNIT)?;
         let halves = &self.tables.halves[place as usize..];
         Some(SliceWindow::new(&halves[..List::WINDOW as usize]))
     }

@@ -51,17 +51,19 @@ impl Lists {
     /// Lays all lists out behind what is there: first the short ones, where most are short; then the others, as long as each other where that takes
     /// little more than as long as each must be.
     pub(super) fn lay_out(&self, lists: &mut Vec<u16>) -> Layout {
-        let are_short = self.most_are_short();
-        let (short, long): (Vec<_>, Vec<_>) = self
-            .all()
-            .enumerate()
-            .partition(|(_, ranges)| are_short && starts(ranges) <= SHORT);
         let first = lists.len();
         let place = |lists: &Vec<u16>| u32::try_from(lists.len() - first).unwrap_or(u32::MAX);
+        let are_short = self.most_are_short();
         let mut words = vec![0; self.ends.len()];
-        for (number, ranges) in &short {
-            words[*number] = place(lists);
-            add_uniform(ranges, SHORT, lists);
+        let mut long = Vec::new();
+        for (number, ranges) in self.all().enumerate() {
+            match short(ranges).filter(|_| are_short) {
+                Some(list) => {
+                    words[number] = place(lists);
+                    lists.extend(list);
+                }
+                None => long.push((number, ranges)),
+            }
         }
         let short = place(lists);
 
@@ -71,6 +73,11 @@ impl Lists {
         let shortest = || long.iter().map(|(_, ranges)| length(ranges)).sum();
         let is_uniform = uniform <= UNIFORM_LONGEST
             && uniform_length(uniform) * long.len() <= UNIFORM_HALVES.max(shortest());
+        let unit = match is_uniform {
+            true => uniform_length(uniform),
+            false => abi::List::UNIT as usize,
+        };
+        lists.resize(first + (lists.len() - first).next_multiple_of(unit), 0);
         for (number, ranges) in &long {
             let place = place(lists);
             words[*number] = if is_uniform {
@@ -95,9 +102,10 @@ impl Lists {
 
     /// Whether it is worth while to tell short lists from others.
     fn most_are_short(&self) -> bool {
-        let all = || self.all().map(starts);
-        let long = all().filter(|starts| *starts > SHORT).count();
-        all().any(|starts| starts > WORTH_SHORT) && long * FEW <= self.ends.len()
+        let long = || self.all().filter(|ranges| short(ranges).is_none());
+        let is_worth = || long().any(|ranges| starts(ranges) > WORTH_SHORT);
+        let count = long().count();
+        count == 0 || is_worth() && count * FEW <= self.ends.len()
     }
 
     /// The ranges of each list.
@@ -109,18 +117,25 @@ impl Lists {
     }
 }
 
-/// Starts in a short list.
-const SHORT: usize = abi::List::SHORT as usize;
-
-// So that the others begin at multiples of it.
-const _: () = assert!(uniform_length(SHORT).is_multiple_of(abi::List::UNIT as usize));
-
 /// Longest lists that are looked up as quickly as the processor finds out which lists are short.
 const WORTH_SHORT: usize = 3;
 
 /// For each list that is not short there are to be so many lists: the processor expects short ones, and to be wrong costs it several times what a
 /// short list spares.
 const FEW: usize = 8;
+
+/// The short list of ranges, if there is one.
+fn short(ranges: &[(u16, u16)]) -> Option<[u16; abi::List::SHORT_LEN as usize]> {
+    match *ranges {
+        [(_, class)] => Some([class, class, 0, 0]),
+        // The first range begins at 0, like any address.
+        [(_, before), (start, behind)] => Some([behind, before, 0, start]),
+        [(_, outside), (start, inside), (end, behind)] if outside == behind => {
+            Some([outside, inside, start, end])
+        }
+        _ => None,
+    }
+}
 
 /// How many ranges begin after the first one.
 const fn starts(ranges: &[(u16, u16)]) -> usize {
@@ -140,6 +155,9 @@ const fn uniform(longest: usize) -> usize {
 const fn uniform_length(starts: usize) -> usize {
     (2 * starts + 1).next_power_of_two()
 }
+
+// A list that is not short has two starts at least: each begins at a multiple of what halves count in.
+const _: () = assert!(uniform_length(2).is_multiple_of(abi::List::SHORT_LEN as usize));
 
 /// Most starts in lists of one length: two lines of the cache for each.
 const UNIFORM_LONGEST: usize = 31;

@@ -13,6 +13,9 @@ use portguard_common::abi::{self, PackedNode};
 use self::space::{Address, Space};
 use super::fields::Intervals;
 
+/// Halves in a line of the cache. Where lists begin at one, few of them lie across two.
+pub(super) const LINE: usize = 32;
+
 /// Something wrong with the size.
 pub(super) struct TooLarge {
     pub(super) needed: usize,

@@ -37,8 +37,12 @@ fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
     if trie.form == Trie::CONSTANT {
         return trie.root as u16;
     }
-    assert!([Trie::LISTS, Trie::UNIFORM_LISTS].contains(&trie.form));
     let mut rest = Rest::new(address, v6);
+    if trie.form == Trie::NARROW_LISTS {
+        let unit = tables.lists[trie.root as usize + rest.take(16) as usize];
+        return look_up_half(trie, tables, unit.into(), rest.take(16) as u16);
+    }
+    assert!([Trie::LISTS, Trie::UNIFORM_LISTS].contains(&trie.form));
     let mut first = trie.root;
     if trie.trunk_words != 0 && address >> 96 == trie.trunk.into() {
         first = trie.trunk_words;
@@ -70,16 +74,22 @@ fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
 
 /// The half of two bytes by the list of a word.
 fn look_up_half(trie: Trie, tables: &Tries, word: u32, bytes: u16) -> u16 {
+    let place = match trie.form {
+        Trie::NARROW_LISTS => word * List::SHORT_LEN,
+        _ => word,
+    };
     let begun = |starts: &[u16]| starts.iter().take_while(|start| **start <= bytes).count();
     let by_length = |starts: u32| {
-        let halves = &tables.lists[(trie.lists + word) as usize..];
+        let halves = &tables.lists[(trie.lists + place) as usize..];
         let (starts, classes) = halves.split_at(starts as usize);
         classes[begun(starts)]
     };
     if word < trie.short {
-        return by_length(2);
+        let halves = &tables.lists[(trie.lists + place) as usize..];
+        let is_inside = halves[2] <= bytes && bytes < halves[3];
+        return halves[usize::from(is_inside)];
     }
-    if trie.form == Trie::UNIFORM_LISTS {
+    if trie.form != Trie::LISTS {
         return by_length(trie.longest);
     }
     let list = List::of_word(word);
@@ -262,10 +272,17 @@ fn a_list_holds_63_starts_and_a_node_more() {
 }
 
 /// The lists of a trie, and its form.
+/// The lists of a trie, without the root of a narrow one, and its form.
 fn lists(intervals: &Intervals<u32>) -> (Vec<u16>, u32) {
     let mut tables = Tries::default();
     let trie = build(intervals, &mut tables).map_err(|error| error.needed);
-    (tables.lists, trie.unwrap().form)
+    let trie = trie.unwrap();
+    if trie.form == Trie::NARROW_LISTS {
+        assert_eq!(trie.root, trie.lists_len * List::SHORT_LEN);
+        assert_eq!(tables.lists.len(), trie.root as usize + 65_536);
+        tables.lists.truncate(trie.root as usize);
+    }
+    (tables.lists, trie.form)
 }
 
 const LAST: u16 = 0xffff;
@@ -274,7 +291,7 @@ const LAST: u16 = 0xffff;
 fn lists_of_one_length() {
     // Starts, then the classes; what is added begins with the last address and is of its class. Then the class of all other networks.
     let (found, form) = lists(&hosts(&[2]));
-    assert_eq!(form, Trie::UNIFORM_LISTS);
+    assert_eq!(form, Trie::NARROW_LISTS);
     let two = [2, 3, 4, 5, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     let none = [LAST, LAST, LAST, LAST, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(found, [two, none].concat());
@@ -307,17 +324,19 @@ fn short_lists_come_first_where_most_are_short() {
         check(&intervals, false);
         let mut tables = Tries::default();
         let trie = build(&intervals, &mut tables).map_err(|error| error.needed);
-        (trie.unwrap(), tables.lists)
+        (trie.unwrap(), lists(&intervals).0)
     };
-    let short = |host: u16| [&[host, host + 1][..], &[0, 1, 0, 0, 0, 0]].concat();
+    let short = |host: u16| vec![0, 1, host, host + 1];
     // Six networks of an address and the one of all others, beside one of two addresses.
     let (trie, lists) = built(&[1, 1, 1, 2, 1, 1, 1]);
-    assert_eq!((trie.form, trie.longest), (Trie::UNIFORM_LISTS, 4));
-    assert_eq!(trie.short, 7 * 8);
-    let none = vec![LAST, LAST, 0, 0, 0, 0, 0, 0];
+    assert_eq!((trie.form, trie.longest), (Trie::NARROW_LISTS, 4));
+    assert_eq!(trie.short, 7);
+    let none = vec![0; 4];
+    // Lists of 16 halves begin at multiples of 16.
+    let free = vec![0; 4];
     let long = vec![2, 3, 4, 5, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-    let expected = [vec![short(2); 6], vec![none, long]].concat().concat();
-    assert_eq!(lists, expected);
+    let expected = [vec![short(2); 6], vec![none, free, long]].concat();
+    assert_eq!(lists, expected.concat());
     // Where there is one short one less, the processor would be wrong too often.
     let (trie, lists) = built(&[1, 1, 1, 2, 1, 1]);
     assert_eq!((trie.longest, trie.short), (4, 0));
@@ -331,11 +350,36 @@ fn short_lists_come_first_where_most_are_short() {
     let trie = trie.unwrap();
     assert_eq!((trie.longest, trie.short), (3, 0));
     // Beside lists of all lengths: they begin behind the short ones, at multiples of their unit.
-    let (trie, lists) = built(&[[1; 15].as_slice(), &[20, 30]].concat());
+    let (trie, lists) = built(&[[1; 16].as_slice(), &[20, 30]].concat());
     assert_eq!((trie.form, trie.longest), (Trie::LISTS, 60));
-    assert_eq!(trie.short, 16 * 8);
-    assert_eq!(lists[..8], short(2));
-    assert_eq!(lists[16 * 8..16 * 8 + 4], [0, 2, 3, 4]);
+    assert_eq!(trie.short, 17 * 4);
+    assert_eq!(lists[..4], short(2));
+    assert_eq!(lists[18 * 4..18 * 4 + 4], [0, 2, 3, 4]);
+}
+
+#[test]
+fn short_lists_tell_each_way_in_which_two_classes_lie_in_a_network() {
+    let all = vec![
+        (0, 1),
+        (5, 2),
+        (0x1_0000, 3),
+        (0x2_0000, 4),
+        (0x2_0007, 5),
+        (0x3_0000, 4),
+        (0x3_0009, 6),
+        (0x3_fff0, 4),
+    ];
+    check(&all, false);
+    let (found, form) = lists(&all);
+    assert_eq!(form, Trie::NARROW_LISTS);
+    // The last one is that of all other networks.
+    let pairs = [
+        [2, 1, 0, 5],
+        [3, 3, 0, 0],
+        [5, 4, 0, 7],
+        [4, 6, 9, LAST - 15],
+    ];
+    assert_eq!(found, [&pairs[..], &[[4, 4, 0, 0]]].concat().concat());
 }
 
 #[test]
@@ -357,12 +401,12 @@ fn short_lists_in_ipv6() {
         let trie = build(&intervals, &mut tables).map_err(|error| error.needed);
         let trie = trie.unwrap();
         assert_eq!((trie.form, trie.longest), (Trie::UNIFORM_LISTS, 6));
-        assert!(trie.short >= 8 * 17, "{}", trie.short);
+        assert!(trie.short >= 4 * 17, "{}", trie.short);
         for (start, class) in &intervals {
             assert_eq!(look_up(trie, &tables, true, *start), *class, "{start:x}");
         }
         let (lists, _) = tables.lists[trie.lists as usize..].split_at(trie.short as usize);
-        let mut classes = lists.chunks(8).flat_map(|list| &list[2..5]);
+        let mut classes = lists.chunks(4).flat_map(|list| &list[..2]);
         assert!(classes.any(|class| class & Trie::CHILD != 0));
     }
 }
@@ -402,12 +446,16 @@ fn lists_as_long_as_they_must_be() {
 #[test]
 fn lists_are_of_one_length_where_that_takes_little() {
     let form = |counts: &[u32]| lists(&hosts(counts)).1;
-    // 64 halves each, of 2 MiB all together.
-    let half = [&[15][..], &[2; 8000]].concat();
-    assert_eq!(form(&half), Trie::UNIFORM_LISTS);
+    // 64 halves each, of a MiB all together, of which 16 bits name those of the first half.
+    let half = [&[15][..], &[2; 4000]].concat();
+    assert_eq!(form(&half), Trie::NARROW_LISTS);
+    let most = [&[15][..], &[2; 8000]].concat();
+    assert_eq!(form(&most), Trie::UNIFORM_LISTS);
     let all = [&[15][..], &[2; 9000]].concat();
     assert_eq!(form(&all), Trie::LISTS);
-    // 16 halves each, which is as few as any list takes.
+    // 16 halves each, which is as few as any list takes; 16 bits name the first 16,384 of them.
+    assert_eq!(form(&[3; 16_383]), Trie::NARROW_LISTS);
+    assert_eq!(form(&[3; 16_384]), Trie::UNIFORM_LISTS);
     assert_eq!(form(&[3; 60_000]), Trie::UNIFORM_LISTS);
     // More starts than are worth it.
     assert_eq!(form(&[16]), Trie::LISTS);
@@ -532,7 +580,7 @@ fn the_root_knows_nothing_of_the_trunk() {
         let is_around = intervals.len() == 3 && intervals[2].0 == trunk | 2;
         // Two lists in the trunk, and one of each class that fills a word; those that go on, or follow, are one of ranges in the root.
         let lists = if is_around { 3 } else { 5 };
-        assert_eq!(tables.lists.len(), lists * List::UNIT as usize);
+        assert_eq!(tables.lists.len(), lists * List::SHORT_LEN as usize);
     }
 }
 

@@ -7,10 +7,13 @@ use super::lists::Lists;
 use super::packed::{Packed, path};
 use super::parting::{Run, runs, skip};
 use super::space::{Address, LEVEL_BITS, Part, Prefix, Space};
-use super::{TooLarge, Tries};
+use super::{LINE, TooLarge, Tries};
 
 /// Entries of a root, and of a table.
 const ENTRIES: usize = 1 << LEVEL_BITS;
+
+/// What halves count in that name lists.
+const UNIT: usize = abi::List::SHORT_LEN as usize;
 
 /// Builds a trie.
 pub(super) fn build<T: Address>(
@@ -33,13 +36,13 @@ pub(super) fn build<T: Address>(
     };
     let Some(trunk) = trunk(space) else {
         let root = walk.table_of(space, TOP);
-        return walk.finish(&root, None);
+        return walk.finish(space.bits, &root, None);
     };
     let table = walk.table_of(space, trunk);
     let place = walk.add_wide(&table);
     // Who looks an address up goes to the trunk first: the rest does not know it.
     let root = walk.table_of(&Space::new(&beside(space, trunk)), TOP);
-    walk.finish(&root, Some((trunk, place)))
+    walk.finish(space.bits, &root, Some((trunk, place)))
 }
 
 /// All addresses.
@@ -225,7 +228,12 @@ impl Walk<'_> {
     }
 
     /// Puts the words together: those of the root, of the children, and of the tables below it, one of which is that of the trunk.
-    fn finish(self, root: &[u32], trunk: Option<(Prefix, u32)>) -> Result<abi::Trie, TooLarge> {
+    fn finish(
+        self,
+        bits: u32,
+        root: &[u32],
+        trunk: Option<(Prefix, u32)>,
+    ) -> Result<abi::Trie, TooLarge> {
         let Packed {
             tables,
             first_node,
@@ -235,12 +243,33 @@ impl Walk<'_> {
             return Err(TooLarge { needed });
         }
         let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        let first_list = tables.lists.len();
+        let first_list = tables.lists.len().next_multiple_of(LINE);
+        tables.lists.resize(first_list, 0);
         let layout = self.lists.lay_out(&mut tables.lists);
         let laid_out = |word: &u32| match *word < abi::Trie::NODE {
             true => layout.words[*word as usize],
             false => *word,
         };
+        let lists_len = tables.lists.len() - first_list;
+        let is_narrow = bits == 2 * LEVEL_BITS
+            && layout.form == abi::Trie::UNIFORM_LISTS
+            && lists_len <= UNIT << u16::BITS
+            && root.iter().all(|word| *word < abi::Trie::NODE);
+        if is_narrow {
+            let first = tables.lists.len();
+            let in_units = |halves: u32| halves / abi::List::SHORT_LEN;
+            let halves = root.iter().map(|word| in_units(laid_out(word)) as u16);
+            tables.lists.extend(halves);
+            return Ok(abi::Trie {
+                form: abi::Trie::NARROW_LISTS,
+                root: number(first),
+                lists: number(first_list),
+                lists_len: in_units(number(lists_len)),
+                longest: layout.longest,
+                short: in_units(layout.short),
+                ..abi::Trie::default()
+            });
+        }
         let first = tables.words.len();
         tables.words.extend(root.iter().map(laid_out));
         tables.words.extend(self.children.iter().map(laid_out));
@@ -258,7 +287,7 @@ impl Walk<'_> {
             root: number(first),
             nodes: number(first_node),
             lists: number(first_list),
-            lists_len: number(tables.lists.len() - first_list),
+            lists_len: number(lists_len),
             longest: layout.longest,
             short: layout.short,
             ..abi::Trie::default()
