@@ -30,7 +30,7 @@ pub trait Tables {
     fn trie(&self, index: usize) -> impl TrieView;
     /// The class of the service at an index below [`service::LEN`].
     fn service_class(&self, index: u32) -> u16;
-    /// The class of the source port at an index below [`source_port::LEN`].
+    /// The class of the source port at an index below [`crate::abi::source_port::LEN`].
     fn source_port_class(&self, index: u32) -> u16;
     /// The class of a VLAN ID; 0 is none.
     fn vlan_class(&self, vlan: u16) -> u16;
