@@ -271,7 +271,6 @@ fn a_list_holds_63_starts_and_a_node_more() {
     }
 }
 
-/// The lists of a trie, and its form.
 /// The lists of a trie, without the root of a narrow one, and its form.
 fn lists(intervals: &Intervals<u32>) -> (Vec<u16>, u32) {
     let mut tables = Tries::default();
@@ -459,6 +458,10 @@ fn lists_are_of_one_length_where_that_takes_little() {
     assert_eq!(form(&[3; 60_000]), Trie::UNIFORM_LISTS);
     // More starts than are worth it.
     assert_eq!(form(&[16]), Trie::LISTS);
+    // 16 bits name no node.
+    let beside_a_node = [2, 32, 1];
+    check(&hosts(&beside_a_node), false);
+    assert_eq!(form(&beside_a_node), Trie::UNIFORM_LISTS);
 }
 
 #[test]
