@@ -427,6 +427,19 @@ fn all_addresses_of_a_family_need_no_trie() {
     }
 }
 
+/// Where few of them lie across two lines.
+#[test]
+fn lists_begin_with_a_line_of_the_cache() {
+    let rule = "{ name: r, action: drop, ports: [22/tcp], interfaces: [eth0], \
+                from: [192.0.2.0/24, \"2001:db8::/48\"], to: [198.51.100.1, \"2001:db8:1::/48\"] }";
+    let (_, tables) = common::tables(&with_rules(&[rule]));
+    for trie in tables.tries {
+        assert_ne!(trie.form, Trie::CONSTANT);
+        // Of 64 bytes.
+        assert_eq!(trie.lists % 32, 0, "{trie:?}");
+    }
+}
+
 #[test]
 fn the_trunk_of_ipv6_is_where_most_addresses_part() {
     let trie = |prefixes: &[&str]| {

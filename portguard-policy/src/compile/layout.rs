@@ -413,23 +413,23 @@ mod tests {
 
     #[test]
     fn services_of_many_rows_are_laid_out_by_column() {
+        let services = |columns: u16| Services {
+            intervals: vec![(0, 0), (7, columns - 1), (8, 0)],
+            classes: Vec::new(),
+            needed: 0,
+            shadows: 0,
+        };
         let laid_out = |rows: u16, columns: u16| {
             let mut layout = empty();
             let interfaces = vec![("a".into(), rows - 1)];
             layout.first(field::INTERFACE, fields::Layout::Interfaces(interfaces));
-            let services = Services {
-                intervals: vec![(0, 0), (7, columns - 1), (8, 0)],
-                classes: Vec::new(),
-                needed: 0,
-                shadows: 0,
-            };
             let entries = u32::from(rows) * u32::from(columns);
             let table = Table {
                 columns: columns.into(),
                 halves: (0..entries).map(|entry| entry as u16).collect(),
                 ..Table::default()
             };
-            assert!(layout.services(&services, table).is_ok());
+            assert!(layout.services(&services(columns), table).is_ok());
             assert!(layout.put_down(1).is_ok());
             layout
         };
@@ -448,6 +448,18 @@ mod tests {
             assert_eq!(layout.tables.interface_classes[0].1, row, "{at}");
             assert_eq!(layout.tables.services[6..9], [0, column, 0], "{at}");
         }
+        // A sparse one stays by row, whatever dense rows it has.
+        let mut layout = empty();
+        layout.first(field::INTERFACE, fields::Layout::Interfaces(Vec::new()));
+        let sparse = Table {
+            columns: 2,
+            halves: vec![1; 6],
+            rows: vec![Default::default(); 9],
+            exceptions: vec![vec![]; 9],
+        };
+        assert!(layout.services(&services(2), sparse).is_ok());
+        assert_eq!(layout.tables.stages[field::SERVICE].form, Stage::SPARSE);
+        assert_eq!(layout.tables.services[6..9], [0, 1, 0]);
         assert_eq!(laid_out(3, 2).halves, [0, 2, 4, 1, 3, 5]);
         assert_eq!(laid_out(2, 3).halves, [0, 1, 2, 3, 4, 5]);
     }
