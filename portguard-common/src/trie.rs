@@ -73,6 +73,7 @@ pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u32
     if trie.form() == Trie::NARROW_LISTS {
         let number = tables.half_of_upper(trie.root(), address);
         let class = in_uniform_list::<{ List::SHORT_LEN }, _>(tables, trie, number.into(), lower);
+        // Each half names a list.
         return class.unwrap_or_default().into();
     }
     let word = tables.word_of_upper(trie.root(), address);
@@ -224,9 +225,7 @@ fn in_list<T: Tables>(tables: &T, trie: &impl TrieView, word: u32, bytes: u32) -
         return in_uniform_list::<1, _>(tables, trie, word, bytes);
     }
     let word = <T::Window<'_>>::conceal(word.into());
-    if trie.has_short()
-        && let Some(window) = tables.window::<1>(trie.lists(), word, trie.short())
-    {
+    if let Some(window) = short_list::<1, _>(tables, trie, word) {
         return Some(find_in_short_list(window, bytes));
     }
     if word >= Trie::NODE.into() {
@@ -247,13 +246,24 @@ fn in_uniform_list<const UNIT: u32, T: Tables>(
     bytes: u32,
 ) -> Option<u16> {
     let index = <T::Window<'_>>::conceal(index.into());
-    if trie.has_short()
-        && let Some(window) = tables.window::<UNIT>(trie.lists(), index, trie.short())
-    {
+    if let Some(window) = short_list::<UNIT, _>(tables, trie, index) {
         return Some(find_in_short_list(window, bytes));
     }
     let window = tables.window::<UNIT>(trie.lists(), index, trie.lists_len())?;
     Some(find_in_uniform_list(window, trie, bytes))
+}
+
+/// The short list that an index names, if it names one. The index went through [`Conceal`].
+#[inline(always)]
+fn short_list<'t, const UNIT: u32, T: Tables>(
+    tables: &'t T,
+    trie: &impl TrieView,
+    index: u64,
+) -> Option<T::Window<'t>> {
+    if !trie.has_short() {
+        return None;
+    }
+    tables.window::<UNIT>(trie.lists(), index, trie.short())
 }
 
 /// A place among halves that lie one after another.

@@ -1,4 +1,4 @@
-//! How the program ends: exit codes and the error that carries one.
+//! How the program ends: exit codes, the error that carries one, and panics.
 
 use std::process::ExitCode;
 use std::{fmt, panic, process};

@@ -25,7 +25,8 @@ impl Stage {
     pub const DENSE: u32 = 2;
     /// A few dense rows, and for each class so far what differs from one of them.
     pub const SPARSE: u32 = 3;
-    /// A table as with [`Stage::DENSE`], where the fields so far give the place of its row, counted from the first entry, and not the number of it.
+    /// A table as with [`Stage::DENSE`], where the fields so far give the place of its row, counted from the first entry, and not the number of it; or a
+    /// table by column, where they give the number of a row, and the field the place of its column.
     /// From the first entry on there are [`Stage::NEAR_HALVES`], so that nothing has to be compared.
     pub const NEAR: u32 = 4;
 

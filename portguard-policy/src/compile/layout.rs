@@ -177,29 +177,27 @@ impl Layout {
         services: &Services,
         mut table: Table,
     ) -> Result<(), CompileError> {
-        self.tables.services = vec![0; service::LEN as usize];
+        let named = |name: &dyn Fn(u16) -> u16| {
+            let intervals = services.intervals.iter();
+            let named: Vec<_> = intervals
+                .map(|(start, class)| (*start, name(*class)))
+                .collect();
+            let mut filled = vec![0; service::LEN as usize];
+            fill(&mut filled, &named);
+            filled
+        };
         if self.is_first() {
             // There is one row, which tells the cell of each class.
             let cell = |class: u16| table.halves.get(usize::from(class)).copied().unwrap_or(0);
-            let cells: Vec<(u32, u16)> = services
-                .intervals
-                .iter()
-                .map(|(start, class)| (*start, cell(*class)))
-                .collect();
-            fill(&mut self.tables.services, &cells);
+            self.tables.services = named(&cell);
             self.tables.stages[field::SERVICE].form = Stage::FIRST;
             return Ok(());
         }
         let Some(rows) = rows_by_column(&table) else {
-            fill(&mut self.tables.services, &services.intervals);
+            self.tables.services = named(&|class| class);
             return self.table(field::SERVICE, table);
         };
-        let columns: Vec<(u32, u16)> = services
-            .intervals
-            .iter()
-            .map(|(start, class)| (*start, class * rows))
-            .collect();
-        fill(&mut self.tables.services, &columns);
+        self.tables.services = named(&|class| class * rows);
         table.transpose();
         self.add(field::SERVICE, table, Stage::NEAR, 1)
     }
@@ -255,9 +253,7 @@ impl Layout {
             }
         }
         tables.halves.append(&mut self.halves);
-        let line = tables.halves.len().next_multiple_of(trie::LINE);
-        tables.halves.resize(line, 0);
-        let lists = place(tables.halves.len());
+        let lists = place(trie::begin_line(&mut tables.halves));
         for trie in &mut tables.tries {
             if trie.form != Trie::CONSTANT {
                 trie.lists += lists;
@@ -293,8 +289,10 @@ fn place(length: usize) -> u32 {
 fn rows_by_column(table: &Table) -> Option<u16> {
     let rows = table.dense_rows()?;
     let last_column = table.halves.len() - rows;
-    (rows > table.columns && last_column <= usize::from(u16::MAX))
-        .then(|| u16::try_from(rows).ok())?
+    if rows <= table.columns || last_column > usize::from(u16::MAX) {
+        return None;
+    }
+    u16::try_from(rows).ok()
 }
 
 /// Fills a table by intervals; what lies behind its end is left out.

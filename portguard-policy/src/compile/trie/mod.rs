@@ -13,8 +13,14 @@ use portguard_common::abi::{self, PackedNode};
 use self::space::{Address, Space};
 use super::fields::Intervals;
 
-/// Halves in a line of the cache. Where lists begin at one, few of them lie across two.
-pub(super) const LINE: usize = 32;
+/// Goes on to where a line of the cache begins, so that few of the lists that follow lie across two. The answer is the place.
+pub(super) fn begin_line(halves: &mut Vec<u16>) -> usize {
+    /// Halves in a line.
+    const LINE: usize = size_of::<abi::CacheLine>() / size_of::<u16>();
+    let place = halves.len().next_multiple_of(LINE);
+    halves.resize(place, 0);
+    place
+}
 
 /// Something wrong with the size.
 pub(super) struct TooLarge {

@@ -79,21 +79,18 @@ fn look_up_half(trie: Trie, tables: &Tries, word: u32, bytes: u16) -> u16 {
         _ => word,
     };
     let begun = |starts: &[u16]| starts.iter().take_while(|start| **start <= bytes).count();
-    let by_length = |starts: u32| {
-        let halves = &tables.lists[(trie.lists + place) as usize..];
-        let (starts, classes) = halves.split_at(starts as usize);
-        classes[begun(starts)]
-    };
+    let from = |place: u32| &tables.lists[(trie.lists + place) as usize..];
     if word < trie.short {
-        let halves = &tables.lists[(trie.lists + place) as usize..];
+        let halves = from(place);
         let is_inside = halves[2] <= bytes && bytes < halves[3];
         return halves[usize::from(is_inside)];
     }
     if trie.form != Trie::LISTS {
-        return by_length(trie.longest);
+        let (starts, classes) = from(place).split_at(trie.longest as usize);
+        return classes[begun(starts)];
     }
     let list = List::of_word(word);
-    let halves = &tables.lists[(trie.lists + list.first) as usize..];
+    let halves = from(list.first);
     let (starts, classes) = halves.split_at(list.classes as usize / 2);
     classes[begun(&starts[1..]) & (List::mask(list.differ) as usize / 2)]
 }
@@ -273,6 +270,12 @@ fn a_list_holds_63_starts_and_a_node_more() {
 
 /// The lists of a trie, without the root of a narrow one, and its form.
 fn lists(intervals: &Intervals<u32>) -> (Vec<u16>, u32) {
+    let (trie, lists) = built(intervals);
+    (lists, trie.form)
+}
+
+/// A trie and its lists, likewise.
+fn built(intervals: &Intervals<u32>) -> (Trie, Vec<u16>) {
     let mut tables = Tries::default();
     let trie = build(intervals, &mut tables).map_err(|error| error.needed);
     let trie = trie.unwrap();
@@ -281,7 +284,7 @@ fn lists(intervals: &Intervals<u32>) -> (Vec<u16>, u32) {
         assert_eq!(tables.lists.len(), trie.root as usize + 65_536);
         tables.lists.truncate(trie.root as usize);
     }
-    (tables.lists, trie.form)
+    (trie, tables.lists)
 }
 
 const LAST: u16 = 0xffff;
@@ -318,16 +321,13 @@ fn lists_of_one_length() {
 
 #[test]
 fn short_lists_come_first_where_most_are_short() {
-    let built = |counts: &[u32]| {
-        let intervals = hosts(counts);
+    let checked = |intervals: Intervals<u32>| {
         check(&intervals, false);
-        let mut tables = Tries::default();
-        let trie = build(&intervals, &mut tables).map_err(|error| error.needed);
-        (trie.unwrap(), lists(&intervals).0)
+        built(&intervals)
     };
     let short = |host: u16| vec![0, 1, host, host + 1];
     // Six networks of an address and the one of all others, beside one of two addresses.
-    let (trie, lists) = built(&[1, 1, 1, 2, 1, 1, 1]);
+    let (trie, lists) = checked(hosts(&[1, 1, 1, 2, 1, 1, 1]));
     assert_eq!((trie.form, trie.longest), (Trie::NARROW_LISTS, 4));
     assert_eq!(trie.short, 7);
     let none = vec![0; 4];
@@ -337,19 +337,16 @@ fn short_lists_come_first_where_most_are_short() {
     let expected = [vec![short(2); 6], vec![none, free, long]].concat();
     assert_eq!(lists, expected.concat());
     // Where there is one short one less, the processor would be wrong too often.
-    let (trie, lists) = built(&[1, 1, 1, 2, 1, 1]);
+    let (trie, lists) = checked(hosts(&[1, 1, 1, 2, 1, 1]));
     assert_eq!((trie.longest, trie.short), (4, 0));
     assert_eq!(lists.len(), 7 * 16);
     // Three starts are looked at as quickly as is found out that there are not so many.
     let mut three = hosts(&[1; 20]);
     three.extend([(0x20_0002, 1), (0x20_0003, 2), (0x20_0004, 0)]);
-    check(&three, false);
-    let mut tables = Tries::default();
-    let trie = build(&three, &mut tables).map_err(|error| error.needed);
-    let trie = trie.unwrap();
+    let (trie, _) = checked(three);
     assert_eq!((trie.longest, trie.short), (3, 0));
     // Beside lists of all lengths: they begin behind the short ones, at multiples of their unit.
-    let (trie, lists) = built(&[[1; 16].as_slice(), &[20, 30]].concat());
+    let (trie, lists) = checked(hosts(&[[1; 16].as_slice(), &[20, 30]].concat()));
     assert_eq!((trie.form, trie.longest), (Trie::LISTS, 60));
     assert_eq!(trie.short, 17 * 4);
     assert_eq!(lists[..4], short(2));

@@ -7,13 +7,10 @@ use super::lists::Lists;
 use super::packed::{Packed, path};
 use super::parting::{Run, runs, skip};
 use super::space::{Address, LEVEL_BITS, Part, Prefix, Space};
-use super::{LINE, TooLarge, Tries};
+use super::{TooLarge, Tries, begin_line};
 
 /// Entries of a root, and of a table.
 const ENTRIES: usize = 1 << LEVEL_BITS;
-
-/// What halves count in that name lists.
-const UNIT: usize = abi::List::SHORT_LEN as usize;
 
 /// Builds a trie.
 pub(super) fn build<T: Address>(
@@ -243,28 +240,28 @@ impl Walk<'_> {
             return Err(TooLarge { needed });
         }
         let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        let first_list = tables.lists.len().next_multiple_of(LINE);
-        tables.lists.resize(first_list, 0);
+        let first_list = begin_line(&mut tables.lists);
         let layout = self.lists.lay_out(&mut tables.lists);
         let laid_out = |word: &u32| match *word < abi::Trie::NODE {
             true => layout.words[*word as usize],
             false => *word,
         };
-        let lists_len = tables.lists.len() - first_list;
+        let lists_len = number(tables.lists.len() - first_list);
+        // What halves count in that name lists.
+        let in_units = |halves: u32| halves / abi::List::SHORT_LEN;
         let is_narrow = bits == 2 * LEVEL_BITS
             && layout.form == abi::Trie::UNIFORM_LISTS
-            && lists_len <= UNIT << u16::BITS
+            && in_units(lists_len) <= 1 << u16::BITS
             && root.iter().all(|word| *word < abi::Trie::NODE);
         if is_narrow {
             let first = tables.lists.len();
-            let in_units = |halves: u32| halves / abi::List::SHORT_LEN;
             let halves = root.iter().map(|word| in_units(laid_out(word)) as u16);
             tables.lists.extend(halves);
             return Ok(abi::Trie {
                 form: abi::Trie::NARROW_LISTS,
                 root: number(first),
                 lists: number(first_list),
-                lists_len: in_units(number(lists_len)),
+                lists_len: in_units(lists_len),
                 longest: layout.longest,
                 short: in_units(layout.short),
                 ..abi::Trie::default()
@@ -287,7 +284,7 @@ impl Walk<'_> {
             root: number(first),
             nodes: number(first_node),
             lists: number(first_list),
-            lists_len: number(lists_len),
+            lists_len,
             longest: layout.longest,
             short: layout.short,
             ..abi::Trie::default()
