@@ -4,11 +4,14 @@ use crate::function::Step;
 use crate::instruction::{FRAME, Flow, Instruction, Registers};
 use crate::stack::{STACK, lowest_shared};
 
-/// What is read later: registers, and slots of 8 bytes of the stack from its end down.
+/// Bytes of a slot of the stack: the least that is mostly stored.
+const SLOT: i32 = 4;
+
+/// What is read later: registers, and slots of [`SLOT`] bytes of the stack from its end down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Live {
     registers: Registers,
-    stack: u64,
+    stack: u128,
 }
 
 /// Takes out what computes or stores what nobody reads.
@@ -44,7 +47,7 @@ impl Liveness {
     /// The same of registers alone, as if all that is stored were read.
     pub(crate) fn of_registers(steps: &[Option<Step>]) -> Self {
         Self {
-            before: live(steps, u64::MAX),
+            before: live(steps, u128::MAX),
         }
     }
 
@@ -64,7 +67,7 @@ impl Liveness {
 }
 
 /// What is read from each instruction on.
-fn live(steps: &[Option<Step>], shared: u64) -> Vec<Live> {
+fn live(steps: &[Option<Step>], shared: u128) -> Vec<Live> {
     let mut before = vec![Live::default(); steps.len() + 1];
     let mut changed = true;
     while changed {
@@ -109,8 +112,8 @@ fn before_step(instruction: &Instruction, after: Live) -> Live {
     };
     if let Some(touched) = touched(instruction) {
         if instruction.is_store() {
-            // One that lies across two slots fills neither.
-            if instruction.size() == 8 && instruction.offset % 8 == 0 {
+            // One that fills a part of a slot leaves the other part.
+            if instruction.size() % SLOT == 0 && i32::from(instruction.offset) % SLOT == 0 {
                 live.stack &= !touched;
             }
         } else {
@@ -131,7 +134,7 @@ fn is_needed(instruction: &Instruction, after: Live) -> bool {
 }
 
 /// Slots of the stack that a load or a store touches by the register of its end.
-fn touched(instruction: &Instruction) -> Option<u64> {
+fn touched(instruction: &Instruction) -> Option<u128> {
     let base = match (instruction.is_store(), instruction.is_load()) {
         (true, _) => instruction.dst,
         (_, true) => instruction.src,
@@ -141,7 +144,7 @@ fn touched(instruction: &Instruction) -> Option<u64> {
 }
 
 /// The slots of so many bytes from an offset on.
-fn slots(offset: i32, size: i32) -> u64 {
-    let slot = |offset: i32| (-offset - 1).clamp(0, STACK - 1) / 8;
+fn slots(offset: i32, size: i32) -> u128 {
+    let slot = |offset: i32| (-offset - 1).clamp(0, STACK - 1) / SLOT;
     (slot(offset + size - 1)..=slot(offset)).fold(0, |slots, slot| slots | 1 << slot)
 }

@@ -248,10 +248,26 @@ fn a_store_to_the_stack_that_nobody_reads_goes() {
         code(store_x(DW, 10, -8, 2))[1..]
     );
     assert_stays(&code(store_x(W, 10, -8, 2)));
+    assert_stays(&code(store_x(H, 10, -6, 2)));
+    // Each half of it by itself.
+    let code = |offset| {
+        let stores = [store_x(DW, 10, -8, 1), store_x(W, 10, offset, 2)];
+        [stores[0], stores[1], load(W, 0, 10, -8), exit()]
+    };
+    assert_eq!(fold(&code(-8)), code(-8)[1..]);
+    assert_eq!(fold(&code(-4)), [code(-4)[0], code(-4)[2], exit()]);
     let code = [
         store_x(DW, 10, -8, 1),
         store_x(DW, 10, -12, 2),
         load(W, 0, 10, -4),
+        exit(),
+    ];
+    assert_eq!(fold(&code), [code[0], code[2], exit()]);
+    // One that lies across both fills neither.
+    let code = [
+        store_x(DW, 10, -8, 1),
+        store_x(W, 10, -6, 2),
+        load(DW, 0, 10, -8),
         exit(),
     ];
     assert_stays(&code);
