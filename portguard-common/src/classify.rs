@@ -206,6 +206,10 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
     tables: &T,
     then: &D,
 ) -> D::Output {
+    // Asked first, since little has to be kept meanwhile: what is kept during a call lies in memory.
+    let v6 = headers.family == Family::V6;
+    let is_banned =
+        tables.has_bans(v6) && tables.comes_from_banned(frame, headers.network_offset, v6);
     let number = find_cell(frame, headers, service, Direction::Arriving, tables);
     let cell = tables.cell(number);
     let mut judgement = Judgement {
@@ -217,10 +221,7 @@ fn classify_service<F: Frame, T: Tables, D: Decided>(
         beyond: 0,
     };
     // Before any limit: a banned packet takes no token. It is no reply either, since a ban cuts a source off.
-    if tables.has_bans(headers.family == Family::V6)
-        && cell.action() != Action::Trusted
-        && tables.comes_from_banned(frame, headers.network_offset, headers.family == Family::V6)
-    {
+    if is_banned && cell.action() != Action::Trusted {
         let drop = drop_index(service, headers);
         return then.decided(&builtin(true, Builtin::Banned as u32, drop));
     }
