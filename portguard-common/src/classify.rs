@@ -40,8 +40,8 @@ pub trait Tables {
     fn half(&self, index: u32) -> u16;
     /// The entry of the tables of 16 bits that is `row + column` behind the first one of a [`crate::abi::Stage::NEAR`]. Both are of 16 bits.
     #[inline(always)]
-    fn near_half(&self, first: u32, row: u32, column: u32) -> u16 {
-        self.half(first + row + column)
+    fn near_half(&self, first: u32, row: u64, column: u64) -> u16 {
+        self.half(first + row as u32 + column as u32)
     }
     /// An entry of the tables of 32 bits.
     fn word(&self, index: u32) -> u32;

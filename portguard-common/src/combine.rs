@@ -3,7 +3,7 @@
 
 use crate::abi::{Row, Stage, Trie, exception, field, source_port};
 use crate::classify::{Service, Tables};
-use crate::constant::{StageView, TrieView as _};
+use crate::constant::{StageView, TrieView};
 use crate::packet::{Family, Frame, Headers, Transport, protocol};
 use crate::trie;
 
@@ -26,7 +26,7 @@ pub fn find_cell<F: Frame, T: Tables>(
     tables: &T,
 ) -> u16 {
     // As the kernel's registers hold them: what is narrower would be masked again and again.
-    let mut class: u32 = 0;
+    let mut class: u64 = 0;
     if tables.is_narrowed() {
         class = narrow(frame, headers, direction, tables);
     }
@@ -42,7 +42,7 @@ fn narrow<F: Frame, T: Tables>(
     headers: &Headers,
     direction: Direction,
     tables: &T,
-) -> u32 {
+) -> u64 {
     let mut class = 0;
     let stage = tables.stage(field::INTERFACE);
     if stage.form() != Stage::UNUSED {
@@ -89,23 +89,25 @@ fn narrow<F: Frame, T: Tables>(
 
 /// Combines what the fields before gave with the class of one more.
 #[inline(always)]
-fn combine<T: Tables>(tables: &T, stage: &impl StageView, row: u32, column: u32) -> u32 {
+fn combine<T: Tables>(tables: &T, stage: &impl StageView, row: u64, column: u64) -> u64 {
     match stage.form() {
         Stage::DENSE => {
-            let half = tables.half(stage.halves() + row * stage.columns() + column);
+            let half = tables.half(stage.halves() + row as u32 * stage.columns() + column as u32);
             half.into()
         }
         Stage::NEAR => tables.near_half(stage.halves(), row, column).into(),
         Stage::SPARSE => {
-            let place = tables.row(stage.rows() + row);
-            let word = tables.word(stage.words() + place.exceptions + column);
+            let place = tables.row(stage.rows() + row as u32);
+            let word = tables.word(stage.words() + place.exceptions + column as u32);
             let value = word as u16;
             if word == exception(row as u16, value) {
                 value.into()
             } else if place.dense & Row::CONSTANT != 0 {
-                (place.dense as u16).into()
+                u64::from(place.dense as u16)
             } else {
-                tables.half(stage.halves() + place.dense + column).into()
+                tables
+                    .half(stage.halves() + place.dense + column as u32)
+                    .into()
             }
         }
         _ => column,
@@ -120,12 +122,12 @@ fn address<F: Frame, T: Tables>(
     second: bool,
     destination: bool,
     tables: &T,
-) -> u32 {
+) -> u64 {
     match headers.family {
         Family::V4 => {
             let trie = tables.trie(Trie::index(destination, false));
             if trie.form() == Trie::CONSTANT {
-                return trie.root();
+                return constant_class(&trie);
             }
             let offset = headers.network_offset + if second { 16 } else { 12 };
             match frame.load::<4>(offset) {
@@ -137,13 +139,19 @@ fn address<F: Frame, T: Tables>(
         Family::V6 => {
             let trie = tables.trie(Trie::index(destination, true));
             if trie.form() == Trie::CONSTANT {
-                return trie.root();
+                return constant_class(&trie);
             }
             let offset = headers.network_offset + if second { 24 } else { 8 };
             // The parser has seen these bytes.
             trie::find_v6(frame, offset, Trie::index(destination, true), tables).unwrap_or(0)
         }
     }
+}
+
+/// The class of all addresses. It has 16 bits, which the compiler is to know: otherwise whatever comes of it would be masked.
+#[inline(always)]
+fn constant_class(trie: &impl TrieView) -> u64 {
+    u64::from(trie.root() as u16)
 }
 
 /// Where a packet stands in the table of source ports.

@@ -68,7 +68,7 @@ impl Bits {
 
 /// The class of an IPv4 address.
 #[inline(always)]
-pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u32 {
+pub fn find_v4<T: Tables>(tables: &T, trie: &impl TrieView, address: u32) -> u64 {
     let lower = address & 0xffff;
     if trie.form() == Trie::NARROW_LISTS {
         let number = tables.half_of_upper(trie.root(), address);
@@ -94,43 +94,39 @@ pub fn find_v6<F: Frame, T: Tables>(
     offset: u32,
     index: usize,
     tables: &T,
-) -> Option<u32> {
+) -> Option<u64> {
     let trie = tables.trie(index);
     // Mostly all that is looked at is four bytes, as of an IPv4 address; the others are read only where they are needed.
     let mut four = u32::from_be_bytes(frame.load(offset)?);
-    let (mut first, mut passed) = (trie.root(), 16);
-    if trie.has_trunk() && four == trie.trunk() {
+    let word = if trie.has_trunk() && four == trie.trunk() {
         four = u32::from_be_bytes(frame.load(offset + 4)?);
-        (first, passed) = (trie.trunk_words(), 48);
-    }
-    let mut word = tables.word_of_upper(first, four);
-    match below_list(tables, &trie, word, four & 0xffff) {
-        Some(Ok(child)) => {
-            word = child;
-            passed += 16;
-        }
-        Some(Err(class)) => return Some(class.into()),
-        None => {}
-    }
+        tables.word_of_upper(trie.trunk_words(), four)
+    } else {
+        tables.word_of_upper(trie.root(), four)
+    };
+    let (word, passed) = match below_list(tables, &trie, word, four & 0xffff) {
+        Some(Ok(child)) => (child, 32),
+        Some(Err(class)) => return Some(class),
+        None => (word, 16),
+    };
     let (high, low) = (frame.load(offset)?, frame.load(offset + 8)?);
     let (high, low) = (u64::from_be_bytes(high), u64::from_be_bytes(low));
     Some(tables.find_below(index, word, passed, high, low).into())
 }
 
-/// The class of an IPv6 address, by halves, from a word on, which stands for this many of its bits: a multiple of 16 up to 64.
+/// The class of an IPv6 address, by halves, from a word on, which stands for this many of its bits, 16 or 32, and for the trunk, where it begins with that.
 #[inline(always)]
 pub fn find_below<T: Tables>(
     tables: &T,
     trie: &impl TrieView,
     mut word: u32,
-    mut passed: u32,
+    passed: u32,
     high: u64,
     low: u64,
 ) -> u16 {
     let mut bits = Bits::v6(high, low);
-    if passed > 32 {
+    if trie.has_trunk() && bits.peek(32) as u32 == trie.trunk() {
         bits.skip(32);
-        passed -= 32;
     }
     bits.skip(passed);
     for _ in 0..LEVELS_V6 {
@@ -148,7 +144,7 @@ pub fn find_below<T: Tables>(
         }
         match below_list(tables, trie, word, bits.half()) {
             Some(Ok(child)) => word = child,
-            Some(Err(class)) => return class,
+            Some(Err(class)) => return class as u16,
             None => return 0,
         }
     }
@@ -162,12 +158,14 @@ fn below_list<T: Tables>(
     trie: &impl TrieView,
     word: u32,
     bytes: u32,
-) -> Option<Result<u32, u16>> {
+) -> Option<Result<u32, u64>> {
     let half = in_list(tables, trie, word, bytes)?;
-    if half & Trie::CHILD == 0 {
+    // One comparison: the compiler would look for the sign of a number of 16 bits, which takes three instructions.
+    let half = <T::Window<'_>>::conceal(half.into());
+    let Some(child) = half.checked_sub(Trie::CHILD.into()) else {
         return Some(Err(half));
-    }
-    let child = u32::from(half & !Trie::CHILD);
+    };
+    let child = child as u32;
     Some(Ok(tables.word(trie.root() + (1 << 16) + child)))
 }
 

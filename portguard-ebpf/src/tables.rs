@@ -429,10 +429,10 @@ impl<D: Device> Tables for KernelTables<D> {
     }
 
     #[inline(always)]
-    fn near_half(&self, first: u32, row: u32, column: u32) -> u16 {
+    fn near_half(&self, first: u32, row: u64, column: u64) -> u16 {
         let table = known_place!(HALVES, u16, first) as *const u16;
         // Otherwise the compiler would double both.
-        let place = opaque(u64::from(row) + u64::from(column));
+        let place = opaque(row + column);
         // SAFETY: the loader put as many entries there as can be named, which the verifier sees.
         unsafe { *table.add(place as usize) }
     }
