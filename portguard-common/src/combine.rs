@@ -95,7 +95,8 @@ fn combine<T: Tables>(tables: &T, stage: &impl StageView, row: u64, column: u64)
             let half = tables.half(stage.halves() + row as u32 * stage.columns() + column as u32);
             half.into()
         }
-        Stage::NEAR => tables.near_half(stage.halves(), row, column).into(),
+        Stage::IDENTITY if column == 0 => row,
+        Stage::NEAR | Stage::IDENTITY => tables.near_half(stage.halves(), row, column).into(),
         Stage::SPARSE => {
             let place = tables.row(stage.rows() + row as u32);
             let word = tables.word(stage.words() + place.exceptions + column as u32);

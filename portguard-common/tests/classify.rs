@@ -788,6 +788,25 @@ fn a_near_stage() {
 }
 
 #[test]
+fn a_stage_whose_first_column_says_each_rows_number() {
+    for (row, column, expected) in [(30, 0, 30), (0xffff, 0, 0xffff), (30, 4, 77)] {
+        let mut fake = Fake {
+            interface: row,
+            services: HashMap::from([(22, column)]),
+            halves: HashMap::from([(1000, 76), (1030, 78), (1034, 77)]),
+            ..Fake::default()
+        };
+        fake.stages[field::INTERFACE].form = Stage::FIRST;
+        fake.stages[field::SERVICE] = Stage {
+            form: Stage::IDENTITY,
+            ..DENSE
+        };
+        let found = cell(&fake, &attempt(), Direction::Arriving);
+        assert_eq!(found, expected, "{row} {column}");
+    }
+}
+
+#[test]
 fn a_word_behind_the_last_list_names_none() {
     let mut fake = Fake::default();
     let trie = lists(&mut fake, 0xc633, 0x6409);

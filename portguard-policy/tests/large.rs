@@ -307,6 +307,37 @@ fn rules_that_each_pair_a_prefix_with_a_port() {
 }
 
 #[test]
+fn rules_that_each_match_a_prefix_and_all_the_same_port() {
+    let mut rules: Vec<Plain> = (0..3000)
+        .map(|number| Plain {
+            from: Some(own_prefix(number)),
+            ports: Some((53, 53)),
+            ..Plain::default()
+        })
+        .collect();
+    // One in which others lie that decide before it.
+    rules.push(Plain {
+        from: Some((Address::V4(NET), 12)),
+        ports: Some((53, 53)),
+        ..Plain::default()
+    });
+    let (_, tables) = compiled(&rules);
+    assert_eq!(tables.stages[field::SERVICE].form, Stage::IDENTITY);
+    let segments = segments_near(&rules, &mut Numbers(2));
+    assert_agree(&rules, &tables, &segments);
+
+    // One rule more, of another port: what the ports say differs, and each is asked for by itself.
+    rules.push(Plain {
+        ports: Some((54, 54)),
+        ..rules[10]
+    });
+    let (_, tables) = compiled(&rules);
+    assert_eq!(tables.stages[field::SERVICE].form, Stage::IDENTITY);
+    let segments = segments_near(&rules, &mut Numbers(3));
+    assert_agree(&rules, &tables, &segments);
+}
+
+#[test]
 fn exceptions_take_as_much_room_as_there_are() {
     const RULES: u32 = 600;
     let pairs = (0..RULES).map(|number| Plain {

@@ -30,6 +30,9 @@ impl Stage {
     /// From the first entry on there are [`Stage::NEAR_HALVES`], so that nothing has to be compared.
     pub const NEAR: u32 = 4;
 
+    /// A table by column as with [`Stage::NEAR`], the first column of which says of each row its number, and is not read.
+    pub const IDENTITY: u32 = 5;
+
     /// Entries that can be named by the place of a row and a column.
     pub const NEAR_HALVES: usize = 2 * u16::MAX as usize + 1;
 }

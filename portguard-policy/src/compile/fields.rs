@@ -29,17 +29,22 @@ pub(super) enum Layout {
 }
 
 impl Layout {
-    /// Makes all classes so many times as large.
-    pub(super) fn multiply(&mut self, times: u16) {
-        fn each<T>(classes: &mut [(T, u16)], times: u16) {
-            classes.iter_mut().for_each(|(_, class)| *class *= times);
+    /// Puts other numbers in the place of all classes, which may be the same for several.
+    pub(super) fn renumber(&mut self, number: impl Fn(u16) -> u16) {
+        fn each<T>(intervals: &mut Intervals<T>, number: impl Fn(u16) -> u16) {
+            let own = intervals.iter_mut().map(|(_, class)| class);
+            own.for_each(|class| *class = number(*class));
+            intervals.dedup_by_key(|(_, class)| *class);
         }
         match self {
-            Self::Interfaces(classes) => each(classes, times),
-            Self::Vlans(intervals) | Self::SourcePorts(intervals) => each(intervals, times),
+            Self::Interfaces(classes) => {
+                let own = classes.iter_mut().map(|(_, class)| class);
+                own.for_each(|class| *class = number(*class));
+            }
+            Self::Vlans(intervals) | Self::SourcePorts(intervals) => each(intervals, number),
             Self::Addresses { v4, v6 } => {
-                each(v4, times);
-                each(v6, times);
+                each(v4, &number);
+                each(v6, number);
             }
         }
     }

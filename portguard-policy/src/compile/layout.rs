@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portguard_common::abi::{self, List, Setting, Stage, Trie, VLANS, field, service, source_port};
 use portguard_common::limits;
 
+use super::by_column::ByColumn;
 use super::cells::Cells;
 use super::fields;
 use super::pack::pack;
@@ -117,7 +118,7 @@ impl Layout {
     /// The table of a field that is not the first.
     pub(super) fn table(&mut self, number: usize, table: Table) -> Result<(), CompileError> {
         if !table.rows.is_empty() {
-            return self.add(number, table, Stage::SPARSE, 1);
+            return self.add(number, table, Stage::SPARSE, |class| class);
         }
         if let Some(last) = &self.last
             && let Some(before_last) = table.halves.len().checked_sub(table.columns)
@@ -125,37 +126,37 @@ impl Layout {
         {
             // With more columns there is one row alone, that of the class 0.
             let times = u16::try_from(table.columns).unwrap_or(1);
-            return self.add(number, table, Stage::NEAR, times);
+            return self.add(number, table, Stage::NEAR, |class| class * times);
         }
-        self.add(number, table, Stage::DENSE, 1)
+        self.add(number, table, Stage::DENSE, |class| class)
     }
 
-    /// Adds a table, before which classes are so many times as large.
+    /// Adds a table, which takes other numbers for the classes of all fields so far.
     fn add(
         &mut self,
         number: usize,
         table: Table,
         form: u32,
-        times: u16,
+        renumber: impl Fn(u16) -> u16,
     ) -> Result<(), CompileError> {
         let stage = &mut self.tables.stages[number];
         stage.columns = place(table.columns);
         stage.form = form;
-        self.put_down(times)?;
+        self.put_down(renumber)?;
         self.last = Some(Last::Table(number, table));
         self.check()
     }
 
-    /// Puts down what gives the classes of all fields so far, each of them so many times as large.
-    fn put_down(&mut self, times: u16) -> Result<(), CompileError> {
+    /// Puts down what gives the classes of all fields so far, with other numbers for them.
+    fn put_down(&mut self, renumber: impl Fn(u16) -> u16) -> Result<(), CompileError> {
         match self.last.take() {
             None => {}
             Some(Last::Field(number, mut layout)) => {
-                layout.multiply(times);
+                layout.renumber(renumber);
                 self.field(number, layout)?;
             }
             Some(Last::Table(number, mut table)) => {
-                table.renumber(|class| class * times);
+                table.renumber(renumber);
                 let stage = &mut self.tables.stages[number];
                 stage.halves = place(self.halves.len());
                 if !table.rows.is_empty() {
@@ -175,7 +176,7 @@ impl Layout {
     pub(super) fn services(
         &mut self,
         services: &Services,
-        mut table: Table,
+        table: Table,
     ) -> Result<(), CompileError> {
         let named = |name: &dyn Fn(u16) -> u16| {
             let intervals = services.intervals.iter();
@@ -193,13 +194,27 @@ impl Layout {
             self.tables.stages[field::SERVICE].form = Stage::FIRST;
             return Ok(());
         }
-        let Some(rows) = rows_by_column(&table) else {
+        let identity = || {
+            let highest = self.highest_row(table.dense_rows()?)?;
+            ByColumn::with_identity(&table, services, highest)
+        };
+        let Some(by_column) = identity().or_else(|| ByColumn::with_rows(&table)) else {
             self.tables.services = named(&|class| class);
             return self.table(field::SERVICE, table);
         };
-        self.tables.services = named(&|class| class * rows);
-        table.transpose();
-        self.add(field::SERVICE, table, Stage::NEAR, 1)
+        let ByColumn { rows, columns, .. } = by_column;
+        self.tables.services = named(&|class| columns[usize::from(class)]);
+        let row = |class| rows[usize::from(class)];
+        self.add(field::SERVICE, by_column.table, by_column.form, row)
+    }
+
+    /// The highest number that a row of the next table may have, of so many; `None` where they have the numbers that they have: the class of interfaces
+    /// that the policy was not compiled for is 0.
+    fn highest_row(&self, rows: usize) -> Option<usize> {
+        match &self.last {
+            None | Some(Last::Field(_, fields::Layout::Interfaces(_))) => None,
+            Some(last) => Some(last.highest(rows - 1)),
+        }
     }
 
     /// Most limits that a packet has to ask, and all of them.
@@ -230,7 +245,7 @@ impl Layout {
     }
 
     pub(super) fn finish(mut self, cells: Cells<'_, '_>) -> Result<Tables, CompileError> {
-        self.put_down(1)?;
+        self.put_down(|class| class)?;
         let lists = &mut self.tries.lists;
         if !lists.is_empty() {
             // So that as much may be read from the beginning of the last one on.
@@ -244,7 +259,7 @@ impl Layout {
         let (halves, words) = (place(tables.halves.len()), place(tables.words.len()));
         for stage in &mut tables.stages {
             match stage.form {
-                Stage::DENSE | Stage::NEAR => stage.halves += halves,
+                Stage::DENSE | Stage::NEAR | Stage::IDENTITY => stage.halves += halves,
                 Stage::SPARSE => {
                     stage.halves += halves;
                     stage.words += words;
@@ -266,7 +281,7 @@ impl Layout {
         let near = tables
             .stages
             .iter()
-            .filter(|stage| stage.form == Stage::NEAR);
+            .filter(|stage| matches!(stage.form, Stage::NEAR | Stage::IDENTITY));
         let near_end = near
             .map(|stage| stage.halves as usize + Stage::NEAR_HALVES)
             .max();
@@ -284,17 +299,6 @@ fn place(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// The rows of a table of services, where it is laid out by column: a flood mostly comes from many sources to few services, and then touches less of it.
-/// It is the class of the service then that says where a column of it begins. `None` where the table has more columns than rows, or is too large for that.
-fn rows_by_column(table: &Table) -> Option<u16> {
-    let rows = table.dense_rows()?;
-    let last_column = table.halves.len() - rows;
-    if rows <= table.columns || last_column > usize::from(u16::MAX) {
-        return None;
-    }
-    u16::try_from(rows).ok()
-}
-
 /// Fills a table by intervals; what lies behind its end is left out.
 fn fill(table: &mut [u16], intervals: &[(u32, u16)]) {
     let ends = intervals.iter().skip(1).map(|(start, _)| *start as usize);
@@ -310,6 +314,7 @@ fn fill(table: &mut [u16], intervals: &[(u32, u16)]) {
 mod tests {
     use portguard_common::abi::PackedNode;
 
+    use super::super::services::ServiceClass;
     use super::*;
 
     fn empty() -> Layout {
@@ -413,7 +418,7 @@ mod tests {
     fn services_of_many_rows_are_laid_out_by_column() {
         let services = |columns: u16| Services {
             intervals: vec![(0, 0), (7, columns - 1), (8, 0)],
-            classes: Vec::new(),
+            classes: (0..columns).map(|_| no_rule()).collect(),
             needed: 0,
             shadows: 0,
         };
@@ -428,7 +433,7 @@ mod tests {
                 ..Table::default()
             };
             assert!(layout.services(&services(columns), table).is_ok());
-            assert!(layout.put_down(1).is_ok());
+            assert!(layout.put_down(|class| class).is_ok());
             layout
         };
         for (rows, columns, form, row, column) in [
@@ -460,6 +465,73 @@ mod tests {
         assert_eq!(layout.tables.services[6..9], [0, 1, 0]);
         assert_eq!(laid_out(3, 2).halves, [0, 2, 4, 1, 3, 5]);
         assert_eq!(laid_out(2, 3).halves, [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn classes_of_addresses_are_the_cells_of_one_column() {
+        let services = || Services {
+            intervals: vec![(0, 0), (7, 1), (8, 0)],
+            classes: (0..2).map(|_| no_rule()).collect(),
+            needed: 0,
+            shadows: 0,
+        };
+        let table = || Table {
+            columns: 2,
+            halves: vec![0, 0, 0, 1, 0, 1, 0, 2],
+            ..Table::default()
+        };
+        let mut layout = empty();
+        let addresses = fields::Layout::Addresses {
+            v4: vec![(0, 0), (9, 1), (10, 2), (11, 3), (12, 0)],
+            v6: vec![(0, 2), (1, 1)],
+        };
+        layout.first(field::SOURCE, addresses);
+        assert!(layout.services(&services(), table()).is_ok());
+        assert!(layout.put_down(|cell| cell).is_ok());
+        let stage = layout.tables.stages[field::SERVICE];
+        assert_eq!((stage.form, stage.columns), (Stage::IDENTITY, 2));
+        assert_eq!(layout.tables.services[6..9], [3, 0, 3]);
+        assert_eq!(layout.halves, [0, 1, 2, 0, 0, 0]);
+        // What lies side by side and has become the same is one.
+        let classes = layout.tables.addresses[0].as_deref();
+        let v4 = classes.map(|classes| &classes.v4[..]);
+        assert_eq!(v4, Some(&[(0, 0), (9, 1), (11, 2), (12, 0)][..]));
+        assert_eq!(classes.map(|classes| &classes.v6[..]), Some(&[(0, 1)][..]));
+
+        // Likewise the values of a table before it. But an interface that the policy was not compiled for is of class 0.
+        for with_table in [true, false] {
+            let mut layout = empty();
+            let classes = (0..4).map(|class| (format!("eth{class}"), class));
+            layout.first(
+                field::INTERFACE,
+                fields::Layout::Interfaces(classes.collect()),
+            );
+            if with_table {
+                let joined = Table {
+                    columns: 1,
+                    halves: vec![0, 3, 2, 1],
+                    ..Table::default()
+                };
+                assert!(layout.table(field::VLAN, joined).is_ok());
+            }
+            let mut table = table();
+            table.halves[1] = 3;
+            assert!(layout.services(&services(), table).is_ok());
+            let stage = layout.tables.stages[field::SERVICE];
+            assert_eq!(stage.form == Stage::IDENTITY, with_table);
+            if with_table {
+                assert_eq!(layout.halves, [3, 2, 1, 1]);
+            } else {
+                assert_eq!(layout.tables.interface_classes[3].1, 3);
+            }
+        }
+    }
+
+    fn no_rule() -> ServiceClass {
+        ServiceClass {
+            decider: None,
+            shadows: [].into(),
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From a policy to the tables that the kernel side looks up.
 
+mod by_column;
 mod cells;
 mod entries;
 mod fields;

@@ -173,6 +173,16 @@ impl Prefixes {
 }
 
 impl Services {
+    /// By class: how many services are of it.
+    pub(super) fn widths(&self) -> Vec<u32> {
+        let mut widths = vec![0; self.classes.len()];
+        let ends = self.intervals.iter().skip(1).map(|(start, _)| *start);
+        for ((start, class), end) in self.intervals.iter().zip(ends.chain([service::LEN])) {
+            widths[usize::from(*class)] += end - start;
+        }
+        widths
+    }
+
     /// The classes that some of these services are of, in ascending order.
     pub(super) fn classes_of(&self, ranges: &[Range<u32>]) -> Vec<u16> {
         let mut classes = Vec::new();

@@ -54,13 +54,10 @@ impl Table {
         self.rows.is_empty().then_some(rows)
     }
 
-    /// Lays dense rows out by column.
-    pub(super) fn transpose(&mut self) {
-        let columns = self.columns;
-        self.halves = (0..columns)
-            .flat_map(|column| self.halves.iter().skip(column).step_by(columns))
-            .copied()
-            .collect();
+    /// What dense rows say of a column.
+    pub(super) fn column(&self, column: usize) -> impl Iterator<Item = u16> {
+        let values = self.halves.iter().skip(column).step_by(self.columns);
+        values.copied()
     }
 
     /// Puts other values in the place of all.

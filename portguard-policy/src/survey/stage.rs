@@ -91,7 +91,7 @@ impl<'t> View<'t> {
         match self.stage.form {
             Stage::UNUSED => Base::Constant(row),
             Stage::DENSE => Base::Dense(halves + u32::from(row) * self.stage.columns),
-            Stage::NEAR => Base::Dense(halves + u32::from(row)),
+            Stage::NEAR | Stage::IDENTITY => Base::Dense(halves + u32::from(row)),
             Stage::SPARSE => {
                 let place = self.stage.rows as usize + usize::from(row);
                 let Row { dense, .. } = self.tables.rows.get(place).copied().unwrap_or_default();

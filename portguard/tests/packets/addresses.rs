@@ -166,6 +166,33 @@ fn rules_whose_prefixes_overlap() {
 }
 
 #[test]
+fn a_rule_for_each_of_many_prefixes() {
+    let mut numbers = Numbers(4);
+    for (family, lens) in [(V4, 12..33), (V6, 33..129)] {
+        let rules: Vec<(String, [Prefix; 1])> = (0..400)
+            .map(|number| {
+                let network = match family.bits {
+                    32 => u128::from(numbers.below(40)) << 24,
+                    _ => 0x2001_0db8 << 96 | u128::from(numbers.below(200)) << 80,
+                };
+                let address = network | u128::from(numbers.below(1 << 24));
+                let len = lens.start + number % (lens.end - lens.start);
+                (format!("r{number}"), [family.prefix(address, len)])
+            })
+            .collect();
+        let addresses: Vec<u128> = rules
+            .iter()
+            .flat_map(|(_, prefixes)| family.edges(prefixes))
+            .collect();
+        let rules: Vec<(&str, &[Prefix])> = rules
+            .iter()
+            .map(|(name, prefixes)| (name.as_str(), &prefixes[..]))
+            .collect();
+        family.expect_first(&rules, &addresses);
+    }
+}
+
+#[test]
 fn a_network_with_as_many_ranges_as_a_list_holds_and_with_more() {
     // Hosts of one /16 each: 31 give 62 starts, with the last address 63; 32 give 64, which takes a node.
     let hosts = |network: u32, count: u32, last: bool| {
