@@ -36,7 +36,7 @@ impl Bits {
         Self { high, low }
     }
 
-    /// The next `count` bits, 1 to 63, without going on.
+    /// The next `count` bits, 1 to 64, without going on.
     #[inline(always)]
     const fn peek(self, count: u32) -> u64 {
         self.high >> ((64 - count) & 63)
@@ -169,7 +169,7 @@ fn below_list<T: Tables>(
     Some(Ok(tables.word(trie.root() + (1 << 16) + child)))
 }
 
-/// The word behind a gate, or the class where the bits are others that it skips.
+/// The word behind a gate; or the class, behind it or where the bits are others that it skips.
 #[inline(always)]
 fn pass_gate<T: Tables>(
     tables: &T,
@@ -181,8 +181,10 @@ fn pass_gate<T: Tables>(
         return Err(0);
     };
     if gate.skip != 0 {
-        if bits.peek(gate.skip) != gate.path {
-            return Err(gate.miss as u16);
+        let is_other = bits.peek(gate.skip) != gate.path;
+        if is_other || gate.miss & PackedNode::TO_CLASS != 0 {
+            let class = if is_other { gate.miss } else { gate.words };
+            return Err(class as u16);
         }
         bits.skip(gate.skip);
     }

@@ -1038,6 +1038,28 @@ fn an_ipv6_address_by_lists_children_and_gates() {
             assert_eq!(classes(other, &fake), Some(12));
         }
         assert_eq!(trie::find_v6(&&[0x20, 1, 0x0d][..], 0, 1, &fake), None);
+        // A gate to a class looks at as many bits as it says, up to all that are left.
+        for (skip, path, classes_of_others) in [
+            (64, 0x0005_0006_0007_0008, [15; 4]),
+            (20, 0x0005 << 4, [15, 20, 20, 20]),
+        ] {
+            fake.nodes[1] = PackedNode {
+                skip,
+                path,
+                miss: PackedNode::TO_CLASS | 15,
+                words: 20,
+                ..PackedNode::default()
+            };
+            assert_eq!(classes(halves, &fake), Some(20));
+            for (place, class) in (4..).zip(classes_of_others) {
+                let mut other = halves;
+                other[place] -= 1;
+                assert_eq!(classes(other, &fake), Some(class), "{place} {skip}");
+            }
+            let mut other = halves;
+            other[5] |= 0x1000;
+            assert_eq!(classes(other, &fake), Some(15), "{skip}");
+        }
     }
 }
 

@@ -177,7 +177,8 @@ impl List {
     }
 }
 
-/// A node of a packed trie; or a gate, which only skips: to one more word, or with [`PackedNode::WIDE`] to 65,536 of them, by the next two bytes.
+/// A node of a packed trie; or a gate, which only skips: to one more word, or with [`PackedNode::WIDE`] to 65,536 of them, by the next two bytes, or with
+/// [`PackedNode::TO_CLASS`] to a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PackedNode {
@@ -185,11 +186,11 @@ pub struct PackedNode {
     pub starts: [u64; 4],
     /// The bits that must come before those of the node, if `skip` is not 0.
     pub path: u64,
-    /// How many bits that is: a multiple of 8, at most [`PackedNode::MAX_SKIP`].
+    /// How many bits that is: a multiple of 8, at most [`PackedNode::MAX_SKIP`]; or of a gate to a class any number, at most [`PackedNode::MAX_PATH`].
     pub skip: u32,
-    /// The word to go on with where other bits come; of a gate the class.
+    /// The word to go on with where other bits come; of a gate the class, in 16 bits.
     pub miss: u32,
-    /// The node's first word, counted from the first of all; of a gate to one word that word.
+    /// The node's first word, counted from the first of all; of a gate to one word that word, and to a class that class.
     pub words: u32,
     /// How many bits of `starts` are set before each of its members, one byte each; that before the last may be 192.
     pub before: [u8; 4],
@@ -200,6 +201,12 @@ const _: () = assert!(size_of::<PackedNode>() == 56);
 impl PackedNode {
     /// The starts of a gate to a table.
     pub const WIDE: [u64; 4] = [1, 0, 0, 0];
+
+    /// Marks in [`PackedNode::miss`] a gate to a class.
+    pub const TO_CLASS: u32 = 0x8000_0000;
+
+    /// Most bits that a gate to a class looks at.
+    pub const MAX_PATH: u32 = u64::BITS;
 
     /// Most bits that a node skips.
     pub const MAX_SKIP: u32 = 48;

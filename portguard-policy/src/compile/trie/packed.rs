@@ -4,7 +4,7 @@ use portguard_common::abi::{self, HALVES, PackedNode};
 use portguard_common::limits;
 
 use super::Tries;
-use super::parting::skip;
+use super::parting::{alone, skip};
 use super::space::{Address, Part, Prefix, Space};
 
 /// The bits that a node resolves.
@@ -28,7 +28,7 @@ impl Packed<'_> {
         if let Some(class) = part.class() {
             return abi::Trie::LEAF | u32::from(class);
         }
-        if let Some(word) = one_prefix(part.range, prefix, space.bits) {
+        if let Some(word) = one_prefix(space, part, prefix) {
             return word;
         }
         self.node(space, part, prefix)
@@ -96,36 +96,12 @@ impl Packed<'_> {
 
 /// The leaf of a prefix in which one longer prefix, by no more than a byte, has a class and all the rest another;
 /// `None` where there is more to tell.
-fn one_prefix<T: Address>(range: &[(T, u16)], prefix: Prefix, bits: u32) -> Option<u32> {
-    let (first, last) = (range.first()?.1, range.last()?.1);
-    // Where the part in the middle begins and ends, in bytes of the next level; the rest must be of one class.
-    let unit = bits - prefix.len - NODE_BITS;
-    let byte = |start: T| {
-        let offset = start.widen() - prefix.low;
-        (offset & ((1 << unit) - 1) == 0).then_some((offset >> unit) as u32)
-    };
-    const END: u32 = HALVES as u32;
-    let candidates = match *range {
-        [_, (start, _)] => [
-            Some((0, byte(start)?, first, last)),
-            Some((byte(start)?, END, last, first)),
-        ],
-        [_, (start, class), (end, _)] if first == last => {
-            [Some((byte(start)?, byte(end)?, class, first)), None]
-        }
-        _ => return None,
-    };
-    candidates
-        .into_iter()
-        .flatten()
-        .find_map(|(start, end, inside, outside)| {
-            let length = end - start;
-            if !length.is_power_of_two() || !start.is_multiple_of(length) {
-                return None;
-            }
-            let shift = length.trailing_zeros();
-            abi::Trie::one_prefix(shift, start >> shift, inside, outside)
-        })
+fn one_prefix<T: Address>(space: &Space<'_, T>, part: &Part<'_, T>, prefix: Prefix) -> Option<u32> {
+    let own = alone(space, part, prefix)?;
+    let longer = own.prefix.len - prefix.len;
+    let shift = NODE_BITS.checked_sub(longer)?;
+    let bits = path(own.prefix, longer, space.bits) as u32;
+    abi::Trie::one_prefix(shift, bits, own.inside, own.outside)
 }
 
 /// The last bits of a prefix, as a number.

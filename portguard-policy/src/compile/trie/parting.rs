@@ -4,6 +4,46 @@ use portguard_common::abi::PackedNode;
 
 use super::space::{Address, Part, Prefix, Space};
 
+/// A prefix of one class in another one that is of another class otherwise.
+pub(super) struct Alone {
+    pub(super) prefix: Prefix,
+    pub(super) inside: u16,
+    pub(super) outside: u16,
+}
+
+/// The prefix that stands alone in another one, if there is nothing else in it.
+pub(super) fn alone<T: Address>(
+    space: &Space<'_, T>,
+    part: &Part<'_, T>,
+    prefix: Prefix,
+) -> Option<Alone> {
+    let first = part.first;
+    let candidates = match *part.range {
+        // Either of both may be the longer prefix.
+        [_, (start, last)] => [
+            Some((start.widen(), prefix.high(space.bits), last, first)),
+            Some((prefix.low, start.widen() - 1, first, last)),
+        ],
+        [_, (start, inside), (end, last)] if first == last => {
+            [Some((start.widen(), end.widen() - 1, inside, first)), None]
+        }
+        _ => return None,
+    };
+    let mut candidates = candidates.into_iter().flatten();
+    candidates.find_map(|(low, high, inside, outside)| {
+        let size = high - low + 1;
+        let is_prefix = size.is_power_of_two() && low.is_multiple_of(size);
+        is_prefix.then(|| Alone {
+            prefix: Prefix {
+                low,
+                len: space.bits - size.trailing_zeros(),
+            },
+            inside,
+            outside,
+        })
+    })
+}
+
 /// What a run of prefixes has in common.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Run {

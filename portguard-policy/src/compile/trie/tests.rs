@@ -55,6 +55,9 @@ fn look_up(trie: Trie, tables: &Tries, v6: bool, address: u128) -> u16 {
             if gate.skip != 0 && rest.take(gate.skip) != gate.path.into() {
                 return gate.miss as u16;
             }
+            if gate.miss & PackedNode::TO_CLASS != 0 {
+                return gate.words as u16;
+            }
             word = match gate.starts {
                 PackedNode::WIDE => tables.words[gate.words as usize + rest.take(16) as usize],
                 _ => gate.words,
@@ -575,12 +578,45 @@ fn the_root_knows_nothing_of_the_trunk() {
             .map_err(|error| error.needed)
             .unwrap();
         assert_eq!(u128::from(trie.trunk), trunk >> 96);
-        // The words of both and one below a gate in the trunk: beside it nothing parts further down.
+        // The words of both and one below a list in the trunk: beside it nothing parts further down.
         assert_eq!(tables.words.len(), (2 << 16) + 1);
         let is_around = intervals.len() == 3 && intervals[2].0 == trunk | 2;
-        // Two lists in the trunk, and one of each class that fills a word; those that go on, or follow, are one of ranges in the root.
-        let lists = if is_around { 3 } else { 5 };
+        // One list in the trunk, and one of each class that fills a word; those that go on, or follow, are one of ranges in the root.
+        let lists = if is_around { 2 } else { 4 };
         assert_eq!(tables.lists.len(), lists * List::SHORT_LEN as usize);
+    }
+}
+
+#[test]
+fn a_prefix_that_stands_alone_in_ipv6_takes_one_gate() {
+    let network = 0x2001_0db8_0001_u128 << 80;
+    for length in 49..=128 {
+        let size = 1 << (128 - length);
+        // In the middle of its network, and at either end of it.
+        for low in [0x8765_4321 << 40, 0, (1 << 80) - size] {
+            let low = (network | low) & !(size - 1);
+            let intervals = vec![(0, 3), (low, 9), (low + size, 3)];
+            check(&intervals, true);
+            let mut tables = Tries::default();
+            assert!(build(&intervals, &mut tables).is_ok());
+            // A list tells what has up to 64 bits.
+            let gates = usize::from(length > 64);
+            assert_eq!(tables.nodes.len(), gates, "{low:x}/{length}");
+            // Where a gate has more bits than it looks at, it is a child of one.
+            let children = usize::from(length > 112);
+            assert_eq!(tables.words.len(), (2 << 16) + children, "{low:x}/{length}");
+        }
+    }
+    // All around may be one class, too, and the prefix what is left of its network.
+    for intervals in [
+        vec![(0, 3), (network | 1, 9)],
+        vec![(0, 3), (network + (1 << 80) - 1, 9)],
+        vec![(0, 3), (network, 9), (network | 1, 4), (network | 2, 9)],
+    ] {
+        check(&intervals, true);
+        let mut tables = Tries::default();
+        assert!(build(&intervals, &mut tables).is_ok());
+        assert_eq!(tables.nodes.len(), 1);
     }
 }
 

@@ -5,7 +5,7 @@ use portguard_common::limits;
 
 use super::lists::Lists;
 use super::packed::{Packed, path};
-use super::parting::{Run, runs, skip};
+use super::parting::{Alone, Run, alone, runs, skip};
 use super::space::{Address, LEVEL_BITS, Part, Prefix, Space};
 use super::{TooLarge, Tries, begin_line};
 
@@ -114,7 +114,25 @@ impl Walk<'_> {
         if let Some(class) = part.class() {
             return self.lists.add_single(class);
         }
-        let (branch, miss) = skip(space, part, prefix, LEVEL_BITS);
+        let mut goes_on_here = false;
+        if let Some(own) = alone(space, part, prefix) {
+            match own.prefix.len - prefix.len {
+                // A list tells it.
+                0..=LEVEL_BITS => {}
+                longer if longer <= PackedNode::MAX_PATH => {
+                    return self.gate_to_class(space, prefix, &own);
+                }
+                // A list leads to such a gate, in fewer steps than one leads to a list.
+                longer => {
+                    goes_on_here = longer - LEVEL_BITS <= PackedNode::MAX_PATH
+                        && self.children.len() < abi::Trie::CHILDREN;
+                }
+            }
+        }
+        let (branch, miss) = match goes_on_here {
+            true => (prefix, 0),
+            false => skip(space, part, prefix, LEVEL_BITS),
+        };
         let inner = space.sweep(part.range).within(branch);
         let runs = runs(space, &inner, branch, LEVEL_BITS);
         let children = runs.iter().filter(|(_, run)| *run == Run::Child).count();
@@ -221,6 +239,27 @@ impl Walk<'_> {
             false => self.gates_to_lists.push(place),
         }
         self.packed.tables.nodes[place] = node;
+        abi::Trie::GATE | self.packed.number(place)
+    }
+
+    /// Adds a gate from a prefix to one that stands alone in it.
+    fn gate_to_class<T: Address>(
+        &mut self,
+        space: &Space<'_, T>,
+        prefix: Prefix,
+        own: &Alone,
+    ) -> u32 {
+        let Some(place) = self.packed.reserve() else {
+            return abi::Trie::GATE;
+        };
+        let skip = own.prefix.len - prefix.len;
+        self.packed.tables.nodes[place] = PackedNode {
+            skip,
+            path: path(own.prefix, skip, space.bits),
+            miss: PackedNode::TO_CLASS | u32::from(own.outside),
+            words: own.inside.into(),
+            ..PackedNode::default()
+        };
         abi::Trie::GATE | self.packed.number(place)
     }
 
