@@ -527,6 +527,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn classes_of_addresses_stay_as_small_as_a_leaf_of_two_takes() {
+        let last = |cell: u16| {
+            let rows = 300;
+            let cells = (0..rows - 1).chain([cell]);
+            let table = Table {
+                columns: 2,
+                halves: cells.flat_map(|cell| [cell, 0]).collect(),
+                ..Table::default()
+            };
+            let services = Services {
+                intervals: vec![(0, 0), (7, 1), (8, 0)],
+                classes: (0..2).map(|_| no_rule()).collect(),
+                needed: 0,
+                shadows: 0,
+            };
+            let mut layout = empty();
+            let addresses = fields::Layout::Addresses {
+                v4: vec![(0, 0), (9, rows - 1)],
+                v6: vec![(0, 0)],
+            };
+            layout.first(field::SOURCE, addresses);
+            assert!(layout.services(&services, table).is_ok());
+            layout.tables.stages[field::SERVICE].form
+        };
+        assert_eq!(last(511), Stage::IDENTITY);
+        assert_eq!(last(512), Stage::NEAR);
+    }
+
     fn no_rule() -> ServiceClass {
         ServiceClass {
             decider: None,
