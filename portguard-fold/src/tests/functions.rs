@@ -249,6 +249,7 @@ fn a_store_to_the_stack_that_nobody_reads_goes() {
     );
     assert_stays(&code(store_x(W, 10, -8, 2)));
     assert_stays(&code(store_x(H, 10, -6, 2)));
+    assert_stays(&code(store_x(H, 10, -8, 2)));
     // Each half of it by itself.
     let code = |offset| {
         let stores = [store_x(DW, 10, -8, 1), store_x(W, 10, offset, 2)];
