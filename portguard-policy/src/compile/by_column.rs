@@ -91,7 +91,6 @@ fn many_rows(table: &Table) -> Option<usize> {
 mod tests {
     use portguard_common::abi::{Row, service};
 
-    use super::super::services::ServiceClass;
     use super::*;
 
     fn table<const COLUMNS: usize>(rows: &[[u16; COLUMNS]]) -> Table {
@@ -109,16 +108,7 @@ mod tests {
             *end += width;
             Some(start)
         });
-        let class = || ServiceClass {
-            decider: None,
-            shadows: [].into(),
-        };
-        Services {
-            intervals: starts.zip(0..).collect(),
-            classes: widths.iter().map(|_| class()).collect(),
-            needed: 0,
-            shadows: 0,
-        }
+        Services::undecided(starts.zip(0..).collect(), widths.len())
     }
 
     const ANY: usize = u16::MAX as usize;

@@ -31,20 +31,20 @@ pub(super) enum Layout {
 impl Layout {
     /// Puts other numbers in the place of all classes, which may be the same for several.
     pub(super) fn renumber(&mut self, number: impl Fn(u16) -> u16) {
-        fn each<T>(intervals: &mut Intervals<T>, number: impl Fn(u16) -> u16) {
-            let own = intervals.iter_mut().map(|(_, class)| class);
+        fn each<T>(classes: &mut [(T, u16)], number: impl Fn(u16) -> u16) {
+            let own = classes.iter_mut().map(|(_, class)| class);
             own.for_each(|class| *class = number(*class));
+        }
+        fn joined<T>(intervals: &mut Intervals<T>, number: impl Fn(u16) -> u16) {
+            each(intervals, number);
             intervals.dedup_by_key(|(_, class)| *class);
         }
         match self {
-            Self::Interfaces(classes) => {
-                let own = classes.iter_mut().map(|(_, class)| class);
-                own.for_each(|class| *class = number(*class));
-            }
-            Self::Vlans(intervals) | Self::SourcePorts(intervals) => each(intervals, number),
+            Self::Interfaces(classes) => each(classes, number),
+            Self::Vlans(intervals) | Self::SourcePorts(intervals) => joined(intervals, number),
             Self::Addresses { v4, v6 } => {
-                each(v4, &number);
-                each(v6, number);
+                joined(v4, &number);
+                joined(v6, number);
             }
         }
     }

@@ -314,7 +314,6 @@ fn fill(table: &mut [u16], intervals: &[(u32, u16)]) {
 mod tests {
     use portguard_common::abi::PackedNode;
 
-    use super::super::services::ServiceClass;
     use super::*;
 
     fn empty() -> Layout {
@@ -416,11 +415,9 @@ mod tests {
 
     #[test]
     fn services_of_many_rows_are_laid_out_by_column() {
-        let services = |columns: u16| Services {
-            intervals: vec![(0, 0), (7, columns - 1), (8, 0)],
-            classes: (0..columns).map(|_| no_rule()).collect(),
-            needed: 0,
-            shadows: 0,
+        let services = |columns: u16| {
+            let intervals = vec![(0, 0), (7, columns - 1), (8, 0)];
+            Services::undecided(intervals, columns.into())
         };
         let laid_out = |rows: u16, columns: u16| {
             let mut layout = empty();
@@ -469,12 +466,7 @@ mod tests {
 
     #[test]
     fn classes_of_addresses_are_the_cells_of_one_column() {
-        let services = || Services {
-            intervals: vec![(0, 0), (7, 1), (8, 0)],
-            classes: (0..2).map(|_| no_rule()).collect(),
-            needed: 0,
-            shadows: 0,
-        };
+        let services = || Services::undecided(vec![(0, 0), (7, 1), (8, 0)], 2);
         let table = || Table {
             columns: 2,
             halves: vec![0, 0, 0, 1, 0, 1, 0, 2],
@@ -537,12 +529,7 @@ mod tests {
                 halves: cells.flat_map(|cell| [cell, 0]).collect(),
                 ..Table::default()
             };
-            let services = Services {
-                intervals: vec![(0, 0), (7, 1), (8, 0)],
-                classes: (0..2).map(|_| no_rule()).collect(),
-                needed: 0,
-                shadows: 0,
-            };
+            let services = Services::undecided(vec![(0, 0), (7, 1), (8, 0)], 2);
             let mut layout = empty();
             let addresses = fields::Layout::Addresses {
                 v4: vec![(0, 0), (9, rows - 1)],
@@ -554,13 +541,6 @@ mod tests {
         };
         assert_eq!(last(511), Stage::IDENTITY);
         assert_eq!(last(512), Stage::NEAR);
-    }
-
-    fn no_rule() -> ServiceClass {
-        ServiceClass {
-            decider: None,
-            shadows: [].into(),
-        }
     }
 
     #[test]

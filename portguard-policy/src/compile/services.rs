@@ -204,6 +204,23 @@ impl Services {
     }
 }
 
+#[cfg(test)]
+impl Services {
+    /// So many classes that no entry decides.
+    pub(super) fn undecided(intervals: Vec<(u32, u16)>, classes: usize) -> Self {
+        let class = || ServiceClass {
+            decider: None,
+            shadows: [].into(),
+        };
+        Self {
+            intervals,
+            classes: (0..classes).map(|_| class()).collect(),
+            needed: 0,
+            shadows: 0,
+        }
+    }
+}
+
 /// The indices that a rule matches: in order, none overlapping or touching the next.
 pub(crate) fn indices(services: &[ServiceMatch], essential: bool) -> Vec<Range<u32>> {
     let mut ranges = Vec::with_capacity(services.len());

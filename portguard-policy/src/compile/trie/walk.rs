@@ -114,22 +114,23 @@ impl Walk<'_> {
         if let Some(class) = part.class() {
             return self.lists.add_single(class);
         }
-        let mut goes_on_here = false;
-        if let Some(own) = alone(space, part, prefix) {
-            match own.prefix.len - prefix.len {
-                // A list tells it.
-                0..=LEVEL_BITS => {}
-                longer if longer <= PackedNode::MAX_PATH => {
-                    return self.gate_to_class(space, prefix, &own);
-                }
-                // A list leads to such a gate, in fewer steps than one leads to a list.
-                longer => {
-                    goes_on_here = longer - LEVEL_BITS <= PackedNode::MAX_PATH
-                        && self.children.len() < abi::Trie::CHILDREN;
-                }
-            }
+        let longer = |own: &Alone| own.prefix.len - prefix.len;
+        // A list tells what is no longer than that.
+        let own = alone(space, part, prefix).filter(|own| longer(own) > LEVEL_BITS);
+        if let Some(own) = own
+            .as_ref()
+            .filter(|own| longer(own) <= PackedNode::MAX_PATH)
+        {
+            return self.gate(space, prefix, own.prefix, own.outside, |_, _, node| {
+                node.miss |= PackedNode::TO_CLASS;
+                node.words = own.inside.into();
+            });
         }
-        let (branch, miss) = match goes_on_here {
+        // A list leads to such a gate, in fewer steps than a gate to a list.
+        let leads_to_gate = own
+            .is_some_and(|own| longer(&own) <= LEVEL_BITS + PackedNode::MAX_PATH)
+            && self.children.len() < abi::Trie::CHILDREN;
+        let (branch, miss) = match leads_to_gate {
             true => (prefix, 0),
             false => skip(space, part, prefix, LEVEL_BITS),
         };
@@ -143,17 +144,19 @@ impl Walk<'_> {
             if branch.len == prefix.len {
                 return list;
             }
-            return self.gate(space, prefix, branch, miss, |_, node| {
+            return self.gate(space, prefix, branch, miss, |walk, place, node| {
                 node.words = list;
+                walk.gates_to_lists.push(place);
             });
         }
         // What leaves no more than one level is looked at by nodes: a table would be large, and save little.
         if branch.len + LEVEL_BITS < space.bits && self.tables_left > 0 {
             self.tables_left -= 1;
             let table = self.table(space, &inner, branch);
-            return self.gate(space, prefix, branch, miss, |walk, node| {
+            return self.gate(space, prefix, branch, miss, |walk, place, node| {
                 node.starts = PackedNode::WIDE;
                 node.words = walk.add_wide(&table);
+                walk.gates_to_wide.push(place);
             });
         }
         abi::Trie::NODE | self.packed.node(space, part, prefix)
@@ -214,14 +217,14 @@ impl Walk<'_> {
         self.lists.add(&ranges)
     }
 
-    /// Adds a gate from a prefix to a longer one, or to a table; another class lies beside the way.
+    /// Adds a gate from a prefix to a longer one, to where `lead` says; another class lies beside the way.
     fn gate<T: Address>(
         &mut self,
         space: &Space<'_, T>,
         prefix: Prefix,
         branch: Prefix,
         miss: u16,
-        lead: impl FnOnce(&mut Self, &mut PackedNode),
+        lead: impl FnOnce(&mut Self, usize, &mut PackedNode),
     ) -> u32 {
         let Some(place) = self.packed.reserve() else {
             return abi::Trie::GATE;
@@ -233,33 +236,8 @@ impl Walk<'_> {
             miss: miss.into(),
             ..PackedNode::default()
         };
-        lead(self, &mut node);
-        match node.starts == PackedNode::WIDE {
-            true => self.gates_to_wide.push(place),
-            false => self.gates_to_lists.push(place),
-        }
+        lead(self, place, &mut node);
         self.packed.tables.nodes[place] = node;
-        abi::Trie::GATE | self.packed.number(place)
-    }
-
-    /// Adds a gate from a prefix to one that stands alone in it.
-    fn gate_to_class<T: Address>(
-        &mut self,
-        space: &Space<'_, T>,
-        prefix: Prefix,
-        own: &Alone,
-    ) -> u32 {
-        let Some(place) = self.packed.reserve() else {
-            return abi::Trie::GATE;
-        };
-        let skip = own.prefix.len - prefix.len;
-        self.packed.tables.nodes[place] = PackedNode {
-            skip,
-            path: path(own.prefix, skip, space.bits),
-            miss: PackedNode::TO_CLASS | u32::from(own.outside),
-            words: own.inside.into(),
-            ..PackedNode::default()
-        };
         abi::Trie::GATE | self.packed.number(place)
     }
 
