@@ -110,7 +110,13 @@ scrape_configs:
             .stderr(log)
             .spawn()
             .expect("`prometheus` of the package of this name runs");
-        Self { child, folder }
+        let mut server = Self { child, folder };
+        // It listens before it can answer: 503 until then.
+        let ready = "GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        server.wait("ready", || {
+            connect(bed, PROMETHEUS).is_ok() && request(bed, PROMETHEUS, ready).status == 200
+        });
+        server
     }
 
     fn log(&self) -> String {
@@ -139,18 +145,22 @@ scrape_configs:
 
     /// Asks until there is a result.
     fn wait_for(&mut self, bed: &Bed, expression: &str) -> Vec<Value> {
+        let mut result = Vec::new();
+        self.wait(expression, || {
+            result = Self::query(bed, expression);
+            !result.is_empty()
+        });
+        result
+    }
+
+    /// Asks until it is so.
+    fn wait(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
         let begin = Instant::now();
-        loop {
-            if connect(bed, PROMETHEUS).is_ok() {
-                let result = Self::query(bed, expression);
-                if !result.is_empty() {
-                    return result;
-                }
-            }
+        while !is_so() {
             let is_running = self.child.try_wait().expect("asks").is_none();
             assert!(
                 is_running && begin.elapsed() < 3 * PATIENCE,
-                "{expression}: {}",
+                "{what}: {}",
                 self.log()
             );
             sleep(Duration::from_millis(200));
