@@ -48,6 +48,36 @@ pub struct Tuple {
     pub port: u16,
 }
 
+/// A stretch of packets that were drawn one after another, by the clock: the kernel tells whole nanoseconds, and a packet takes some
+/// twenty of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Stretch {
+    /// When the first was drawn, in nanoseconds of the monotonic clock; 0 before.
+    pub first_ns: u64,
+    /// The first one's number.
+    pub first: u64,
+    /// Likewise of the last that was timed.
+    pub last_ns: u64,
+    /// Its number.
+    pub last: u64,
+}
+
+const _: () = assert!(size_of::<Stretch>() == 32);
+
+impl Stretch {
+    /// One packet in so many is timed, since reading the clock takes as long as a packet.
+    pub const TIMED: u64 = 1024;
+
+    /// What one packet took; `None` where too few were timed to tell.
+    #[must_use]
+    pub fn mean_ns(&self) -> Option<f64> {
+        let packets = self.last.checked_sub(self.first)?;
+        let ns = self.last_ns.checked_sub(self.first_ns)?;
+        (packets > 0).then(|| ns as f64 / packets as f64)
+    }
+}
+
 impl Draw {
     /// Draws packet number `index`. Without a branch, so that every packet of every draw takes the same time.
     #[inline(always)]
@@ -134,6 +164,19 @@ mod tests {
         paired: 0,
         v6: 0,
     };
+
+    #[test]
+    fn a_packet_takes_a_part_of_a_nanosecond() {
+        let stretch = |first_ns, first, last_ns, last| Stretch {
+            first_ns,
+            first,
+            last_ns,
+            last,
+        };
+        assert_eq!(stretch(7, 1024, 41_991, 3072).mean_ns(), Some(20.5));
+        assert_eq!(stretch(7, 1024, 7, 1024).mean_ns(), None);
+        assert_eq!(Stretch::default().mean_ns(), None);
+    }
 
     #[test]
     fn every_value_is_drawn_and_no_other() {

@@ -70,4 +70,6 @@ mod pod {
     unsafe impl aya::Pod for super::Trace {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::draw::Draw {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::draw::Stretch {}
 }
