@@ -60,19 +60,7 @@ impl<T: LineTable> BanPlaces<T> {
     /// When the ban of a digest ends, if there is one. An end of 0 is none.
     #[inline(always)]
     pub fn end(&self, digest: u64) -> Option<BanEnd> {
-        for index in self.lines(digest) {
-            let line = self.lines.line(index)?;
-            // One branch for each line: the processor cannot know which place it will be, but mostly whether it is one of the first
-            // line. Where it takes it to be none of it, it does not wait for that line before it asks for the second one.
-            let mut end = 0;
-            for way in 0..LINE_WAYS {
-                end |= line.word(way) & if_equal::<T::Line>(line.digest(way), digest);
-            }
-            if end != 0 {
-                return Some(end);
-            }
-        }
-        None
+        places::word(&self.lines, digest, self.lines(digest))
     }
 
     /// Makes a ban, or changes when it ends; `false` where there is no room for it, and nothing has changed.
@@ -169,12 +157,4 @@ fn put<L: Line>(line: L, way: u32, digest: u64, end: BanEnd) {
 /// The free places of a line.
 fn free<L: Line>(line: L) -> impl Iterator<Item = u32> {
     (0..LINE_WAYS).filter(move |way| line.digest(*way) == 0)
-}
-
-/// All bits where two numbers are equal, otherwise none; without a branch.
-#[inline(always)]
-fn if_equal<L: Line>(one: u64, other: u64) -> u64 {
-    let difference = one ^ other;
-    let sign = L::conceal(difference | difference.wrapping_neg());
-    L::conceal((sign >> 63).wrapping_sub(1))
 }

@@ -158,8 +158,7 @@ pub fn find<T: LineTable>(table: &T, key: FlowKey) -> Option<(T::Line, u32)> {
 /// What is known of a flow.
 #[inline(always)]
 pub fn flow<T: LineTable>(table: &T, key: FlowKey) -> Option<Flow> {
-    let (line, way) = find(table, key)?;
-    Some(Flow::of_word(line.word(way)))
+    places::word(table, key.digest, key.lines()).map(Flow::of_word)
 }
 
 /// The digest of a place that is about to be somebody's, and stays so if its process is killed just then.

@@ -48,3 +48,29 @@ pub fn find<T: LineTable>(table: &T, digest: u64, lines: [u32; 2]) -> Option<(T:
     }
     None
 }
+
+/// What the place of a digest says, which is not 0, in one of these two lines: that of [`find`].
+#[inline(always)]
+pub fn word<T: LineTable>(table: &T, digest: u64, lines: [u32; 2]) -> Option<u64> {
+    for index in lines {
+        let line = table.line(index)?;
+        // One branch for each line: the processor cannot know which place it will be, but mostly whether it is one of the first
+        // line. Where it takes it to be none of it, it does not wait for that line before it asks for the second one.
+        let mut found = 0;
+        for way in (0..LINE_WAYS).rev() {
+            found ^= (found ^ line.word(way)) & if_equal::<T::Line>(line.digest(way), digest);
+        }
+        if found != 0 {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// All bits where two numbers are equal, otherwise none; without a branch.
+#[inline(always)]
+fn if_equal<L: Line>(one: u64, other: u64) -> u64 {
+    let difference = one ^ other;
+    let sign = L::conceal(difference | difference.wrapping_neg());
+    L::conceal((sign >> 63).wrapping_sub(1))
+}
