@@ -23,7 +23,8 @@ pub type DropPage = [u64; 256];
 
 /// Where a CPU counts, where that is not in pages: a [`Counter`] by [`counter`] for each outcome that any policy has, so near the beginning that an
 /// instruction names it; dropped packets by [`drops`], the lower half of each, a `u16`, and then the upper one, a `u64`, see
-/// [`dropped`]; and the counters of cells and limits.
+/// [`dropped`]; and the counters of cells and limits, a word of each, and then what has no room in it, a [`Counter`], see
+/// [`counted`](crate::abi::counted).
 pub mod slot {
     use super::{Counter, counter, drops};
     use crate::abi::CacheLine;
@@ -35,14 +36,25 @@ pub mod slot {
     pub const UPPER_DROPS: usize =
         (DROPS + drops::LEN as usize * size_of::<u16>()).next_multiple_of(size_of::<CacheLine>());
 
-    /// The offset of the first counter behind them, that of the first cell.
+    /// The offset of the first word behind them, that of the first cell.
     pub const CELLS: usize = UPPER_DROPS + drops::LEN as usize * size_of::<u64>();
+
+    /// The offset of the steps of the first cell, where there are so many counters.
+    #[inline(always)]
+    pub const fn steps(counters: usize) -> usize {
+        (CELLS + cells(counters) * size_of::<u64>()).next_multiple_of(size_of::<CacheLine>())
+    }
 
     /// Bytes of a slot with so many counters. No two slots share a line of the cache, nor the one that a processor fetches with it.
     #[inline(always)]
     pub const fn bytes(counters: usize) -> usize {
-        let cells = counters.saturating_sub(counter::CELL as usize);
-        (CELLS + cells * size_of::<Counter>()).next_multiple_of(2 * size_of::<CacheLine>())
+        (steps(counters) + cells(counters) * size_of::<Counter>())
+            .next_multiple_of(2 * size_of::<CacheLine>())
+    }
+
+    #[inline(always)]
+    const fn cells(counters: usize) -> usize {
+        counters.saturating_sub(counter::CELL as usize)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every type here has a size assertion, since both sides are compiled separately.
 
 mod cells;
+pub mod counted;
 mod counting;
 mod events;
 mod fields;
@@ -34,7 +35,7 @@ pub use self::tries::{List, PackedNode, TRIES, Trie};
 
 /// Version of this layout: one more whenever what is pinned changes its meaning, though not its size. What another version
 /// pinned is not read, but replaced.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 
 #[cfg(feature = "user")]
 mod pod {

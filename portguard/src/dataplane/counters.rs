@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::Pod;
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use portguard_common::abi::{
-    Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, EventCount, counter, dropped, drops,
-    service, slot, symbol,
+    Builtin, COUNTER_PAGE_LEN, Counter, CounterPage, DropPage, EventCount, counted, counter,
+    dropped, drops, service, slot, symbol,
 };
 use portguard_common::packet::{Malformed, protocol};
 use portguard_policy::Meaning;
@@ -123,6 +123,27 @@ fn dropped_by(upper: &[AtomicU64; LOWER_IN_A_WORD], lower: &AtomicU64) -> [u64; 
     }
 }
 
+/// What a cell or limit counted. Its steps are read until they are the same before and after the word, and belong to it: a CPU takes one after
+/// thousands of packets, in some nanoseconds.
+fn counted_by(steps: &[AtomicU64; 2], word: &AtomicU64) -> Counter {
+    let read = |own: &AtomicU64| own.load(Ordering::Acquire);
+    let [packets, number] = steps;
+    loop {
+        let before = read(number);
+        let word = read(word);
+        let steps = Counter {
+            packets: read(packets),
+            bytes: read(number),
+        };
+        if before == steps.bytes
+            && let Some(total) = counted::total(steps, word)
+        {
+            return total;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// What all CPUs counted together.
 struct Sums {
     counters: Vec<Counter>,
@@ -143,11 +164,13 @@ impl Sums {
         const DROPS: usize = slot::DROPS / size_of::<u64>();
         const UPPER_DROPS: usize = slot::UPPER_DROPS / size_of::<u64>();
         const CELLS: usize = slot::CELLS / size_of::<u64>();
+        let steps = slot::steps(self.counters.len()) / size_of::<u64>();
+        let slot_words = slot::bytes(self.counters.len()) / size_of::<u64>();
         // All that were counted before are there, though not at one instant.
         let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
-        let slot_words = slot::bytes(self.counters.len()) / size_of::<u64>();
         for slot in slots.chunks_exact(slot_words) {
-            let (rest, cells) = slot.split_at(CELLS);
+            let (rest, steps) = slot.split_at(steps);
+            let (rest, cells) = rest.split_at(CELLS);
             let (rest, upper) = rest.split_at(UPPER_DROPS);
             let (builtins, lower) = rest.split_at(DROPS);
             let (sums, _) = self.drops.as_chunks_mut::<LOWER_IN_A_WORD>();
@@ -157,11 +180,14 @@ impl Sums {
                     *sum += own;
                 }
             }
-            let counters = [builtins, cells].map(|words| words.as_chunks::<2>().0);
-            let counters = counters.into_iter().flatten();
-            for (sum, own) in self.counters.iter_mut().zip(counters) {
+            let of_any = builtins.as_chunks().0.iter().map(|own| {
                 let [packets, bytes] = own.each_ref().map(word);
-                *sum = add(*sum, Counter { packets, bytes });
+                Counter { packets, bytes }
+            });
+            let cells = steps.as_chunks().0.iter().zip(cells);
+            let of_cells = cells.map(|(steps, word)| counted_by(steps, word));
+            for (sum, own) in self.counters.iter_mut().zip(of_any.chain(of_cells)) {
+                *sum = add(*sum, own);
             }
         }
     }
@@ -334,7 +360,10 @@ mod tests {
             set(cpu, 0, 16 << cpu);
             set(cpu, 63 * 16, 256 << cpu);
             set(cpu, slot::CELLS, 1024 << cpu);
-            set(cpu, slot::CELLS + 5 * 16 + 8, 64 << cpu);
+            // The last of six has taken two steps, and then four.
+            set(cpu, slot::steps(70) + 5 * 16, 7);
+            set(cpu, slot::steps(70) + 5 * 16 + 8, 2 << cpu);
+            set(cpu, slot::CELLS + 5 * 8, counted::add(0, 64));
         }
         sums.add_slots(&slots);
         assert_eq!(sums.drops[53], 9);
@@ -345,8 +374,8 @@ mod tests {
             bytes: 0,
         };
         let last = Counter {
-            packets: 0,
-            bytes: 192,
+            packets: 16,
+            bytes: 6 * counted::STEP + 128,
         };
         assert_eq!((sums.counters[0], sums.counters[69]), (first, last));
         let [last_of_any, first_of_a_cell] = [63, 64].map(|own: usize| sums.counters[own].packets);

@@ -1,7 +1,9 @@
 //! Frames of several buffers: what the kernel keeps in the first one ends after some 3.5 KB here, and headers
 //! may lie behind that or across its end.
 
-use crate::filter::Filter;
+use portguard_common::abi::Counter;
+
+use crate::filter::{Filter, load, tables};
 use crate::frames::{
     CUSTOMER_TAG, DESTINATION_OPTIONS, Extension, HOP_BY_HOP, Ipv4, Ipv6, Link, Segment, ethernet,
     icmpv6, ipv6, portless, sctp, tcp, udp,
@@ -144,6 +146,26 @@ fn large_frames_are_counted_whole() {
         filter.expect(&format!("{length} bytes"), &open, "pass default-pass");
         let blocked = ethernet(Ipv4::carrying(udp(1, 53, &payload)));
         filter.expect(&format!("{length} bytes"), &blocked, "drop blocked udp/53");
+    }
+}
+
+/// A rule's packets and bytes share a word for as long as they have room there: 8.6 GB.
+#[test]
+fn more_bytes_than_have_room_in_a_word_are_counted() {
+    const ROUND: u32 = 50_000;
+    let (tables, _) = tables("", &RULES);
+    let generation = load(&tables);
+    let payload = vec![0x16; 65_000 - 42];
+    let frame = ethernet(Ipv4::carrying(udp(1, 53, &payload)));
+    for round in 1..=9 {
+        generation.time(&frame, ROUND).expect("runs");
+        let packets = round * u64::from(ROUND);
+        let all = Counter {
+            packets,
+            bytes: packets * 65_000,
+        };
+        let counts = generation.counts().expect("counts");
+        assert_eq!((counts.rule(0).decided, counts.frames()), (all, all));
     }
 }
 
