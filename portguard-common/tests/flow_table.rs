@@ -268,6 +268,22 @@ fn a_place_that_is_claimed_is_nobodys() {
 }
 
 #[test]
+fn a_flow_with_two_places_is_what_its_first_one_says() {
+    let memory = Memory::new(FLOW_LINES);
+    // As two CPUs add it at the same moment.
+    for time in [1, 2] {
+        assert!(add(&&memory, udp(0), NOW + time));
+    }
+    assert_eq!(last_ns(&memory, udp(0)), Some(NOW + 1));
+    // What leaves then goes on with one of them.
+    let Some((line, way)) = find(&&memory, udp(0)) else {
+        panic!("no place");
+    };
+    line.set_word(way, Flow::sent_at(NOW + 4).word());
+    assert_eq!(last_ns(&memory, udp(0)), Some(NOW + 4));
+}
+
+#[test]
 fn cpus_that_add_at_the_same_moment_lose_nothing() {
     const THREADS: u32 = 4;
     const EACH: u32 = 10_000;
