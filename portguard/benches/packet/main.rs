@@ -30,7 +30,7 @@ use crate::report::{Format, Row};
 const REPEAT: u32 = 400_000;
 
 /// Rounds, an odd number.
-const ROUNDS: usize = 61;
+const ROUNDS: usize = 31;
 
 fn main() -> ExitCode {
     match run() {
