@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{stderr, stdout};
 
-use super::http::{connect, get, request};
+use super::http::{Reply, connect, get, request};
 use super::{ADDRESS, PATIENCE, RULES, a_thousand_rules, scraped, send};
 
 /// Where Prometheus listens, in the namespace of the test.
@@ -112,11 +112,16 @@ scrape_configs:
             .expect("`prometheus` of the package of this name runs");
         let mut server = Self { child, folder };
         // It listens before it can answer: 503 until then.
-        let ready = "GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         server.wait("ready", || {
-            connect(bed, PROMETHEUS).is_ok() && request(bed, PROMETHEUS, ready).status == 200
+            connect(bed, PROMETHEUS).is_ok() && Self::get(bed, "/-/ready").status == 200
         });
         server
+    }
+
+    /// What it answers, behind which it closes.
+    fn get(bed: &Bed, path: &str) -> Reply {
+        let text = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        request(bed, PROMETHEUS, &text)
     }
 
     fn log(&self) -> String {
@@ -130,8 +135,7 @@ scrape_configs:
             .map(|byte| format!("%{byte:02x}"))
             .collect();
         let path = format!("/api/v1/query?query={form}");
-        let text = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let reply = request(bed, PROMETHEUS, &text);
+        let reply = Self::get(bed, &path);
         assert_eq!(reply.status, 200, "{expression}: {}", reply.body);
         // A long answer comes in chunks.
         let body = match reply.header("transfer-encoding") {
