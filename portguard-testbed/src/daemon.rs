@@ -349,6 +349,29 @@ impl Daemon {
         kill_process(pid, signal).context("cannot signal the daemon")
     }
 
+    /// Sends a signal to each of its threads but the first, which are there now.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn signal_other_threads(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i64::from(self.child.id());
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let thread: i64 = task?.file_name().to_string_lossy().parse()?;
+            if thread != pid {
+                // SAFETY: numbers only. Our own child, not reaped yet: the ID cannot be another process's.
+                let result =
+                    unsafe { libc::syscall(libc::SYS_tgkill, pid, thread, signal.as_raw()) };
+                let error = std::io::Error::last_os_error();
+                // A thread may have ended meanwhile.
+                if result < 0 && error.raw_os_error() != Some(libc::ESRCH) {
+                    return Err(error).context("cannot signal a thread of the daemon");
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What it has written to standard error so far.
     #[must_use]
     pub fn log(&self) -> String {

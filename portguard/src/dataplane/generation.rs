@@ -22,7 +22,7 @@ use super::counters::{self, Counts};
 use super::diagnostics::Diagnostics;
 use super::flows::{self, StartedFlow};
 use super::state::{self, State};
-use super::{events, fill, kernel, memory};
+use super::{events, fill, kernel, memory, sys};
 
 /// `XDP_DROP`, `XDP_PASS` and `XDP_TX`, what a program returns.
 pub(super) const XDP_DROP: u32 = 1;
@@ -36,7 +36,7 @@ const ANSWER_ROOM: usize = 256;
 /// What lets a packet go on to whatever else looks at it (`TCX_NEXT`).
 const TC_ACT_UNSPEC: i32 = -1;
 
-/// How often to try again when a signal interrupts the verifier.
+/// How often to try again when the verifier is interrupted.
 const LOAD_RETRIES: usize = 20;
 
 /// What a generation needs to know besides its policy.
@@ -525,13 +525,7 @@ pub(super) fn load_programs(
         let verifying: Vec<_> = ebpf
             .programs_mut()
             .filter(|(name, _)| wanted(name))
-            .map(|(_, program)| {
-                scope.spawn(move || match program {
-                    Program::Xdp(program) => retry(|| program.load()),
-                    Program::SchedClassifier(program) => retry(|| program.load()),
-                    _ => Err(LoadError::Missing("program for packets")),
-                })
-            })
+            .map(|(_, program)| scope.spawn(move || load_program(program)))
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
             Ok(result) => result,
@@ -547,20 +541,30 @@ pub(super) fn load_programs(
     results.into_iter().collect()
 }
 
-/// Loads a program, again where a signal interrupted the verifier (EAGAIN).
-fn retry(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), LoadError> {
-    let mut result = load();
-    for _ in 0..LOAD_RETRIES {
-        match &result {
-            Err(ProgramError::LoadError { io_error, .. })
-                if io_error.raw_os_error() == Some(libc::EAGAIN) =>
-            {
-                result = load();
+/// Loads a program on this thread. A signal interrupts the verifier (EAGAIN), and there can be more of them than tries, as when reloads are asked for
+/// without a pause: none reaches this thread meanwhile. Whoever stops or freezes the process interrupts it all the same.
+fn load_program(program: &mut Program) -> Result<(), LoadError> {
+    let mut load = || match program {
+        Program::Xdp(program) => program.load().map_err(program_error),
+        Program::SchedClassifier(program) => program.load().map_err(program_error),
+        _ => Err(LoadError::Missing("program for packets")),
+    };
+    let tries = || {
+        let mut result = load();
+        for _ in 0..LOAD_RETRIES {
+            match result {
+                Err(error) if was_interrupted(&error) => result = load(),
+                other => return other,
             }
-            _ => break,
         }
-    }
-    result.map_err(program_error)
+        result
+    };
+    sys::without_signals(tries).map_err(LoadError::Signals)?
+}
+
+fn was_interrupted(error: &LoadError) -> bool {
+    matches!(error, LoadError::Program(ProgramError::LoadError { io_error, .. })
+        if io_error.raw_os_error() == Some(libc::EAGAIN))
 }
 
 /// The policy's settings with what this kernel and these interfaces ask for.

@@ -10,7 +10,9 @@ use aya::{Ebpf, EbpfLoader};
 use portguard_common::draw::{Draw, Stretch};
 use portguard_policy::Tables;
 
-use super::generation::{Generation, LoadError, LoadOptions, XDP_DROP, XDP_PASS, settings};
+use super::generation::{
+    Generation, LoadError, LoadOptions, XDP_DROP, XDP_PASS, load_programs, settings,
+};
 use super::state::array;
 use super::{fill, kernel};
 
@@ -176,11 +178,8 @@ fn object(draw: &Draw, prefixes: u32) -> Result<Ebpf, LoadError> {
 }
 
 fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramFd, LoadError> {
-    let program = ebpf
-        .program_mut(name)
-        .and_then(|program| <&mut Xdp>::try_from(program).ok())
-        .ok_or(LoadError::Missing(name))?;
-    program.load().map_err(LoadError::Program)?;
+    load_programs(ebpf, &[Some(name)])?;
+    let program = ebpf.program(name).ok_or(LoadError::Missing(name))?;
     copy(program.fd().map_err(LoadError::Program)?)
 }
 

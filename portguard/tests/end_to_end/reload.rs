@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::traffic::{Seen, Servers, probe_tcp, probe_udp};
@@ -162,7 +164,7 @@ fn r02_a_file_that_is_truncated_and_written_slowly_never_loosens_the_policy() {
     for part in ["", &whole[..whole.len() / 2]] {
         fs::write(&path, part).expect("writes");
         daemon.signal(Signal::HUP).expect("signal");
-        std::thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
         three_rules_hold(&bed);
         assert_eq!(daemon.status().expect("status")["generation"], 1);
     }
@@ -262,10 +264,41 @@ fn r04_a_hangup_right_after_the_start_does_no_harm() {
         // The shell ignores it first: before the daemon has a handler, a hangup would end it.
         let spawned = Daemon::spawn(binary(), command, &policy(THREE_RULES));
         let mut daemon = spawned.expect("a daemon");
-        std::thread::sleep(Duration::from_millis(250));
+        thread::sleep(Duration::from_millis(250));
         assert!(daemon.is_running());
         three_rules_hold(&bed);
     }
+}
+
+#[test]
+fn r04_reloads_succeed_while_hangups_come_without_a_pause() {
+    let (bed, daemon) = guarded(THREE_RULES);
+    let is_over = AtomicBool::new(false);
+    let blocked = thread::scope(|scope| {
+        scope.spawn(|| {
+            // At all threads, since the kernel chooses one that need not be at work.
+            while !is_over.load(Ordering::Relaxed) {
+                daemon.signal_other_threads(Signal::HUP).expect("signals");
+            }
+        });
+        let blocked: Vec<_> = (1004..1014)
+            .map(|port| {
+                let rule = format!("  - {{name: more, action: drop, ports: [{port}/tcp]}}\n");
+                daemon.write_policy(&policy(&format!("{THREE_RULES}{rule}")))?;
+                let output = daemon.reload()?;
+                let seen = probe_tcp(&bed.client, SERVER, port, PATIENCE)?;
+                anyhow::Ok((output.status.code(), stderr(&output), seen))
+            })
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        blocked
+    });
+    for result in blocked {
+        let result = result.expect("a reload and a probe");
+        assert_eq!(result, (Some(0), String::new(), Seen::Silence));
+    }
+    let log = daemon.log();
+    assert!(!log.contains("ERROR"), "{log}");
 }
 
 #[test]
@@ -450,7 +483,7 @@ fn wait_for_generation(daemon: &Daemon, wanted: u64) {
         if daemon.status().expect("status")["generation"] == wanted {
             return;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
     panic!("generation {wanted} is not in force:\n{}", daemon.log());
 }
