@@ -2,13 +2,11 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::thread;
+use std::os::fd::BorrowedFd;
 
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{
-    Program, ProgramError, ProgramFd, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions,
-    Xdp,
+    ProgramError, ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, Xdp,
 };
 use aya::{Ebpf, EbpfError};
 use portguard_common::abi::{
@@ -21,8 +19,9 @@ use super::bans::BanTable;
 use super::counters::{self, Counts};
 use super::diagnostics::Diagnostics;
 use super::flows::{self, StartedFlow};
+use super::programs::{self, descriptor, loaded, program_error};
 use super::state::{self, State};
-use super::{events, fill, kernel, memory, sys};
+use super::{events, fill, kernel, memory};
 
 /// `XDP_DROP`, `XDP_PASS` and `XDP_TX`, what a program returns.
 pub(super) const XDP_DROP: u32 = 1;
@@ -35,9 +34,6 @@ const ANSWER_ROOM: usize = 256;
 
 /// What lets a packet go on to whatever else looks at it (`TCX_NEXT`).
 const TC_ACT_UNSPEC: i32 = -1;
-
-/// How often to try again when the verifier is interrupted.
-const LOAD_RETRIES: usize = 20;
 
 /// What a generation needs to know besides its policy.
 #[derive(Clone, Debug, Default)]
@@ -224,7 +220,7 @@ impl Generation {
         };
         let has_egress = settings[Setting::Replies as usize] != 0;
         let egress = has_egress.then_some(symbol::EGRESS);
-        load_programs(&mut ebpf, &[Some(program), egress])?;
+        programs::load(&mut ebpf, &[Some(program), egress])?;
         let trace = ebpf
             .take_map(symbol::TRACE)
             .ok_or(LoadError::Missing(symbol::TRACE))?;
@@ -482,17 +478,11 @@ impl Generation {
     }
 
     pub(super) fn classifier(&self) -> Result<&SchedClassifier, LoadError> {
-        self.ebpf
-            .program(symbol::EGRESS)
-            .and_then(|program| <&SchedClassifier>::try_from(program).ok())
-            .ok_or(LoadError::Missing(symbol::EGRESS))
+        loaded(&self.ebpf, symbol::EGRESS)
     }
 
     pub(super) fn xdp(&self) -> Result<&Xdp, LoadError> {
-        self.ebpf
-            .program(self.program)
-            .and_then(|program| <&Xdp>::try_from(program).ok())
-            .ok_or(LoadError::Missing(self.program))
+        loaded(&self.ebpf, self.program)
     }
 
     pub(super) fn per_cpu<T: aya::Pod>(
@@ -506,65 +496,6 @@ impl Generation {
 fn trace_error(source: MapError) -> LoadError {
     let name = symbol::TRACE;
     LoadError::Map { name, source }
-}
-
-/// The descriptor of a program that was loaded.
-pub(super) fn descriptor(
-    fd: Result<&ProgramFd, ProgramError>,
-) -> Result<BorrowedFd<'_>, LoadError> {
-    Ok(fd.map_err(LoadError::Program)?.as_fd())
-}
-
-/// Loads these programs at the same time: the verifier works on one CPU for each.
-pub(super) fn load_programs(
-    ebpf: &mut Ebpf,
-    names: &[Option<&'static str>],
-) -> Result<(), LoadError> {
-    let wanted = |name: &str| names.contains(&Some(name));
-    let results: Vec<Result<(), LoadError>> = thread::scope(|scope| {
-        let verifying: Vec<_> = ebpf
-            .programs_mut()
-            .filter(|(name, _)| wanted(name))
-            .map(|(_, program)| scope.spawn(move || load_program(program)))
-            .collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        verifying.into_iter().map(join).collect()
-    });
-    for name in names.iter().flatten() {
-        if ebpf.program(name).is_none() {
-            return Err(LoadError::Missing(name));
-        }
-    }
-    results.into_iter().collect()
-}
-
-/// Loads a program on this thread. A signal interrupts the verifier (EAGAIN), and there can be more of them than tries, as when reloads are asked for
-/// without a pause: none reaches this thread meanwhile. Whoever stops or freezes the process interrupts it all the same.
-fn load_program(program: &mut Program) -> Result<(), LoadError> {
-    let mut load = || match program {
-        Program::Xdp(program) => program.load().map_err(program_error),
-        Program::SchedClassifier(program) => program.load().map_err(program_error),
-        _ => Err(LoadError::Missing("program for packets")),
-    };
-    let tries = || {
-        let mut result = load();
-        for _ in 0..LOAD_RETRIES {
-            match result {
-                Err(error) if was_interrupted(&error) => result = load(),
-                other => return other,
-            }
-        }
-        result
-    };
-    sys::without_signals(tries).map_err(LoadError::Signals)?
-}
-
-fn was_interrupted(error: &LoadError) -> bool {
-    matches!(error, LoadError::Program(ProgramError::LoadError { io_error, .. })
-        if io_error.raw_os_error() == Some(libc::EAGAIN))
 }
 
 /// The policy's settings with what this kernel and these interfaces ask for.
@@ -585,18 +516,4 @@ pub(super) fn settings(tables: &Tables, options: &LoadOptions, multi_buffer: boo
         None => *tell &= !TELL_EVENTS,
     }
     settings
-}
-
-fn program_error(error: ProgramError) -> LoadError {
-    match error {
-        ProgramError::LoadError { ref io_error, ref verifier_log }
-            // The verifier also says EACCES, but then it says why.
-            if matches!(io_error.raw_os_error(), Some(libc::EPERM))
-                || (io_error.raw_os_error() == Some(libc::EACCES)
-                    && verifier_log.to_string().is_empty()) =>
-        {
-            LoadError::Permission
-        }
-        error => LoadError::Program(error),
-    }
 }

@@ -5,14 +5,13 @@ use std::net::Ipv4Addr;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{MapError, ProgramArray};
-use aya::programs::{ProgramError, ProgramFd, TestRun as _, TestRunOptions, Xdp};
+use aya::programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use portguard_common::draw::{Draw, Stretch};
 use portguard_policy::Tables;
 
-use super::generation::{
-    Generation, LoadError, LoadOptions, XDP_DROP, XDP_PASS, load_programs, settings,
-};
+use super::generation::{Generation, LoadError, LoadOptions, XDP_DROP, XDP_PASS, settings};
+use super::programs::{self, loaded, own};
 use super::state::array;
 use super::{fill, kernel};
 
@@ -79,8 +78,7 @@ impl Probe {
     ///
     /// As [`Probe::empty`].
     pub fn drawn_filter(draw: &Draw, filter: &Generation) -> Result<Self, LoadError> {
-        let program = filter.xdp()?.fd().map_err(LoadError::Program)?;
-        Self::drawn(object(draw, 1)?, copy(program)?)
+        Self::drawn(object(draw, 1)?, own(filter.xdp()?.fd())?)
     }
 
     /// A look-up of the source in the kernel's own table of prefixes (`BPF_MAP_TYPE_LPM_TRIE`), with a packet drawn
@@ -109,7 +107,7 @@ impl Probe {
     /// As [`Probe::empty`], and where no packets are drawn.
     pub fn with_draw(&self, draw: &Draw) -> Result<Self, LoadError> {
         let under_test = self.under_test.as_ref();
-        let program = copy(under_test.ok_or(LoadError::Missing(UNDER_TEST))?)?;
+        let program = own(Ok(under_test.ok_or(LoadError::Missing(UNDER_TEST))?))?;
         Self::drawn(object(draw, 1)?, program)
     }
 
@@ -140,11 +138,7 @@ impl Probe {
         array(&mut self.ebpf, STRETCH)?
             .set(0, Stretch::default(), 0)
             .map_err(error)?;
-        let program = self
-            .ebpf
-            .program(self.program)
-            .and_then(|program| <&Xdp>::try_from(program).ok())
-            .ok_or(LoadError::Missing(self.program))?;
+        let program = loaded(&self.ebpf, self.program)?;
         let whole_ns = time(program, frame, repeat)?;
         if self.under_test.is_none() {
             return Ok(whole_ns);
@@ -178,15 +172,8 @@ fn object(draw: &Draw, prefixes: u32) -> Result<Ebpf, LoadError> {
 }
 
 fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramFd, LoadError> {
-    load_programs(ebpf, &[Some(name)])?;
-    let program = ebpf.program(name).ok_or(LoadError::Missing(name))?;
-    copy(program.fd().map_err(LoadError::Program)?)
-}
-
-fn copy(program: &ProgramFd) -> Result<ProgramFd, LoadError> {
-    program
-        .try_clone()
-        .map_err(|error| LoadError::Program(ProgramError::IOError(error)))
+    programs::load(ebpf, &[Some(name)])?;
+    own(loaded::<Xdp>(ebpf, name)?.fd())
 }
 
 /// Bytes that the kernel says the maps of this process take (kernel 6.4 and later; before, an estimate of its own).

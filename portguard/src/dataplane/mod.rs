@@ -24,6 +24,7 @@ mod memory;
 mod netlink;
 mod pins;
 mod places;
+mod programs;
 mod sections;
 mod state;
 mod sys;

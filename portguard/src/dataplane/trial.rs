@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use aya::maps::{Array, HashMap, MapData, ProgramArray};
 use aya::programs::{ProgramFd, SchedClassifier, Xdp};
-use aya::{Ebpf, programs::Program};
 use portguard_common::abi::{symbol, trial};
 
 use super::clock::boot_time_ns;
-use super::generation::{Generation, LoadError, Programs, descriptor, load_programs};
+use super::generation::{Generation, LoadError, Programs};
+use super::programs::{self, descriptor, loaded, own};
 use super::{kernel, link};
 
 impl Generation {
@@ -25,12 +25,12 @@ impl Generation {
         duration: Duration,
     ) -> Result<(), LoadError> {
         let (program, egress) = names();
-        load_programs(self.ebpf_mut(), &[Some(program), Some(egress)])?;
+        programs::load(self.ebpf_mut(), &[Some(program), Some(egress)])?;
         for (place, generation) in [(trial::BEFORE, Some(before)), (trial::ON_TRIAL, None)] {
             let generation = generation.unwrap_or(self);
-            let xdp = fd(generation.xdp()?.fd())?;
+            let xdp = own(generation.xdp()?.fd())?;
             let egress = match generation.watches_egress() {
-                true => Some(fd(generation.classifier()?.fd())?),
+                true => Some(own(generation.classifier()?.fd())?),
                 false => None,
             };
             self.choose(symbol::CHOICES, place, &xdp)?;
@@ -142,19 +142,4 @@ fn names() -> (&'static str, &'static str) {
         symbol::TRIAL_PROGRAM_LINEAR
     };
     (program, symbol::TRIAL_EGRESS)
-}
-
-fn loaded<'e, P>(ebpf: &'e Ebpf, name: &'static str) -> Result<&'e P, LoadError>
-where
-    &'e P: TryFrom<&'e Program>,
-{
-    ebpf.program(name)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(LoadError::Missing(name))
-}
-
-fn fd(fd: Result<&ProgramFd, aya::programs::ProgramError>) -> Result<ProgramFd, LoadError> {
-    fd.map_err(LoadError::Program)?
-        .try_clone()
-        .map_err(LoadError::Descriptor)
 }

@@ -276,7 +276,7 @@ fn r04_reloads_succeed_while_hangups_come_without_a_pause() {
     let is_over = AtomicBool::new(false);
     let blocked = thread::scope(|scope| {
         scope.spawn(|| {
-            // At all threads, since the kernel chooses one that need not be at work.
+            // At each, since the kernel would choose one, which need not be at work.
             while !is_over.load(Ordering::Relaxed) {
                 daemon.signal_other_threads(Signal::HUP).expect("signals");
             }
