@@ -9,6 +9,7 @@ mod daemon;
 mod flood;
 mod namespace;
 pub mod raw;
+mod stalls;
 pub mod traffic;
 mod vlan;
 
@@ -18,4 +19,5 @@ pub use daemon::{
 };
 pub use flood::Flood;
 pub use namespace::Namespace;
+pub use stalls::in_time;
 pub use vlan::VlanDevice;

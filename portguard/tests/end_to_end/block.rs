@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::traffic::{Seen, Servers, probe_tcp, probe_udp};
-use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, SERVER_V6};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, SERVER_V6, in_time};
 use serde_json::Value;
 
 use crate::{binary, entry, guarded, policy, rule_packets, stderr, stdout};
@@ -21,7 +21,7 @@ const SERVERS: [IpAddr; 2] = [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)];
 const SILENCE: Duration = Duration::from_millis(150);
 
 /// How long something may take that happens by itself.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 const RULES: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}\n";
 
@@ -216,66 +216,70 @@ fn what_is_said_for_the_runtime_is_gone_after_a_restart_and_stays_over_a_reload(
 
 #[test]
 fn a_block_for_a_time_ends_by_itself_also_over_a_restart() {
-    let mut host = Host::start(&policy(RULES));
-    let said = host.says(0, &["block", "25/tcp", "--for", "2s"]);
-    assert!(said.contains("until 20"), "{said}");
-    assert!(!host.is_open());
-    host.becomes_open();
-    assert_eq!(host.kept(), "version: 1\nrules: []\n");
+    in_time(|| {
+        let mut host = Host::start(&policy(RULES));
+        let said = host.says(0, &["block", "25/tcp", "--for", "2s"]);
+        assert!(said.contains("until 20"), "{said}");
+        assert!(!host.is_open());
+        host.becomes_open();
+        assert_eq!(host.kept(), "version: 1\nrules: []\n");
 
-    host.says(0, &["block", "25/tcp", "--for", "3s"]);
-    host.start_again();
-    assert!(!host.is_open());
-    host.becomes_open();
+        host.says(0, &["block", "25/tcp", "--for", "3s"]);
+        host.start_again();
+        assert!(!host.is_open());
+        host.becomes_open();
 
-    // It ends while no daemon runs.
-    host.says(0, &["block", "25/tcp", "--for", "1s"]);
-    host.daemon.kill().expect("kills");
-    thread::sleep(Duration::from_millis(2_100));
-    host.daemon.start_again(&host.bed.server).expect("starts");
-    assert!(host.is_open());
-    assert_eq!(host.kept(), "version: 1\nrules: []\n");
+        // It ends while no daemon runs.
+        host.says(0, &["block", "25/tcp", "--for", "1s"]);
+        host.daemon.kill().expect("kills");
+        thread::sleep(Duration::from_millis(2_100));
+        host.daemon.start_again(&host.bed.server).expect("starts");
+        assert!(host.is_open());
+        assert_eq!(host.kept(), "version: 1\nrules: []\n");
 
-    // A longer one takes its place, a shorter one does not.
-    host.says(0, &["block", "25/tcp", "--for", "1h"]);
-    let said = host.says(0, &["block", "25/tcp", "--for", "1s"]);
-    assert!(said.contains("already closed"), "{said}");
-    host.says(0, &["block", "25/tcp"]);
-    assert_eq!(
-        host.kept(),
-        "version: 1\nrules:\n  - { name: block-25-tcp, action: drop, ports: [25/tcp] }\n"
-    );
+        // A longer one takes its place, a shorter one does not.
+        host.says(0, &["block", "25/tcp", "--for", "1h"]);
+        let said = host.says(0, &["block", "25/tcp", "--for", "1s"]);
+        assert!(said.contains("already closed"), "{said}");
+        host.says(0, &["block", "25/tcp"]);
+        assert_eq!(
+            host.kept(),
+            "version: 1\nrules:\n  - { name: block-25-tcp, action: drop, ports: [25/tcp] }\n"
+        );
+    });
 }
 
 #[test]
 fn a_trial_is_kept_only_when_it_is_confirmed() {
-    let mut host = Host::start(&policy(RULES));
-    let said = host.says(0, &["block", "25/tcp", "--confirm", "2s"]);
-    assert!(
-        said.contains("on trial: without `portguard confirm` within 2 s"),
-        "{said}"
-    );
-    assert!(!host.is_open());
-    assert!(!host.drop_in().exists());
-    let said = host.says(1, &["block", "24/tcp"]);
-    assert!(said.contains("is on trial"), "{said}");
-    host.becomes_open();
-    assert!(!host.drop_in().exists());
+    in_time(|| {
+        let mut host = Host::start(&policy(RULES));
+        let said = host.says(0, &["block", "25/tcp", "--confirm", "2s"]);
+        assert!(
+            said.contains("on trial: without `portguard confirm` within 2 s"),
+            "{said}"
+        );
+        assert!(!host.is_open());
+        assert!(!host.drop_in().exists());
+        let said = host.says(1, &["block", "24/tcp"]);
+        assert!(said.contains("is on trial"), "{said}");
+        host.becomes_open();
+        assert!(!host.drop_in().exists());
 
-    host.says(0, &["block", "25/tcp", "--confirm", "60s"]);
-    host.says(0, &["confirm"]);
-    assert!(!host.is_open());
-    let generation = host.generation();
-    host.start_again();
-    assert!(!host.is_open());
-    assert!(host.kept().contains("block-25-tcp"));
-    assert!(host.generation() > generation);
+        host.says(0, &["block", "25/tcp", "--confirm", "60s"]);
+        host.says(0, &["confirm"]);
+        assert!(!host.is_open());
+        let generation = host.generation();
+        host.start_again();
+        assert!(!host.is_open());
+        assert!(host.kept().contains("block-25-tcp"));
+        assert!(host.generation() > generation);
 
-    host.says(0, &["open", "25/tcp", "--confirm", "60s"]);
-    assert!(host.is_open());
-    host.says(0, &["revert"]);
-    assert!(!host.is_open());
-    assert!(host.kept().contains("block-25-tcp"));
+        host.says(0, &["open", "25/tcp", "--confirm", "60s"]);
+        assert!(host.is_open());
+        host.says(0, &["revert"]);
+        assert!(!host.is_open());
+        assert!(host.kept().contains("block-25-tcp"));
+    });
 }
 
 #[test]

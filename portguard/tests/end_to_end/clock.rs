@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portguard_testbed::traffic::{Seen, Servers, probe_udp};
-use portguard_testbed::{Bed, Daemon, SERVER_V6, with_three_capabilities};
+use portguard_testbed::{Bed, Daemon, SERVER_V6, in_time, with_three_capabilities};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -221,41 +221,43 @@ fn no_verdict_no_ban_and_nothing_that_goes_on_minds() {
 
 #[test]
 fn a_trial_ends_in_its_time() {
-    let bed = Bed::new().expect("a bed");
-    let clock = WallClock::new();
-    let daemon = clock.guard(&bed, &policy(trial::OPEN));
-    let host = trial::Host::new(bed, daemon);
-    let begin = Instant::now();
-    let output = host.apply(&["--confirm", "3s"]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let applied = Instant::now();
-    for hours in [5, -5] {
-        clock.set(hours);
-        let status = host.daemon.status().expect("status");
-        let left_s = status["trial_s"].as_u64().expect("a number");
-        assert!(left_s <= 3, "{left_s}");
-        assert!(!host.is_open());
-    }
-    host.reopens();
-    // It began somewhere between the request and the answer.
-    assert!(begin.elapsed() > trial::TRIAL, "{:?}", begin.elapsed());
-    let late = applied.elapsed().saturating_sub(trial::TRIAL);
-    assert!(late < trial::LATE, "{late:?}");
+    in_time(|| {
+        let bed = Bed::new().expect("a bed");
+        let clock = WallClock::new();
+        let daemon = clock.guard(&bed, &policy(trial::OPEN));
+        let host = trial::Host::new(bed, daemon);
+        let begin = Instant::now();
+        let output = host.apply(&["--confirm", "3s"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let applied = Instant::now();
+        for hours in [5, -5] {
+            clock.set(hours);
+            let status = host.daemon.status().expect("status");
+            let left_s = status["trial_s"].as_u64().expect("a number");
+            assert!(left_s <= 3, "{left_s}");
+            assert!(!host.is_open());
+        }
+        host.reopens();
+        // It began somewhere between the request and the answer.
+        assert!(begin.elapsed() > trial::TRIAL, "{:?}", begin.elapsed());
+        let late = applied.elapsed().saturating_sub(trial::TRIAL);
+        assert!(late < trial::LATE, "{late:?}");
 
-    // And one that is confirmed stays. The programs see the end of the last one for themselves, and the daemon a moment later.
-    let is_on_trial = || !host.daemon.status().expect("status")["trial_s"].is_null();
-    let deadline = Instant::now() + PATIENCE;
-    while is_on_trial() {
-        assert!(Instant::now() < deadline, "the trial does not end");
-        thread::sleep(Duration::from_millis(10));
-    }
-    let output = host.apply(&["--confirm", "60s"]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    clock.set(0);
-    let output = host.daemon.client(&["confirm"]).expect("runs");
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert!(!host.is_open());
-    assert_well(&host.daemon);
+        // And one that is confirmed stays. The programs see the end of the last one for themselves, and the daemon a moment later.
+        let is_on_trial = || !host.daemon.status().expect("status")["trial_s"].is_null();
+        let deadline = Instant::now() + PATIENCE;
+        while is_on_trial() {
+            assert!(Instant::now() < deadline, "the trial does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let output = host.apply(&["--confirm", "60s"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        clock.set(0);
+        let output = host.daemon.client(&["confirm"]).expect("runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(!host.is_open());
+        assert_well(&host.daemon);
+    });
 }
 
 /// The end of a block is a moment of the clock on the wall: whoever sets the clock sets the end.

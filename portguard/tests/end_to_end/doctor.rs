@@ -353,7 +353,7 @@ fn a_running_daemon_logs_what_stands_in_the_way_once() {
     let daemon = Daemon::start(binary(), &bed.server, &text).expect("a daemon");
     bed.server.ip("tuntap add dev tun0 mode tun").expect("ip");
     let line = "problem with interface `tun0`: its frames have no Ethernet header";
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !daemon.log().contains(line) {
         assert!(Instant::now() < deadline, "{}", daemon.log());
         std::thread::sleep(Duration::from_millis(10));

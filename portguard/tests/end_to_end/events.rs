@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::raw::{Ends, RawSocket, hardware_address, udp_frame};
-use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, in_time};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -279,107 +279,113 @@ fn a_packet_is_told_with_what_dropped_it() {
 #[test]
 fn a_flood_of_one_rule_hides_no_other_and_keeps_to_the_budget() {
     const RATE: f64 = 50.0;
-    let (bed, daemon) = guarded("50/s");
-    let reader = Reader::start(&daemon, &[]);
-    let sender = Sender::new(&bed);
-    let start = Instant::now();
-    let mut sent = sender.flood(Duration::from_secs(3));
-    for _ in 0..3 {
-        sender.send(RARE, 1);
-        sent += 1 + sender.flood(Duration::from_secs(1));
-    }
-    let time = start.elapsed().as_secs_f64();
-    let (delivered, suppressed, lost) = host(&daemon, sent);
-    let (events, account) = reader.end();
-    assert_eq!(of_rule(&events, "rare"), 3, "each was told");
-    assert_eq!((account.shown, account.slow), (events.len() as u64, 0));
-    assert_eq!(account.shown, delivered);
-    assert_eq!(account.would_be, sent);
-    assert_eq!((account.suppressed, account.lost), (suppressed, lost));
-    // What a second saves up may come at once, in the beginning.
-    let (least, most) = (RATE * time * 0.9 - RATE, RATE * time * 1.05 + RATE);
-    let told = delivered as f64;
-    assert!((least..=most).contains(&told), "{told}: {least} to {most}");
-    assert!(suppressed > 0, "a flood, and not all of it was told");
+    in_time(|| {
+        let (bed, daemon) = guarded("50/s");
+        let reader = Reader::start(&daemon, &[]);
+        let sender = Sender::new(&bed);
+        let start = Instant::now();
+        let mut sent = sender.flood(Duration::from_secs(3));
+        for _ in 0..3 {
+            sender.send(RARE, 1);
+            sent += 1 + sender.flood(Duration::from_secs(1));
+        }
+        let time = start.elapsed().as_secs_f64();
+        let (delivered, suppressed, lost) = host(&daemon, sent);
+        let (events, account) = reader.end();
+        assert_eq!(of_rule(&events, "rare"), 3, "each was told");
+        assert_eq!((account.shown, account.slow), (events.len() as u64, 0));
+        assert_eq!(account.shown, delivered);
+        assert_eq!(account.would_be, sent);
+        assert_eq!((account.suppressed, account.lost), (suppressed, lost));
+        // What a second saves up may come at once, in the beginning.
+        let (least, most) = (RATE * time * 0.9 - RATE, RATE * time * 1.05 + RATE);
+        let told = delivered as f64;
+        assert!((least..=most).contains(&told), "{told}: {least} to {most}");
+        assert!(suppressed > 0, "a flood, and not all of it was told");
+    });
 }
 
 #[test]
 fn a_reader_that_stands_still_loses_its_own_events_alone() {
-    let (bed, daemon) = guarded("20000/s");
-    let stopped = Reader::start(&daemon, &["--bytes"]);
-    let other = Reader::start(&daemon, &[]);
-    stopped.signal(Signal::STOP);
-    let sender = Sender::new(&bed);
-    // More than the socket's buffer and the queue hold.
-    let mut sent: u64 = 0;
-    while sent < 12_000 {
-        sender.send(FLOODED, 100);
-        sent += 100;
-        thread::sleep(Duration::from_millis(20));
-        // No faster than the other one reads on a busy host: what waits for it fits its queue.
-        other.await_shown(sent.saturating_sub(2_000));
-    }
-    let (delivered, _, _) = host(&daemon, sent);
-    assert!(delivered > 10_000, "{delivered}: too few to fill a queue");
-    // The daemon answers others, and the other reader has everything.
-    let (events, account) = other.end();
-    assert_eq!(events.len() as u64, delivered);
-    assert_eq!(account.slow, 0);
-    stopped.signal(Signal::CONT);
-    let (events, account) = stopped.end();
-    assert!(account.slow > 0, "{account:?}");
-    assert_eq!(account.shown, events.len() as u64);
-    assert_eq!(account.shown + account.slow, delivered, "{account:?}");
+    in_time(|| {
+        let (bed, daemon) = guarded("20000/s");
+        let stopped = Reader::start(&daemon, &["--bytes"]);
+        let other = Reader::start(&daemon, &[]);
+        stopped.signal(Signal::STOP);
+        let sender = Sender::new(&bed);
+        // More than the socket's buffer and the queue hold.
+        let mut sent: u64 = 0;
+        while sent < 12_000 {
+            sender.send(FLOODED, 100);
+            sent += 100;
+            thread::sleep(Duration::from_millis(20));
+            // No faster than the other one reads on a busy host: what waits for it fits its queue.
+            other.await_shown(sent.saturating_sub(2_000));
+        }
+        let (delivered, _, _) = host(&daemon, sent);
+        assert!(delivered > 10_000, "{delivered}: too few to fill a queue");
+        // The daemon answers others, and the other reader has everything.
+        let (events, account) = other.end();
+        assert_eq!(events.len() as u64, delivered);
+        assert_eq!(account.slow, 0);
+        stopped.signal(Signal::CONT);
+        let (events, account) = stopped.end();
+        assert!(account.slow > 0, "{account:?}");
+        assert_eq!(account.shown, events.len() as u64);
+        assert_eq!(account.shown + account.slow, delivered, "{account:?}");
+    });
 }
 
 #[test]
 fn the_account_is_exact_over_reloads_and_a_dead_daemon() {
-    let (bed, mut daemon) = guarded("30/s");
-    let sender = Sender::new(&bed);
-    let mut sent = sender.flood(Duration::from_secs(1));
-    let reader = Reader::start(&daemon, &[]);
-    for rate in ["40/s", "2000/m"] {
-        daemon.write_policy(&rules(rate)).expect("writes");
-        let is_over = AtomicBool::new(false);
-        sent += thread::scope(|scope| {
-            let flood = scope.spawn(|| {
-                let mut sent = 0;
-                while !is_over.load(Ordering::Relaxed) {
-                    sent += sender.flood(Duration::from_millis(50));
-                }
-                sent
+    in_time(|| {
+        let (bed, mut daemon) = guarded("30/s");
+        let sender = Sender::new(&bed);
+        let mut sent = sender.flood(Duration::from_secs(1));
+        let reader = Reader::start(&daemon, &[]);
+        for rate in ["40/s", "2000/m"] {
+            daemon.write_policy(&rules(rate)).expect("writes");
+            let is_over = AtomicBool::new(false);
+            sent += thread::scope(|scope| {
+                let flood = scope.spawn(|| {
+                    let mut sent = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        sent += sender.flood(Duration::from_millis(50));
+                    }
+                    sent
+                });
+                let output = daemon.reload().expect("a reload");
+                thread::sleep(Duration::from_secs(1));
+                is_over.store(true, Ordering::Relaxed);
+                assert!(output.status.success(), "{}", stderr(&output));
+                flood.join().expect("a flood")
             });
-            let output = daemon.reload().expect("a reload");
-            thread::sleep(Duration::from_secs(1));
-            is_over.store(true, Ordering::Relaxed);
-            assert!(output.status.success(), "{}", stderr(&output));
-            flood.join().expect("a flood")
-        });
-    }
-    let before = host(&daemon, sent);
-    let (events, account) = reader.end();
-    let generations: std::collections::BTreeSet<u64> = events
-        .iter()
-        .filter_map(|event| event["generation"].as_u64())
-        .collect();
-    assert!(generations.contains(&3), "{generations:?}");
-    assert_eq!(account.would_be, sent);
-    daemon.kill().expect("kills");
-    // Nobody hands anything out now: what is beyond it is suppressed, and counted all the same.
-    sent += sender.flood(Duration::from_secs(1));
-    daemon.start_again(&bed.server).expect("starts");
-    sent += sender.flood(Duration::from_millis(300));
-    let after = host(&daemon, sent);
-    assert!(
-        after.0 > before.0 && after.1 > before.1,
-        "{before:?} {after:?}"
-    );
-    // Events go on.
-    let reader = Reader::start(&daemon, &["--count", "1"]);
-    thread::sleep(Duration::from_secs(1));
-    sender.send(RARE, 1);
-    let (events, _) = reader.wait();
-    assert_eq!(events[0]["rule"], "rare");
+        }
+        let before = host(&daemon, sent);
+        let (events, account) = reader.end();
+        let generations: std::collections::BTreeSet<u64> = events
+            .iter()
+            .filter_map(|event| event["generation"].as_u64())
+            .collect();
+        assert!(generations.contains(&3), "{generations:?}");
+        assert_eq!(account.would_be, sent);
+        daemon.kill().expect("kills");
+        // Nobody hands anything out now: what is beyond it is suppressed, and counted all the same.
+        sent += sender.flood(Duration::from_secs(1));
+        daemon.start_again(&bed.server).expect("starts");
+        sent += sender.flood(Duration::from_millis(300));
+        let after = host(&daemon, sent);
+        assert!(
+            after.0 > before.0 && after.1 > before.1,
+            "{before:?} {after:?}"
+        );
+        // Events go on.
+        let reader = Reader::start(&daemon, &["--count", "1"]);
+        thread::sleep(Duration::from_secs(1));
+        sender.send(RARE, 1);
+        let (events, _) = reader.wait();
+        assert_eq!(events[0]["rule"], "rare");
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portguard_testbed::{Bed, Daemon, Flood};
+use portguard_testbed::{Bed, Daemon, Flood, in_time};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -111,132 +111,134 @@ fn settled(bed: &Bed, daemon: &Daemon) -> (u64, Value) {
 
 #[test]
 fn under_a_flood_all_that_is_shown_stays_true_and_nobody_holds_up_another() {
-    let seconds: u64 = match std::env::var("PORTGUARD_FLOOD_SECONDS") {
-        Ok(text) => text.parse().expect("a number"),
-        Err(_) => 5,
-    };
-    let (bed, daemon) = guarded();
-    let live = Reader::start(&daemon, &[]);
-    let stopped = Reader::start(&daemon, &["--bytes"]);
-    stopped.signal(Signal::STOP);
-    let capture = daemon.folder().join("drops.pcapng");
-    let capture = capture.to_str().expect("text");
-    let mut others = [
-        client(&daemon, &["counters", "--follow", "--format", "json"]),
-        client(&daemon, &["capture", "-w", capture]),
-    ];
-    let terminal = Terminal::open();
-    let socket = daemon.folder().join("control.sock");
-    terminal.run(&format!(
-        "{} top --socket {}",
-        binary().display(),
-        socket.display()
-    ));
-    terminal.wait_for("flooded");
-
-    let sender = Sender::new(&bed);
-    let flood = Flood::new(&bed.client, "cli0").expect("a flood");
-    let frames = [FLOODED, RARE, PASSED].map(|port| sender.frame(port));
-    let over = AtomicBool::new(false);
-    let before = resident_kib(daemon.pid());
-    let mut page = server_sent::Reader::open(&bed, METRICS);
-    let (measured, scrapes, reports) = thread::scope(|scope| {
-        let flooding = scope.spawn(|| {
-            let mut rare = 0;
-            while !over.load(Ordering::Relaxed) {
-                flood.send(&frames[0], BATCH).expect("floods");
-                flood.send(&frames[2], BATCH / 10).expect("floods");
-                sender.send(RARE, 1);
-                rare += 1;
-            }
-            rare
-        });
-        let scraping = scope.spawn(|| {
-            let mut scrapes = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                let begin = Instant::now();
-                assert_eq!(http::get(&bed, METRICS, "/metrics").status, 200);
-                scrapes.push(begin.elapsed());
-                thread::sleep(Duration::from_millis(500));
-            }
-            scrapes
-        });
-        let paging = scope.spawn(|| {
-            let mut reports = 0;
-            while !over.load(Ordering::Relaxed) {
-                page.report();
-                reports += 1;
-            }
-            reports
-        });
-        // What a second saves up may be told at once, in the beginning.
-        thread::sleep(Duration::from_secs(2));
-        let sample = || {
-            let told = field(&daemon.counters().expect("counters"), "delivered");
-            (Instant::now(), told, processor_time(daemon.pid()))
+    in_time(|| {
+        let seconds: u64 = match std::env::var("PORTGUARD_FLOOD_SECONDS") {
+            Ok(text) => text.parse().expect("a number"),
+            Err(_) => 5,
         };
-        let (begin, told, used) = sample();
-        thread::sleep(Duration::from_secs(seconds));
-        let (end, told_then, used_then) = sample();
-        over.store(true, Ordering::Relaxed);
-        let rare: u64 = flooding.join().expect("a flood");
-        let scrapes = scraping.join().expect("scrapes");
-        let reports: u64 = paging.join().expect("reports");
-        let time = (end - begin).as_secs_f64();
-        let told = (told_then - told) as f64 / time;
-        let used = (used_then - used).as_secs_f64() / time;
-        ((told, used, rare), scrapes, reports)
+        let (bed, daemon) = guarded();
+        let live = Reader::start(&daemon, &[]);
+        let stopped = Reader::start(&daemon, &["--bytes"]);
+        stopped.signal(Signal::STOP);
+        let capture = daemon.folder().join("drops.pcapng");
+        let capture = capture.to_str().expect("text");
+        let mut others = [
+            client(&daemon, &["counters", "--follow", "--format", "json"]),
+            client(&daemon, &["capture", "-w", capture]),
+        ];
+        let terminal = Terminal::open();
+        let socket = daemon.folder().join("control.sock");
+        terminal.run(&format!(
+            "{} top --socket {}",
+            binary().display(),
+            socket.display()
+        ));
+        terminal.wait_for("flooded");
+
+        let sender = Sender::new(&bed);
+        let flood = Flood::new(&bed.client, "cli0").expect("a flood");
+        let frames = [FLOODED, RARE, PASSED].map(|port| sender.frame(port));
+        let over = AtomicBool::new(false);
+        let before = resident_kib(daemon.pid());
+        let mut page = server_sent::Reader::open(&bed, METRICS);
+        let (measured, scrapes, reports) = thread::scope(|scope| {
+            let flooding = scope.spawn(|| {
+                let mut rare = 0;
+                while !over.load(Ordering::Relaxed) {
+                    flood.send(&frames[0], BATCH).expect("floods");
+                    flood.send(&frames[2], BATCH / 10).expect("floods");
+                    sender.send(RARE, 1);
+                    rare += 1;
+                }
+                rare
+            });
+            let scraping = scope.spawn(|| {
+                let mut scrapes = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    let begin = Instant::now();
+                    assert_eq!(http::get(&bed, METRICS, "/metrics").status, 200);
+                    scrapes.push(begin.elapsed());
+                    thread::sleep(Duration::from_millis(500));
+                }
+                scrapes
+            });
+            let paging = scope.spawn(|| {
+                let mut reports = 0;
+                while !over.load(Ordering::Relaxed) {
+                    page.report();
+                    reports += 1;
+                }
+                reports
+            });
+            // What a second saves up may be told at once, in the beginning.
+            thread::sleep(Duration::from_secs(2));
+            let sample = || {
+                let told = field(&daemon.counters().expect("counters"), "delivered");
+                (Instant::now(), told, processor_time(daemon.pid()))
+            };
+            let (begin, told, used) = sample();
+            thread::sleep(Duration::from_secs(seconds));
+            let (end, told_then, used_then) = sample();
+            over.store(true, Ordering::Relaxed);
+            let rare: u64 = flooding.join().expect("a flood");
+            let scrapes = scraping.join().expect("scrapes");
+            let reports: u64 = paging.join().expect("reports");
+            let time = (end - begin).as_secs_f64();
+            let told = (told_then - told) as f64 / time;
+            let used = (used_then - used).as_secs_f64() / time;
+            ((told, used, rare), scrapes, reports)
+        });
+        let (told, used, rare_sent) = measured;
+        let (arrived, counters) = settled(&bed, &daemon);
+        let after = resident_kib(daemon.pid());
+        let median = {
+            let mut scrapes = scrapes;
+            scrapes.sort();
+            scrapes[scrapes.len() / 2]
+        };
+        println!(
+            "{arrived} frames in {} s; {told:.1} events a second of {BUDGET}; {:.1} % of a processor; {before} KiB, then {after}; a scrape takes {median:?}",
+            seconds + 2,
+            used * 100.0
+        );
+
+        // To the packet.
+        assert_eq!(judged(&counters), arrived);
+        let dropped = rule_packets(&counters, "flooded") + rule_packets(&counters, "rare");
+        assert!(rule_packets(&counters, "rare") <= rare_sent);
+        assert_eq!(field(&counters, "would_be"), dropped);
+        let parts = ["delivered", "suppressed", "lost"].map(|name| field(&counters, name));
+        assert_eq!(parts.iter().sum::<u64>(), dropped, "{parts:?}");
+        // Two samples of a daemon on a busy machine are some tenths of a second off.
+        let tolerance = BUDGET * (0.05 + 0.3 / seconds as f64);
+        assert!((told - BUDGET).abs() <= tolerance, "{told} events a second");
+        // A report each second, of which a busy machine may miss some.
+        assert!(reports > seconds / 2, "{reports} reports in {seconds} s");
+        // What readers cost is bounded, whatever arrives.
+        assert!(after < before + 8 * 1024, "{before} KiB, then {after}");
+        assert!(used < 0.5, "{used} of a processor");
+
+        terminal.press(&["q"]);
+        for child in &mut others {
+            assert!(child.try_wait().expect("waits").is_none(), "still there");
+            // Whoever runs tests in the background may have them ignore the other signal.
+            let pid = rustix::process::Pid::from_child(child);
+            rustix::process::kill_process(pid, Signal::TERM).expect("signals");
+            child.wait().expect("an end");
+        }
+        let (events, account) = live.end();
+        assert_eq!((account.shown, account.slow), (events.len() as u64, 0));
+        assert_eq!(account.shown, parts[0], "{account:?}");
+        assert_eq!(account.would_be, dropped);
+        // A rule with a packet now and then is told of while another is flooded.
+        let rare = events
+            .iter()
+            .filter(|event| event["rule"] == "rare")
+            .count();
+        assert!(rare > 0, "the flood hid the other rule");
+        stopped.signal(Signal::CONT);
+        let (events, account) = stopped.end();
+        assert_eq!(account.shown, events.len() as u64);
+        assert_eq!(account.shown + account.slow, parts[0], "{account:?}");
     });
-    let (told, used, rare_sent) = measured;
-    let (arrived, counters) = settled(&bed, &daemon);
-    let after = resident_kib(daemon.pid());
-    let median = {
-        let mut scrapes = scrapes;
-        scrapes.sort();
-        scrapes[scrapes.len() / 2]
-    };
-    println!(
-        "{arrived} frames in {} s; {told:.1} events a second of {BUDGET}; {:.1} % of a processor; {before} KiB, then {after}; a scrape takes {median:?}",
-        seconds + 2,
-        used * 100.0
-    );
-
-    // To the packet.
-    assert_eq!(judged(&counters), arrived);
-    let dropped = rule_packets(&counters, "flooded") + rule_packets(&counters, "rare");
-    assert!(rule_packets(&counters, "rare") <= rare_sent);
-    assert_eq!(field(&counters, "would_be"), dropped);
-    let parts = ["delivered", "suppressed", "lost"].map(|name| field(&counters, name));
-    assert_eq!(parts.iter().sum::<u64>(), dropped, "{parts:?}");
-    // Two samples of a daemon on a busy machine are some tenths of a second off.
-    let tolerance = BUDGET * (0.05 + 0.3 / seconds as f64);
-    assert!((told - BUDGET).abs() <= tolerance, "{told} events a second");
-    // A report each second, of which a busy machine may miss some.
-    assert!(reports > seconds / 2, "{reports} reports in {seconds} s");
-    // What readers cost is bounded, whatever arrives.
-    assert!(after < before + 8 * 1024, "{before} KiB, then {after}");
-    assert!(used < 0.5, "{used} of a processor");
-
-    terminal.press(&["q"]);
-    for child in &mut others {
-        assert!(child.try_wait().expect("waits").is_none(), "still there");
-        // Whoever runs tests in the background may have them ignore the other signal.
-        let pid = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(pid, Signal::TERM).expect("signals");
-        child.wait().expect("an end");
-    }
-    let (events, account) = live.end();
-    assert_eq!((account.shown, account.slow), (events.len() as u64, 0));
-    assert_eq!(account.shown, parts[0], "{account:?}");
-    assert_eq!(account.would_be, dropped);
-    // A rule with a packet now and then is told of while another is flooded.
-    let rare = events
-        .iter()
-        .filter(|event| event["rule"] == "rare")
-        .count();
-    assert!(rare > 0, "the flood hid the other rule");
-    stopped.signal(Signal::CONT);
-    let (events, account) = stopped.end();
-    assert_eq!(account.shown, events.len() as u64);
-    assert_eq!(account.shown + account.slow, parts[0], "{account:?}");
 }

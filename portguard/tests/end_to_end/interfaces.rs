@@ -240,7 +240,7 @@ fn one_that_is_made_anew_with_the_same_index_is_guarded_again() {
             "link add same0 index {index} type veth peer name other0"
         ))
         .expect("ip");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
         if bed
             .server

@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::raw::{Ends, RawSocket, hardware_address, udp_frame};
-use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, in_time};
 use serde_json::Value;
 
 use crate::{binary, rule_packets, stderr, stdout};
@@ -300,19 +300,21 @@ fn an_address_that_is_taken_degrades_the_daemon_until_it_is_free() {
 
 /// Asserts that a scrape is answered, and that the control socket and the filter are as they were.
 fn others_do_not_notice(bed: &Bed, daemon: &Daemon, sent: &mut u64) {
-    let begin = Instant::now();
-    scrape(bed);
-    assert_eq!(daemon.status().expect("status")["generation"], 1);
-    send(bed, &[(9000, 2)]);
-    *sent += 2;
-    while rule_packets(&daemon.counters().expect("counters"), "closed") != *sent {
-        assert!(begin.elapsed() < PATIENCE);
-    }
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begin.elapsed()
-    );
+    in_time(|| {
+        let begin = Instant::now();
+        scrape(bed);
+        assert_eq!(daemon.status().expect("status")["generation"], 1);
+        send(bed, &[(9000, 2)]);
+        *sent += 2;
+        while rule_packets(&daemon.counters().expect("counters"), "closed") != *sent {
+            assert!(begin.elapsed() < PATIENCE);
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begin.elapsed()
+        );
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub(crate) mod server_sent;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, in_time};
 use serde_json::Value;
 
 use crate::metrics::http::{Reply, get, request};
@@ -62,67 +62,70 @@ fn line_packets(report: &Value, line: usize) -> [u64; 3] {
 
 #[test]
 fn figures_of_the_stream_are_those_of_the_counters() {
-    let (bed, daemon) = shown(RULES);
-    let mut reader = Reader::open(&bed, ADDRESS);
-    let text = reader.policy();
-    assert_eq!(text["generation"], 1);
-    let lines = text["files"][0]["lines"].as_array().expect("lines");
-    assert_eq!(lines[FIRST_RULE - 1], "  - name: closed");
-    send(&bed, &[(9000, 7), (9002, 6), (9003, 3)]);
-    let report = reader.report_when("packets", |report| {
-        entry(&report["rules"]["rows"], "later")["shadow"] == 3
+    // After a gap of some seconds the page begins anew.
+    in_time(|| {
+        let (bed, daemon) = shown(RULES);
+        let mut reader = Reader::open(&bed, ADDRESS);
+        let text = reader.policy();
+        assert_eq!(text["generation"], 1);
+        let lines = text["files"][0]["lines"].as_array().expect("lines");
+        assert_eq!(lines[FIRST_RULE - 1], "  - name: closed");
+        send(&bed, &[(9000, 7), (9002, 6), (9003, 3)]);
+        let report = reader.report_when("packets", |report| {
+            entry(&report["rules"]["rows"], "later")["shadow"] == 3
+        });
+        // Nothing was sent since to ports that rules name.
+        let counters = daemon.counters().expect("counters");
+        for (name, line) in [("closed", 6), ("few", 9), ("later", 10)] {
+            let counted = entry(&counters["rules"], name);
+            let row = entry(&report["rules"]["rows"], name);
+            let expected = [
+                &counted["packets"],
+                &counted["limited"]["packets"],
+                &counted["shadow"]["packets"],
+            ];
+            assert_eq!(
+                [&row["packets"], &row["limited"], &row["shadow"]],
+                expected,
+                "{name}"
+            );
+            assert_eq!(
+                line_packets(&report, line).map(Value::from).each_ref(),
+                expected,
+                "{name}"
+            );
+        }
+        assert_eq!(rule_packets(&counters, "closed"), 7);
+        let ports = &report["ports"]["rows"];
+        assert_eq!(entry(ports, "9000/udp")["packets"], 7);
+        assert_eq!(entry(ports, "9002/udp")["packets"], 4);
+        let drops = counters["drops"].as_array().expect("a list");
+        let sum: u64 = drops
+            .iter()
+            .map(|drop| drop["packets"].as_u64().expect("a number"))
+            .sum();
+        assert_eq!(report["dropped"], sum);
+        let status = daemon.status().expect("status");
+        assert_eq!(report["status"]["interfaces"], status["interfaces"]);
+        assert_eq!(report["status"]["generation"], 1);
+
+        // Rates, and graphs that end in them.
+        let row = entry(&report["rules"]["rows"], "closed");
+        let series = row["series"].as_array().expect("a series");
+        assert_eq!(series.last(), Some(&row["per_second"]));
+        assert_eq!(
+            series.len(),
+            report["frames_series"].as_array().expect("a list").len()
+        );
+
+        // All events come, though perhaps with a later report.
+        let all = reader.report_when("events", |report| report["sources"]["events"] == 11);
+        let sources = all["sources"]["rows"].as_array().expect("a list");
+        assert_eq!(sources[0]["address"], CLIENT_V4.to_string());
+        assert_eq!(sources[0]["events"], 11);
+        // As many as were dropped at the same moment.
+        assert_eq!(all["sources"]["account"]["would_be"], all["dropped"]);
     });
-    // Nothing was sent since to ports that rules name.
-    let counters = daemon.counters().expect("counters");
-    for (name, line) in [("closed", 6), ("few", 9), ("later", 10)] {
-        let counted = entry(&counters["rules"], name);
-        let row = entry(&report["rules"]["rows"], name);
-        let expected = [
-            &counted["packets"],
-            &counted["limited"]["packets"],
-            &counted["shadow"]["packets"],
-        ];
-        assert_eq!(
-            [&row["packets"], &row["limited"], &row["shadow"]],
-            expected,
-            "{name}"
-        );
-        assert_eq!(
-            line_packets(&report, line).map(Value::from).each_ref(),
-            expected,
-            "{name}"
-        );
-    }
-    assert_eq!(rule_packets(&counters, "closed"), 7);
-    let ports = &report["ports"]["rows"];
-    assert_eq!(entry(ports, "9000/udp")["packets"], 7);
-    assert_eq!(entry(ports, "9002/udp")["packets"], 4);
-    let drops = counters["drops"].as_array().expect("a list");
-    let sum: u64 = drops
-        .iter()
-        .map(|drop| drop["packets"].as_u64().expect("a number"))
-        .sum();
-    assert_eq!(report["dropped"], sum);
-    let status = daemon.status().expect("status");
-    assert_eq!(report["status"]["interfaces"], status["interfaces"]);
-    assert_eq!(report["status"]["generation"], 1);
-
-    // Rates, and graphs that end in them.
-    let row = entry(&report["rules"]["rows"], "closed");
-    let series = row["series"].as_array().expect("a series");
-    assert_eq!(series.last(), Some(&row["per_second"]));
-    assert_eq!(
-        series.len(),
-        report["frames_series"].as_array().expect("a list").len()
-    );
-
-    // All events come, though perhaps with a later report.
-    let all = reader.report_when("events", |report| report["sources"]["events"] == 11);
-    let sources = all["sources"]["rows"].as_array().expect("a list");
-    assert_eq!(sources[0]["address"], CLIENT_V4.to_string());
-    assert_eq!(sources[0]["events"], 11);
-    // As many as were dropped at the same moment.
-    assert_eq!(all["sources"]["account"]["would_be"], all["dropped"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const ANSWERING: u16 = 9_002;
 const PAUSE: Duration = Duration::from_micros(150);
 
 /// How long after its last question an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A policy that blocks by a rule, opens by a rule, and lets nothing else in but replies.
 pub(crate) fn policy(more_rules: &str) -> String {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::traffic::{Seen, Servers, probe_tcp};
-use portguard_testbed::{Bed, Daemon, SERVER_V4};
+use portguard_testbed::{Bed, Daemon, SERVER_V4, in_time};
 
 use crate::{binary, guarded, policy, stderr, stdout};
 
@@ -86,83 +86,89 @@ impl Host {
 
 #[test]
 fn a_trial_that_nobody_confirms_ends_in_time() {
-    let host = host();
-    assert!(host.is_open());
-    let begin = Instant::now();
-    let output = host.apply(&["--confirm", "3s"]);
-    let applied = Instant::now();
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert!(
-        stdout(&output).contains("generation 2 is on trial"),
-        "{}",
-        stdout(&output)
-    );
-    assert!(!host.is_open());
-    let status = host.daemon.status().expect("status");
-    assert!(status["trial_s"].as_u64().expect("a number") <= 3);
-    host.reopens();
-    // It began somewhere between the request and the answer.
-    assert!(begin.elapsed() > TRIAL, "{:?}", begin.elapsed());
-    assert!(applied.elapsed() < TRIAL + LATE, "{:?}", applied.elapsed());
-    assert_eq!(host.boot_policy(), policy(OPEN));
-    let late = host.daemon.client(&["confirm"]).expect("runs");
-    assert_eq!(late.status.code(), Some(1));
-    // The kernel's program may have been faster than the daemon.
-    let says = stderr(&late);
-    let is_late = says.contains("no policy is on trial") || says.contains("too late");
-    assert!(is_late, "{says}");
-    assert!(host.is_open());
-    // The next policy has a number of its own.
-    let output = host.apply(&[]);
-    assert!(
-        stdout(&output).contains("generation 3 is in force"),
-        "{}",
-        stdout(&output)
-    );
+    in_time(|| {
+        let host = host();
+        assert!(host.is_open());
+        let begin = Instant::now();
+        let output = host.apply(&["--confirm", "3s"]);
+        let applied = Instant::now();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(
+            stdout(&output).contains("generation 2 is on trial"),
+            "{}",
+            stdout(&output)
+        );
+        assert!(!host.is_open());
+        let status = host.daemon.status().expect("status");
+        assert!(status["trial_s"].as_u64().expect("a number") <= 3);
+        host.reopens();
+        // It began somewhere between the request and the answer.
+        assert!(begin.elapsed() > TRIAL, "{:?}", begin.elapsed());
+        assert!(applied.elapsed() < TRIAL + LATE, "{:?}", applied.elapsed());
+        assert_eq!(host.boot_policy(), policy(OPEN));
+        let late = host.daemon.client(&["confirm"]).expect("runs");
+        assert_eq!(late.status.code(), Some(1));
+        // The kernel's program may have been faster than the daemon.
+        let says = stderr(&late);
+        let is_late = says.contains("no policy is on trial") || says.contains("too late");
+        assert!(is_late, "{says}");
+        assert!(host.is_open());
+        // The next policy has a number of its own.
+        let output = host.apply(&[]);
+        assert!(
+            stdout(&output).contains("generation 3 is in force"),
+            "{}",
+            stdout(&output)
+        );
+    });
 }
 
 #[test]
 fn a_trial_ends_in_time_although_the_daemon_was_killed() {
-    let mut host = host();
-    let begin = Instant::now();
-    assert!(host.apply(&["--confirm", "3s"]).status.success());
-    let applied = Instant::now();
-    host.daemon.kill().expect("kills");
-    assert!(!host.is_open());
-    host.reopens();
-    // It began somewhere between the request and the answer.
-    assert!(begin.elapsed() > TRIAL, "{:?}", begin.elapsed());
-    assert!(applied.elapsed() < TRIAL + LATE, "{:?}", applied.elapsed());
-    // The next daemon finds the policy before the trial, at work and in the file.
-    host.daemon
-        .start_again(&host.bed.server)
-        .expect("starts again");
-    assert!(host.is_open());
-    assert_eq!(
-        host.daemon.status().expect("status")["trial_s"],
-        serde_json::Value::Null
-    );
+    in_time(|| {
+        let mut host = host();
+        let begin = Instant::now();
+        assert!(host.apply(&["--confirm", "3s"]).status.success());
+        let applied = Instant::now();
+        host.daemon.kill().expect("kills");
+        assert!(!host.is_open());
+        host.reopens();
+        // It began somewhere between the request and the answer.
+        assert!(begin.elapsed() > TRIAL, "{:?}", begin.elapsed());
+        assert!(applied.elapsed() < TRIAL + LATE, "{:?}", applied.elapsed());
+        // The next daemon finds the policy before the trial, at work and in the file.
+        host.daemon
+            .start_again(&host.bed.server)
+            .expect("starts again");
+        assert!(host.is_open());
+        assert_eq!(
+            host.daemon.status().expect("status")["trial_s"],
+            serde_json::Value::Null
+        );
+    });
 }
 
 #[test]
 fn a_trial_that_is_confirmed_stays_and_becomes_the_policy_of_the_next_boot() {
-    let mut host = host();
-    assert!(host.apply(&["--confirm", "3s"]).status.success());
-    assert_eq!(
-        host.boot_policy(),
-        policy(OPEN),
-        "not before it is confirmed"
-    );
-    let output = host.daemon.client(&["confirm"]).expect("runs");
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(host.boot_policy(), policy(CLOSED));
-    thread::sleep(Duration::from_secs(3));
-    assert!(!host.is_open());
-    host.daemon.kill().expect("kills");
-    host.daemon
-        .start_again(&host.bed.server)
-        .expect("starts again");
-    assert!(!host.is_open());
+    in_time(|| {
+        let mut host = host();
+        assert!(host.apply(&["--confirm", "3s"]).status.success());
+        assert_eq!(
+            host.boot_policy(),
+            policy(OPEN),
+            "not before it is confirmed"
+        );
+        let output = host.daemon.client(&["confirm"]).expect("runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(host.boot_policy(), policy(CLOSED));
+        thread::sleep(Duration::from_secs(3));
+        assert!(!host.is_open());
+        host.daemon.kill().expect("kills");
+        host.daemon
+            .start_again(&host.bed.server)
+            .expect("starts again");
+        assert!(!host.is_open());
+    });
 }
 
 #[test]
@@ -250,35 +256,38 @@ fn a_draft_that_is_refused_or_cannot_be_read_changes_nothing() {
 
 #[test]
 fn several_interfaces_are_on_trial_together() {
-    let bed = Bed::new().expect("a bed");
-    bed.cable("srv1", "cli1").expect("a cable");
-    bed.server
-        .ip("addr add 198.51.100.1/24 dev srv1")
-        .expect("address");
-    bed.client
-        .ip("addr add 198.51.100.2/24 dev cli1")
-        .expect("address");
-    let text = |rules: &str, interfaces: &str| {
-        format!("version: 1\ninterfaces: {interfaces}\nrules:\n{rules}")
-    };
-    let mut daemon = Daemon::start(binary(), &bed.server, &text(OPEN, "[srv0]")).expect("a daemon");
-    let _server = Servers::start(&bed.server, &[8080], &[]).expect("a server");
-    let open = |address: &str| is_open(&bed, address.parse().expect("an address"));
-    let folder = tempfile::tempdir().expect("a folder");
-    let draft = folder.path().join("draft.yaml");
-    fs::write(&draft, text(CLOSED, "[srv0, srv1]")).expect("writes");
-    let words = ["apply", draft.to_str().expect("UTF-8"), "--confirm", "3s"];
-    let begin = Instant::now();
-    assert!(daemon.client(&words).expect("runs").status.success());
-    assert!(!open("192.0.2.1") && !open("198.51.100.1"));
-    daemon.kill().expect("kills");
-    while !open("192.0.2.1") {
-        assert!(begin.elapsed() < Duration::from_secs(10));
-    }
-    // The policy before did not guard this one: whatever it says, this is open again.
-    assert!(open("198.51.100.1"));
-    daemon.start_again(&bed.server).expect("starts again");
-    assert!(open("192.0.2.1") && open("198.51.100.1"));
-    let shown = bed.server.ip("-d link show dev srv1").expect("shows");
-    assert!(!shown.contains("prog/xdp"), "{shown}");
+    in_time(|| {
+        let bed = Bed::new().expect("a bed");
+        bed.cable("srv1", "cli1").expect("a cable");
+        bed.server
+            .ip("addr add 198.51.100.1/24 dev srv1")
+            .expect("address");
+        bed.client
+            .ip("addr add 198.51.100.2/24 dev cli1")
+            .expect("address");
+        let text = |rules: &str, interfaces: &str| {
+            format!("version: 1\ninterfaces: {interfaces}\nrules:\n{rules}")
+        };
+        let mut daemon =
+            Daemon::start(binary(), &bed.server, &text(OPEN, "[srv0]")).expect("a daemon");
+        let _server = Servers::start(&bed.server, &[8080], &[]).expect("a server");
+        let open = |address: &str| is_open(&bed, address.parse().expect("an address"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let draft = folder.path().join("draft.yaml");
+        fs::write(&draft, text(CLOSED, "[srv0, srv1]")).expect("writes");
+        let words = ["apply", draft.to_str().expect("UTF-8"), "--confirm", "3s"];
+        let begin = Instant::now();
+        assert!(daemon.client(&words).expect("runs").status.success());
+        assert!(!open("192.0.2.1") && !open("198.51.100.1"));
+        daemon.kill().expect("kills");
+        while !open("192.0.2.1") {
+            assert!(begin.elapsed() < Duration::from_secs(10));
+        }
+        // The policy before did not guard this one: whatever it says, this is open again.
+        assert!(open("198.51.100.1"));
+        daemon.start_again(&bed.server).expect("starts again");
+        assert!(open("192.0.2.1") && open("198.51.100.1"));
+        let shown = bed.server.ip("-d link show dev srv1").expect("shows");
+        assert!(!shown.contains("prog/xdp"), "{shown}");
+    });
 }

@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::traffic::{Seen, probe_tcp};
-use portguard_testbed::{Bed, Daemon, SERVER_V4};
+use portguard_testbed::{Bed, Daemon, SERVER_V4, in_time};
 use rustix::process::Signal;
 
 use crate::{binary, policy, rule_packets, stderr, stdout};
@@ -22,6 +22,9 @@ const PROBE: Duration = Duration::from_millis(150);
 
 /// Within which a change takes effect, and some for a busy machine.
 const SOON: Duration = Duration::from_millis(2_500);
+
+/// How long anything may take on a machine that stands still now and then.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longer than two looks at the files: what was not applied by then is not applied.
 const LONG: Duration = Duration::from_millis(2_500);
@@ -70,13 +73,13 @@ impl Watched {
         self.daemon.log().matches("reload: refused").count()
     }
 
-    /// Asserts that exactly one more policy has taken effect, soon, and that it blocks this port.
-    fn applied(&mut self, blocked: u16) {
+    /// Asserts that exactly one more policy takes effect; the time that this took.
+    fn changes(&mut self) -> Duration {
         self.generation += 1;
         let begin = Instant::now();
         while self.generation() < self.generation {
             assert!(
-                begin.elapsed() < SOON,
+                begin.elapsed() < PATIENCE,
                 "generation {} is not in force:\n{}",
                 self.generation,
                 self.daemon.log()
@@ -84,8 +87,30 @@ impl Watched {
             sleep(Duration::from_millis(10));
         }
         assert_eq!(self.generation(), self.generation);
-        assert_eq!(self.seen(blocked), Seen::Silence, "port {blocked}");
-        assert_eq!(self.seen(blocked + 1), Seen::Refused);
+        begin.elapsed()
+    }
+
+    /// Asserts that exactly one more policy takes effect, and that it blocks this port.
+    fn applied(&mut self, blocked: u16) {
+        self.changes();
+        self.blocks(blocked);
+    }
+
+    /// Asserts that this port is blocked, and the next one is not.
+    fn blocks(&self, port: u16) {
+        assert_eq!(self.seen(port), Seen::Silence, "port {port}");
+        assert_eq!(self.seen(port + 1), Seen::Refused);
+    }
+
+    /// Asserts that so many policies have been refused in all, and that no more follow.
+    fn refused(&self, count: usize) {
+        let begin = Instant::now();
+        while self.refusals() < count {
+            assert!(begin.elapsed() < PATIENCE, "{}", self.daemon.log());
+            sleep(Duration::from_millis(10));
+        }
+        self.stays();
+        assert_eq!(self.refusals(), count, "{}", self.daemon.log());
     }
 
     /// Asserts that nothing changes for a while.
@@ -101,53 +126,62 @@ impl Watched {
 
 #[test]
 fn w01_every_way_to_save_is_applied_once() {
-    let mut watched = Watched::start(&policy(&rule(1000)));
-    let path = watched.path();
-    for port in [1010, 1020, 1030] {
-        watched.write(&policy(&rule(port)));
-        watched.applied(port);
-    }
-    let sed = Command::new("sed")
-        .args(["-i", "s/1030/1040/"])
-        .arg(&path)
-        .status();
-    assert!(sed.expect("runs").success());
-    watched.applied(1040);
-    let mut file = File::options().append(true).open(&path).expect("opens");
-    file.write_all(b"  - {name: b, action: drop, ports: [1050/tcp]}\n")
-        .expect("writes");
-    drop(file);
-    watched.applied(1050);
-    fs::write(&path, policy(&rule(1060))).expect("writes");
-    watched.applied(1060);
-    watched.stays();
+    let applied_soon = |watched: &mut Watched, port| {
+        let took = watched.changes();
+        assert!(took < SOON, "{took:?}");
+        watched.blocks(port);
+    };
+    in_time(|| {
+        let mut watched = Watched::start(&policy(&rule(1000)));
+        let path = watched.path();
+        for port in [1010, 1020, 1030] {
+            watched.write(&policy(&rule(port)));
+            applied_soon(&mut watched, port);
+        }
+        let sed = Command::new("sed")
+            .args(["-i", "s/1030/1040/"])
+            .arg(&path)
+            .status();
+        assert!(sed.expect("runs").success());
+        applied_soon(&mut watched, 1040);
+        let mut file = File::options().append(true).open(&path).expect("opens");
+        file.write_all(b"  - {name: b, action: drop, ports: [1050/tcp]}\n")
+            .expect("writes");
+        drop(file);
+        applied_soon(&mut watched, 1050);
+        fs::write(&path, policy(&rule(1060))).expect("writes");
+        applied_soon(&mut watched, 1060);
+        watched.stays();
+    });
 }
 
 #[test]
 fn w01_a_removed_file_unloads_nothing_and_is_applied_when_it_is_back() {
-    let mut watched = Watched::start(&policy(&rule(1000)));
-    let path = watched.path();
-    let log = watched.daemon.log();
-    fs::remove_file(&path).expect("removes");
-    sleep(Duration::from_secs(2));
-    assert_eq!(watched.generation(), 1);
-    assert_eq!(watched.seen(1000), Seen::Silence);
-    let new = watched.daemon.log();
-    let new: Vec<&str> = new[log.len()..].lines().collect();
-    assert_eq!(new.len(), 1, "{new:?}");
-    assert!(
-        new[0].contains("policy.yaml` is gone: the policy in force stays"),
-        "{new:?}"
-    );
-    fs::write(&path, policy(&rule(1010))).expect("writes");
-    watched.applied(1010);
-    // An editor that removes the old file first is no removal.
-    let log = watched.daemon.log();
-    fs::remove_file(&path).expect("removes");
-    sleep(Duration::from_millis(100));
-    fs::write(&path, policy(&rule(1010))).expect("writes");
-    watched.stays();
-    assert_eq!(watched.daemon.log(), log);
+    in_time(|| {
+        let mut watched = Watched::start(&policy(&rule(1000)));
+        let path = watched.path();
+        let log = watched.daemon.log();
+        fs::remove_file(&path).expect("removes");
+        sleep(Duration::from_secs(2));
+        assert_eq!(watched.generation(), 1);
+        assert_eq!(watched.seen(1000), Seen::Silence);
+        let new = watched.daemon.log();
+        let new: Vec<&str> = new[log.len()..].lines().collect();
+        assert_eq!(new.len(), 1, "{new:?}");
+        assert!(
+            new[0].contains("policy.yaml` is gone: the policy in force stays"),
+            "{new:?}"
+        );
+        fs::write(&path, policy(&rule(1010))).expect("writes");
+        watched.applied(1010);
+        // An editor that removes the old file first is no removal.
+        let log = watched.daemon.log();
+        fs::remove_file(&path).expect("removes");
+        sleep(Duration::from_millis(100));
+        fs::write(&path, policy(&rule(1010))).expect("writes");
+        watched.stays();
+        assert_eq!(watched.daemon.log(), log);
+    });
 }
 
 #[test]
@@ -314,8 +348,7 @@ fn a_refused_policy_is_reported_once_for_each_content_and_a_good_one_is_applied(
     let mut watched = Watched::start(&policy(&rule(1000)));
     let broken = policy("  - {name: a, action: drop, ports: [65558]}\n");
     watched.write(&broken);
-    watched.stays();
-    assert_eq!(watched.refusals(), 1, "{}", watched.daemon.log());
+    watched.refused(1);
     let status = watched.daemon.status().expect("status");
     assert_eq!(status["last_reload"]["ok"], false);
     // Who asks is told, each time.
@@ -327,12 +360,10 @@ fn a_refused_policy_is_reported_once_for_each_content_and_a_good_one_is_applied(
         watched.write(&broken);
         sleep(Duration::from_millis(500));
     }
-    watched.stays();
-    assert_eq!(watched.refusals(), 2, "{}", watched.daemon.log());
+    watched.refused(2);
     // Another content with the same mistake.
     watched.write(&format!("{broken}# not yet\n"));
-    watched.stays();
-    assert_eq!(watched.refusals(), 3, "{}", watched.daemon.log());
+    watched.refused(3);
     assert_eq!(watched.seen(1000), Seen::Silence);
     watched.write(&policy(&rule(1010)));
     watched.applied(1010);
@@ -353,14 +384,12 @@ fn files_of_sets_are_watched_also_those_of_a_new_or_refused_policy() {
     let none = "203.0.113.1\n";
     // A policy that is refused because its set is missing is applied once the set is there.
     watched.write(&with("one.txt", 1010));
-    watched.stays();
-    assert_eq!(watched.refusals(), 1, "{}", watched.daemon.log());
+    watched.refused(1);
     fs::write(watched.beside("one.txt"), all).expect("writes");
     watched.applied(1010);
     // A set that changes alone, in place and by renaming.
     fs::write(watched.beside("one.txt"), none).expect("writes");
-    watched.generation += 1;
-    watched.stays();
+    watched.changes();
     assert_eq!(watched.seen(1010), Seen::Refused);
     fs::write(watched.beside("new"), all).expect("writes");
     fs::rename(watched.beside("new"), watched.beside("one.txt")).expect("renames");
@@ -373,16 +402,13 @@ fn files_of_sets_are_watched_also_those_of_a_new_or_refused_policy() {
     watched.write(&with("two.txt", 1020));
     watched.applied(1020);
     fs::write(watched.beside("one.txt"), "nonsense\n").expect("writes");
-    watched.stays();
-    assert_eq!(watched.refusals(), 1, "{}", watched.daemon.log());
+    watched.refused(1);
     // A set that is removed changes nothing and is reported once.
     fs::remove_file(watched.beside("two.txt")).expect("removes");
-    watched.stays();
-    assert_eq!(watched.refusals(), 2, "{}", watched.daemon.log());
+    watched.refused(2);
     assert_eq!(watched.seen(1020), Seen::Silence);
     fs::write(watched.beside("two.txt"), all).expect("writes");
-    watched.stays();
-    assert_eq!(watched.refusals(), 2, "{}", watched.daemon.log());
+    watched.refused(2);
 }
 
 /// Runs a shell in the mount namespace of the daemon.
@@ -500,39 +526,41 @@ fn reloads_that_are_asked_for_at_once_each_get_their_result() {
 
 #[test]
 fn a_change_during_a_trial_waits_for_its_end() {
-    let mut watched = Watched::start(&policy(&rule(1000)));
-    let apply = |watched: &Watched, port: u16, confirm: &[&str]| {
-        let file = watched.beside("new.yaml");
-        fs::write(&file, policy(&rule(port))).expect("writes");
-        let words = [&["apply", file.to_str().expect("text")], confirm].concat();
-        let output = watched.daemon.client(&words).expect("runs");
+    in_time(|| {
+        let mut watched = Watched::start(&policy(&rule(1000)));
+        let apply = |watched: &Watched, port: u16, confirm: &[&str]| {
+            let file = watched.beside("new.yaml");
+            fs::write(&file, policy(&rule(port))).expect("writes");
+            let words = [&["apply", file.to_str().expect("text")], confirm].concat();
+            let output = watched.daemon.client(&words).expect("runs");
+            assert!(output.status.success(), "{}", stderr(&output));
+        };
+        apply(&watched, 1010, &["--confirm", "5s"]);
+        watched.applied(1010);
+        watched.write(&policy(&rule(1020)));
+        watched.stays();
+        assert_eq!(watched.refusals(), 0, "{}", watched.daemon.log());
+        // The trial ends: the policy before it is back, then the one that was saved meanwhile.
+        let begin = Instant::now();
+        while watched.seen(1020) != Seen::Silence {
+            assert!(begin.elapsed() < Duration::from_secs(8));
+        }
+        watched.generation = watched.generation();
+        watched.stays();
+        // What is applied becomes the policy file, which is no further change.
+        apply(&watched, 1030, &[]);
+        watched.applied(1030);
+        watched.stays();
+        apply(&watched, 1040, &["--confirm", "30s"]);
+        watched.applied(1040);
+        let output = watched.daemon.client(&["confirm"]).expect("runs");
         assert!(output.status.success(), "{}", stderr(&output));
-    };
-    apply(&watched, 1010, &["--confirm", "5s"]);
-    watched.applied(1010);
-    watched.write(&policy(&rule(1020)));
-    watched.stays();
-    assert_eq!(watched.refusals(), 0, "{}", watched.daemon.log());
-    // The trial ends: the policy before it is back, then the one that was saved meanwhile.
-    let begin = Instant::now();
-    while watched.seen(1020) != Seen::Silence {
-        assert!(begin.elapsed() < Duration::from_secs(8));
-    }
-    watched.generation = watched.generation();
-    watched.stays();
-    // What is applied becomes the policy file, which is no further change.
-    apply(&watched, 1030, &[]);
-    watched.applied(1030);
-    watched.stays();
-    apply(&watched, 1040, &["--confirm", "30s"]);
-    watched.applied(1040);
-    let output = watched.daemon.client(&["confirm"]).expect("runs");
-    assert!(output.status.success(), "{}", stderr(&output));
-    let confirmed = watched.generation();
-    watched.generation = confirmed;
-    watched.stays();
-    assert_eq!(watched.seen(1040), Seen::Silence);
-    assert_eq!(watched.refusals(), 0, "{}", watched.daemon.log());
+        let confirmed = watched.generation();
+        watched.generation = confirmed;
+        watched.stays();
+        assert_eq!(watched.seen(1040), Seen::Silence);
+        assert_eq!(watched.refusals(), 0, "{}", watched.daemon.log());
+    });
 }
 
 #[test]
@@ -564,11 +592,7 @@ fn drop_ins_that_come_change_and_go_are_noticed() {
     watched.applied(1005);
     assert_eq!(watched.seen(1003), Seen::Refused);
     fs::write(folder.join("20-b.yaml"), "version: 1\nrules: [{}]\n").expect("writes");
-    let begin = Instant::now();
-    while watched.refusals() == 0 {
-        assert!(begin.elapsed() < SOON, "{}", watched.daemon.log());
-        sleep(Duration::from_millis(10));
-    }
+    watched.refused(1);
     assert!(
         watched.daemon.log().contains("20-b.yaml:2:"),
         "{}",
@@ -576,12 +600,7 @@ fn drop_ins_that_come_change_and_go_are_noticed() {
     );
     assert_eq!(watched.seen(1005), Seen::Silence);
     fs::remove_dir_all(&folder).expect("removes");
-    watched.generation += 1;
-    let begin = Instant::now();
-    while watched.generation() < watched.generation {
-        assert!(begin.elapsed() < SOON, "{}", watched.daemon.log());
-        sleep(Duration::from_millis(10));
-    }
+    watched.changes();
     assert_eq!(watched.seen(1005), Seen::Refused);
 }
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use portguard_testbed::{Bed, Daemon};
+use portguard_testbed::{Bed, Daemon, in_time};
 
 use crate::metrics::http::connect;
 use crate::{entry, rule_packets};
@@ -27,23 +27,25 @@ impl Others {
     /// Asserts that packets are filtered, that the one who reads sees them, that the control socket answers, and that the page
     /// is served.
     fn do_not_notice(&mut self) {
-        let begin = Instant::now();
-        send(&self.bed, &[(9000, 2)]);
-        self.sent += 2;
-        let sent = self.sent;
-        self.reader.report_when("packets", |report| {
-            entry(&report["rules"]["rows"], "closed")["packets"] == sent
+        in_time(|| {
+            let begin = Instant::now();
+            send(&self.bed, &[(9000, 2)]);
+            self.sent += 2;
+            let sent = self.sent;
+            self.reader.report_when("packets", |report| {
+                entry(&report["rules"]["rows"], "closed")["packets"] == sent
+            });
+            let counters = self.daemon.counters().expect("counters");
+            assert_eq!(rule_packets(&counters, "closed"), sent);
+            assert_eq!(self.daemon.status().expect("status")["generation"], 1);
+            assert_eq!(ask(&self.bed, "GET", "/page.js", ADDRESS).status, 200);
+            // A report comes each second.
+            assert!(
+                begin.elapsed() < Duration::from_secs(8),
+                "{:?}",
+                begin.elapsed()
+            );
         });
-        let counters = self.daemon.counters().expect("counters");
-        assert_eq!(rule_packets(&counters, "closed"), sent);
-        assert_eq!(self.daemon.status().expect("status")["generation"], 1);
-        assert_eq!(ask(&self.bed, "GET", "/page.js", ADDRESS).status, 200);
-        // A report comes each second.
-        assert!(
-            begin.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            begin.elapsed()
-        );
     }
 
     fn connect(&self) -> TcpStream {
