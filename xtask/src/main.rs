@@ -9,9 +9,11 @@ mod build;
 mod demo;
 mod format;
 mod fuzz;
+mod interrupt;
 mod kernels;
 mod root;
 mod setup;
+mod stalls;
 mod step;
 mod test;
 
@@ -49,6 +51,8 @@ enum Verb {
     Fuzz(fuzz::Args),
     /// Run tests under kernels of Debian, in an emulated machine, with devices that this host may lack (as root)
     Kernels(kernels::Args),
+    /// Run the tests with real packets on a machine that stands still now and then (as root)
+    Stalls(stalls::Args),
     /// Measure what a packet costs in the kernel (as root)
     Bench(bench::Args),
 }
@@ -62,6 +66,7 @@ impl Verb {
             Self::Test(args) => test::run(args),
             Self::Fuzz(args) => fuzz::run(args),
             Self::Kernels(args) => kernels::run(args),
+            Self::Stalls(args) => stalls::run(args),
             Self::Bench(args) => bench::run(args),
         }
     }

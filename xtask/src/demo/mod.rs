@@ -3,7 +3,6 @@
 //! Everything happens between two private network namespaces. They have no name: they are gone with
 //! this process and the daemon, and the daemon ends with this process, whatever ends it.
 
-mod interrupt;
 mod plan;
 mod policy;
 mod probe;
@@ -15,15 +14,16 @@ use anyhow::{Context as _, Result, bail};
 use portguard_testbed::{Bed, Daemon, traffic::Servers};
 
 use self::{
-    interrupt::Interrupt,
     plan::{Protocol, Step},
     probe::Stage,
     table::{Conclusion, Printer},
 };
-use crate::{build, format::Format, setup, step};
-
-/// What a shell gives a program that was interrupted.
-const EXIT_INTERRUPTED: u8 = 130;
+use crate::{
+    build,
+    format::Format,
+    interrupt::{EXIT_INTERRUPTED, Interrupt},
+    setup, step,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -15,10 +15,8 @@ use portguard_testbed::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    interrupt::Interrupt,
-    plan::{self, Decision, Family, Fate, Protocol, Step, Trial, Vlan},
-};
+use super::plan::{self, Decision, Family, Fate, Protocol, Step, Trial, Vlan};
+use crate::interrupt::Interrupt;
 
 /// How long a client waits. A blocked TCP client sends its SYN again after one second (RFC 6298).
 const PATIENCE: Duration = Duration::from_millis(1_200);

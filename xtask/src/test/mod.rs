@@ -73,14 +73,19 @@ fn lint(toolchain: &Toolchain) -> Result<()> {
     Ok(toolchain.lint(&root::workspace(), &target_dir)?)
 }
 
-fn test() -> Result<Summary> {
-    step::announce("tests");
-    let mut cargo: Command = root::cargo();
+/// Has so many tests run at the same time as is good for them, unless the environment says how many.
+pub(crate) fn set_threads(tests: &mut Command) {
     // Most of the end-to-end tests wait most of the time: for packets that must not come, for clocks.
     if env::var_os(THREADS).is_none() {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        cargo.env(THREADS, (2 * processors).to_string());
+        tests.env(THREADS, (2 * processors).to_string());
     }
+}
+
+fn test() -> Result<Summary> {
+    step::announce("tests");
+    let mut cargo: Command = root::cargo();
+    set_threads(&mut cargo);
     let mut running = cargo
         .arg("test")
         .args(ON_THIS_MACHINE)

@@ -1,4 +1,4 @@
-//! Signals that ask the demo to end: noticed between two measurements, so that it cleans up first.
+//! Signals that ask a chore to end: noticed between two of its steps, so that it cleans up first.
 
 use std::{
     error, fmt,
@@ -14,12 +14,15 @@ use signal_hook::{
     flag,
 };
 
+/// What a shell gives a program that was interrupted.
+pub(crate) const EXIT_INTERRUPTED: u8 = 130;
+
 /// Whether a signal has come.
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Watches for signals from now on.
-    pub(super) fn watch() -> Result<Self> {
+    pub(crate) fn watch() -> Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             flag::register(signal, Arc::clone(&flag)).context("cannot watch for signals")?;
@@ -27,12 +30,12 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    pub(super) fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Fails once a signal has come.
-    pub(super) fn check(&self) -> Result<(), Interrupted> {
+    pub(crate) fn check(&self) -> Result<(), Interrupted> {
         if self.is_set() {
             return Err(Interrupted);
         }
@@ -42,7 +45,7 @@ impl Interrupt {
 
 /// A signal has come.
 #[derive(Debug)]
-pub(super) struct Interrupted;
+pub(crate) struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
