@@ -6,15 +6,16 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::namespace::Namespace;
+use crate::process::Process;
 
 /// How long the daemon may take to become ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Daemon {
     binary: PathBuf,
-    child: Child,
+    child: Process,
     folder: TempDir,
     notifications: UnixDatagram,
     /// Its view of the file system, with what it pinned, which outlasts it as long as this is open.
@@ -341,12 +342,9 @@ impl Daemon {
     ///
     /// When it is gone.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("the process ID is none")?;
-        // Our own child, not reaped yet: the ID cannot be another process's.
-        kill_process(pid, signal).context("cannot signal the daemon")
+        self.child
+            .signal(signal)
+            .context("cannot signal the daemon")
     }
 
     /// Sends a signal to each of its threads but the first, which are there now.
@@ -452,16 +450,12 @@ pub fn with_three_capabilities(host: &Namespace, program: &Path) -> Command {
 }
 
 /// Starts a daemon by a prepared command, with its policy, socket, state and log in a folder.
-fn spawn_at(mut command: Command, folder: &Path) -> anyhow::Result<Child> {
-    // SAFETY: between fork and exec only `prctl` is called, which is a plain system call.
-    unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
-    }
+fn spawn_at(mut command: Command, folder: &Path) -> anyhow::Result<Process> {
     let log = File::options()
         .create(true)
         .append(true)
         .open(folder.join("log"))?;
-    command
+    let command = command
         // Ctrl-C at the terminal is for this process alone, which then ends the daemon.
         .process_group(0)
         .arg("--policy")
@@ -473,15 +467,6 @@ fn spawn_at(mut command: Command, folder: &Path) -> anyhow::Result<Child> {
         .env("NOTIFY_SOCKET", folder.join("notify.sock"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .with_context(|| format!("cannot start {:?}", command.get_program()))
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended already; then there is nothing to end, and waiting returns at once.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
+        .stderr(log);
+    Process::spawn(command).with_context(|| format!("cannot start {:?}", command.get_program()))
 }

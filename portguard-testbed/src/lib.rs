@@ -8,6 +8,7 @@ mod bed;
 mod daemon;
 mod flood;
 mod namespace;
+mod process;
 pub mod raw;
 mod stalls;
 pub mod traffic;
@@ -19,5 +20,6 @@ pub use daemon::{
 };
 pub use flood::Flood;
 pub use namespace::Namespace;
+pub use process::Process;
 pub use stalls::in_time;
 pub use vlan::VlanDevice;

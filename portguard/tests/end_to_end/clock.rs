@@ -5,13 +5,13 @@
 //! alone, the monotonic one and that of the boot.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portguard_testbed::traffic::{Seen, Servers, probe_udp};
-use portguard_testbed::{Bed, Daemon, SERVER_V6, in_time, with_three_capabilities};
+use portguard_testbed::{Bed, Daemon, Process, SERVER_V6, in_time, with_three_capabilities};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -88,19 +88,19 @@ fn is_shown(unix_s: f64, hours: i64) -> bool {
 
 /// `portguard counters --follow`, running.
 struct Follower {
-    child: Child,
+    _child: Process,
     reports: Receiver<Value>,
 }
 
 impl Follower {
     fn start(daemon: &Daemon) -> Self {
-        let mut child = Command::new(binary())
+        let mut command = Command::new(binary());
+        command
             .args(["counters", "--follow", "--interval", "100ms"])
             .args(["--format", "json", "--socket"])
             .arg(daemon.folder().join("control.sock"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("runs");
+            .stdout(Stdio::piped());
+        let mut child = Process::spawn(&mut command).expect("runs");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let (sender, reports) = channel();
         thread::spawn(move || {
@@ -110,7 +110,10 @@ impl Follower {
                 let _ended = sender.send(report.expect("JSON"));
             }
         });
-        Self { child, reports }
+        Self {
+            _child: child,
+            reports,
+        }
     }
 
     /// Waits for so many reports by a clock that was set so; the last one.
@@ -119,14 +122,6 @@ impl Follower {
         let mut fitting =
             reports.filter(|report| is_shown(report["unix_time"].as_f64().expect("a time"), hours));
         fitting.nth(count - 1).expect("reports go on")
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        // It may have ended with the daemon.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }
 

@@ -10,8 +10,8 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use portguard_testbed::traffic::{Seen, probe_tcp};
-use portguard_testbed::{Bed, Daemon, SERVER_V4, in_time};
-use rustix::process::{Gid, Pid, Signal, Uid, kill_process};
+use portguard_testbed::{Bed, Daemon, Process, SERVER_V4, in_time};
+use rustix::process::{Gid, Signal, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use serde_json::Value;
 
@@ -367,7 +367,8 @@ fn who_follows_and_does_not_read_is_cut_off() {
     deaf.write_all(b"{\"command\":\"counters\",\"interval_ms\":100}\n")
         .expect("sends");
     // A program that is stopped in the middle.
-    let mut stopped = Command::new(binary())
+    let mut command = Command::new(binary());
+    command
         .args([
             "counters",
             "--follow",
@@ -379,19 +380,17 @@ fn who_follows_and_does_not_read_is_cut_off() {
         ])
         .arg(socket(&daemon))
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("runs");
-    let pid = Pid::from_raw(i32::try_from(stopped.id()).expect("an ID")).expect("an ID");
+        .stderr(Stdio::piped());
+    let mut stopped = Process::spawn(&mut command).expect("runs");
     sleep(Duration::from_millis(500));
-    kill_process(pid, Signal::STOP).expect("stops");
+    stopped.signal(Signal::STOP).expect("stops");
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         others_do_not_notice(&bed, &daemon);
     }
     let said = is_closed(deaf);
     assert!(!said.ends_with('\n'), "the last report is cut short");
-    kill_process(pid, Signal::CONT).expect("continues");
+    stopped.signal(Signal::CONT).expect("continues");
     let status = stopped.wait().expect("ends");
     assert_eq!(status.code(), Some(3), "it lost its connection");
 }

@@ -6,15 +6,15 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::IpAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::raw::{Ends, RawSocket, hardware_address, udp_frame};
-use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, in_time};
-use rustix::process::{Pid, Signal, kill_process};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, Process, SERVER_V4, in_time};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{binary, policy, rule_packets, stderr};
@@ -90,7 +90,7 @@ impl Sender {
 
 /// `portguard events --format json`, running.
 pub(crate) struct Reader {
-    child: Child,
+    child: Process,
     events: thread::JoinHandle<Vec<Value>>,
     /// How many of them it has shown so far.
     shown: Arc<AtomicU64>,
@@ -111,16 +111,16 @@ impl Reader {
                 .collect::<HashSet<String>>()
         };
         let before = connections();
-        let mut child = Command::new(binary())
+        let mut command = Command::new(binary());
+        command
             .args(["events", "--format", "json"])
             .args(words)
             .arg("--socket")
             .arg(&socket)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a reader");
+            .stderr(Stdio::piped());
+        let mut child = Process::spawn(&mut command).expect("a reader");
         let out = BufReader::new(child.stdout.take().expect("its output"));
         let shown = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&shown);
@@ -161,8 +161,7 @@ impl Reader {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process"), signal).expect("signals");
+        self.child.signal(signal).expect("signals");
     }
 
     /// Ends it by a signal; what it showed, and its account.

@@ -3,12 +3,12 @@
 //! `PORTGUARD_FLOOD_SECONDS` says for how long, where the usual time is too short.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portguard_testbed::{Bed, Daemon, Flood, in_time};
+use portguard_testbed::{Bed, Daemon, Flood, Process, in_time};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -81,16 +81,16 @@ fn processor_time(pid: u32) -> Duration {
         / u32::try_from(rustix::param::clock_ticks_per_second()).expect("few")
 }
 
-fn client(daemon: &Daemon, words: &[&str]) -> Child {
-    Command::new(binary())
+fn client(daemon: &Daemon, words: &[&str]) -> Process {
+    let mut command = Command::new(binary());
+    command
         .args(words)
         .arg("--socket")
         .arg(daemon.folder().join("control.sock"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a client")
+        .stderr(Stdio::null());
+    Process::spawn(&mut command).expect("a client")
 }
 
 /// Waits until all that arrived was counted.
@@ -222,8 +222,7 @@ fn under_a_flood_all_that_is_shown_stays_true_and_nobody_holds_up_another() {
         for child in &mut others {
             assert!(child.try_wait().expect("waits").is_none(), "still there");
             // Whoever runs tests in the background may have them ignore the other signal.
-            let pid = rustix::process::Pid::from_child(child);
-            rustix::process::kill_process(pid, Signal::TERM).expect("signals");
+            child.signal(Signal::TERM).expect("signals");
             child.wait().expect("an end");
         }
         let (events, account) = live.end();
