@@ -326,27 +326,29 @@ fn what_is_no_request_is_refused_and_nobody_else_notices() {
 
 #[test]
 fn slow_senders_are_cut_off() {
-    let (bed, daemon) = guarded(RULES);
-    let half = {
-        let mut stream = connect(&daemon);
-        stream.write_all(b"{\"command\":").expect("sends");
-        stream
-    };
-    let mut drip = connect(&daemon);
-    let begin = Instant::now();
-    let mut sent = 0;
-    for byte in r#"{"command":"status"}"#.bytes().cycle() {
-        if drip.write_all(&[byte]).is_err() {
-            break;
+    in_time(|| {
+        let (bed, daemon) = guarded(RULES);
+        let half = {
+            let mut stream = connect(&daemon);
+            stream.write_all(b"{\"command\":").expect("sends");
+            stream
+        };
+        let mut drip = connect(&daemon);
+        let begin = Instant::now();
+        let mut sent = 0;
+        for byte in r#"{"command":"status"}"#.bytes().cycle() {
+            if drip.write_all(&[byte]).is_err() {
+                break;
+            }
+            sent += 1;
+            assert!(begin.elapsed() < PATIENCE, "a byte a second goes on");
+            if sent == 2 {
+                others_do_not_notice(&bed, &daemon);
+            }
+            sleep(Duration::from_secs(1));
         }
-        sent += 1;
-        assert!(begin.elapsed() < PATIENCE, "a byte a second goes on");
-        if sent == 2 {
-            others_do_not_notice(&bed, &daemon);
-        }
-        sleep(Duration::from_secs(1));
-    }
-    assert!(is_closed(half).contains("no whole request"));
+        assert!(is_closed(half).contains("no whole request"));
+    });
 }
 
 #[test]
