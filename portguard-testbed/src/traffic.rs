@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -24,6 +24,9 @@ pub enum Seen {
 
 /// How often a server looks whether it shall end.
 const TICK: Duration = Duration::from_millis(20);
+
+/// A timeout that comes later than this tells of a machine that stood still.
+const LATE: Duration = Duration::from_millis(50);
 
 /// Servers that answer every connection and datagram on both families, until dropped.
 #[derive(Debug)]
@@ -122,7 +125,7 @@ pub fn probe_tcp(
         };
         stream.set_read_timeout(Some(patience))?;
         let mut byte = [0];
-        match stream.read(&mut byte) {
+        match wait(patience, || stream.read(&mut byte)) {
             Ok(1) => Ok(Seen::Answer),
             Ok(_) => Ok(Seen::Silence),
             Err(error) => seen(&error).context("cannot read"),
@@ -158,7 +161,7 @@ pub fn probe_udp(
             }
         }
         let mut buffer = vec![0; length.max(1)];
-        match socket.recv(&mut buffer) {
+        match wait(patience, || socket.recv(&mut buffer)) {
             Ok(received) if received == length => Ok(Seen::Answer),
             Ok(_) => Ok(Seen::Silence),
             Err(error) => seen(&error).context("cannot receive"),
@@ -166,10 +169,57 @@ pub fn probe_udp(
     })?
 }
 
+/// Reads with a timeout. A machine that stood still has used up that of the reader, and has given the server none of it: then it is
+/// read once more.
+fn wait(timeout: Duration, mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        let begin = Instant::now();
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) && begin.elapsed() > timeout + LATE => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
+}
+
 fn seen(error: &io::Error) -> io::Result<Seen> {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Ok(Seen::Refused),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Ok(Seen::Silence),
+        _ if is_timeout(error) => Ok(Seen::Silence),
         _ => Err(io::Error::new(error.kind(), error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_that_comes_late_is_waited_for_again() {
+        const TIMEOUT: Duration = Duration::from_millis(1);
+        let timeout = || io::Error::from(io::ErrorKind::WouldBlock);
+        let mut reads = 0;
+        let outcome = wait(TIMEOUT, || {
+            reads += 1;
+            match reads {
+                1 => {
+                    thread::sleep(TIMEOUT + LATE);
+                    Err(timeout())
+                }
+                2 => Err(io::ErrorKind::Interrupted.into()),
+                _ => Ok(7),
+            }
+        });
+        assert_eq!((outcome.ok(), reads), (Some(7), 3));
+        // One that comes when it is due is an answer.
+        let outcome = wait(Duration::from_secs(60), || Err(timeout()));
+        assert!(outcome.is_err_and(|error| is_timeout(&error)));
     }
 }
