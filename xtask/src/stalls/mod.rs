@@ -121,11 +121,12 @@ fn stall(
     let mut since = begin;
     let mut until = begin + pause(0.0, longest_s);
     let passed = loop {
-        if let Some(status) = running.try_wait()? {
-            break Some(status.success());
-        }
+        // First, since Ctrl-C at the terminal ends them, too.
         if interrupt.is_set() {
             break None;
+        }
+        if let Some(status) = running.try_wait()? {
+            break Some(status.success());
         }
         let now = Instant::now();
         if now >= until {
