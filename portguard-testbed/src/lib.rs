@@ -21,5 +21,5 @@ pub use daemon::{
 pub use flood::Flood;
 pub use namespace::Namespace;
 pub use process::Process;
-pub use stalls::in_time;
+pub use stalls::{in_time, soon};
 pub use vlan::VlanDevice;

@@ -29,12 +29,38 @@ const ATTEMPTS: usize = 10;
 /// # Panics
 ///
 /// As the attempt does.
-pub fn in_time<T>(attempt: impl FnMut() -> T) -> T {
-    attempts(attempt, Watch::start, Watch::end)
+pub fn in_time<T>(mut attempt: impl FnMut() -> T) -> T {
+    // The message of each failure is printed, and is shown if the test fails in the end.
+    let attempt = || catch_unwind(AssertUnwindSafe(&mut attempt));
+    match attempts(attempt, Result::is_ok, Watch::start, Watch::end) {
+        Ok(value) => value,
+        Err(failure) => resume_unwind(failure),
+    }
 }
 
+/// Waits until something is so; `false` if it is not within this time although the machine went on all the time. If the machine stood
+/// still meanwhile, it is waited for once more, ten times at most.
+#[must_use]
+pub fn soon(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let attempt = || {
+        let begin = Instant::now();
+        loop {
+            if is_so() {
+                return true;
+            }
+            if begin.elapsed() >= limit {
+                return false;
+            }
+            thread::sleep(TICK / 2);
+        }
+    };
+    attempts(attempt, |is_so| *is_so, Watch::start, Watch::end)
+}
+
+/// The first outcome that is good, or that came while the machine went on, or the last one.
 fn attempts<T, W>(
     mut attempt: impl FnMut() -> T,
+    is_good: impl Fn(&T) -> bool,
     watch: impl Fn() -> W,
     longest_pause: impl Fn(W) -> Duration,
 ) -> T {
@@ -42,13 +68,10 @@ fn attempts<T, W>(
     loop {
         left -= 1;
         let watching = watch();
-        let outcome = catch_unwind(AssertUnwindSafe(&mut attempt));
+        let outcome = attempt();
         let pause = longest_pause(watching);
-        match outcome {
-            Ok(value) => return value,
-            Err(failure) if pause < STALL || left == 0 => resume_unwind(failure),
-            // Its message was printed, and is shown if the test fails in the end.
-            Err(_nobody_is_to_blame) => {}
+        if is_good(&outcome) || pause < STALL || left == 0 {
+            return outcome;
         }
     }
 }
@@ -127,12 +150,10 @@ mod tests {
         let mut count = 0;
         let attempt = || {
             count += 1;
-            assert!(count > failures, "failure {count}");
+            count > failures
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            attempts(attempt, || pause, |pause| pause);
-        }));
-        (count, outcome.is_ok())
+        let is_good = attempts(attempt, |is_good| *is_good, || pause, |pause| pause);
+        (count, is_good)
     }
 
     #[test]
@@ -142,6 +163,16 @@ mod tests {
         assert_eq!(tried(1, STALL), (2, true));
         assert_eq!(tried(ATTEMPTS - 1, STALL), (ATTEMPTS, true));
         assert_eq!(tried(ATTEMPTS, STALL), (ATTEMPTS, false));
+    }
+
+    #[test]
+    fn what_fails_on_a_machine_that_goes_on_fails() {
+        let never = || catch_unwind(|| in_time(|| panic!("never")));
+        assert!(never().is_err());
+        assert_eq!(in_time(|| 7), 7);
+        assert!(!soon(Duration::ZERO, || false));
+        // At least once, however little time there is.
+        assert!(soon(Duration::ZERO, || true));
     }
 
     #[test]

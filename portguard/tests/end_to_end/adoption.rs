@@ -3,12 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portguard_testbed::raw::{Ends, RawSocket, hardware_address, roomy_udp_socket, udp_frame};
 use portguard_testbed::traffic::{Seen, probe_tcp};
-use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, soon};
 
 use crate::{binary, guarded, policy, rule_packets, stderr, stdout};
 
@@ -256,10 +255,6 @@ fn what_stays_after_a_stop_is_taken_away_by_detach() {
     assert!(!stdout(&left).contains("portguard"), "{}", stdout(&left));
 }
 
-pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
+pub(crate) fn wait_until(what: &str, done: impl FnMut() -> bool) {
+    assert!(soon(Duration::from_secs(10), done), "{what}");
 }

@@ -10,18 +10,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::traffic::{Seen, Servers, probe_udp};
-use portguard_testbed::{Bed, CLIENT_V4, CLIENT_V6, Daemon, SERVER_V4, SERVER_V6, in_time};
+use portguard_testbed::{Bed, CLIENT_V4, CLIENT_V6, Daemon, SERVER_V4, SERVER_V6, in_time, soon};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{binary, guarded, outcome_packets, policy, stderr, stdout};
 
 const PORT: u16 = 7001;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(300);
-
-/// When bans of three seconds are over and removed at the latest, from when the first of them was asked for.
-const SOON: Duration = Duration::from_secs(5);
 
 /// Bans that are as many as somebody's list of abusers has.
 const MANY: u32 = 100_000;
@@ -79,11 +76,7 @@ fn start_again(daemon: &mut Daemon, bed: &Bed) {
 /// Ends a daemon in good order.
 fn end(daemon: &mut Daemon) {
     daemon.signal(Signal::TERM).expect("signals");
-    let start = Instant::now();
-    while daemon.is_running() {
-        assert!(start.elapsed() < PATIENCE);
-        sleep(Duration::from_millis(10));
-    }
+    assert!(soon(PATIENCE, || !daemon.is_running()));
 }
 
 fn copy(daemon: &Daemon) -> PathBuf {
@@ -146,12 +139,12 @@ fn a_ban_ends_by_itself() {
         sleep(Duration::from_millis(1_200));
         assert!(!is_answered(&bed, SERVER_V4.into(), SILENCE));
         while !is_answered(&bed, SERVER_V4.into(), SILENCE) {
-            assert!(start.elapsed() < SOON);
+            assert!(start.elapsed() < PATIENCE);
         }
         assert!(start.elapsed() >= Duration::from_millis(2_900));
         // What is over is removed, and makes room.
         while targets(&daemon) != Vec::<String>::new() {
-            assert!(start.elapsed() < SOON);
+            assert!(start.elapsed() < PATIENCE);
             sleep(Duration::from_millis(50));
         }
     });
@@ -252,10 +245,8 @@ fn what_ended_while_nobody_was_there_is_over() {
     let _server = Servers::start(&bed.server, &[], &[PORT]).expect("a server");
     client(&daemon, &["ban", "192.0.2.2", "--for", "1s"]);
     daemon.kill().expect("kills");
-    let start = Instant::now();
-    while !is_answered(&bed, SERVER_V4.into(), SILENCE) {
-        assert!(start.elapsed() < PATIENCE, "the kernel ends it");
-    }
+    let is_over = || is_answered(&bed, SERVER_V4.into(), SILENCE);
+    assert!(soon(PATIENCE, is_over), "the kernel ends it");
     start_again(&mut daemon, &bed);
     assert!(targets(&daemon).is_empty());
 }

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portguard_testbed::traffic::{Seen, Servers, probe_tcp, probe_udp};
-use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, SERVER_V6, in_time};
+use portguard_testbed::{Bed, CLIENT_V4, Daemon, SERVER_V4, SERVER_V6, in_time, soon};
 use serde_json::Value;
 
 use crate::{binary, entry, guarded, policy, rule_packets, stderr, stdout};
@@ -21,7 +21,7 @@ const SERVERS: [IpAddr; 2] = [IpAddr::V4(SERVER_V4), IpAddr::V6(SERVER_V6)];
 const SILENCE: Duration = Duration::from_millis(150);
 
 /// How long something may take that happens by itself.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(10);
 
 const RULES: &str = "  - {name: no-telnet, action: drop, ports: [23/tcp]}\n";
 
@@ -74,10 +74,8 @@ impl Host {
 
     /// Waits until the port is open.
     pub(crate) fn becomes_open(&self) {
-        let begin = Instant::now();
-        while self.seen() != [Seen::Answer; 2] {
-            assert!(begin.elapsed() < SOON, "{}", self.daemon.log());
-        }
+        let is_open = || self.seen() == [Seen::Answer; 2];
+        assert!(soon(SOON, is_open), "{}", self.daemon.log());
     }
 
     fn drop_in(&self) -> PathBuf {
@@ -95,11 +93,11 @@ impl Host {
 
     /// Waits until the drop-in says this; the daemon is asked meanwhile, since it looks at the clock then.
     pub(crate) fn becomes_only(&self, text: &str) {
-        let begin = Instant::now();
-        while self.kept() != text {
-            assert!(begin.elapsed() < SOON, "{}", self.kept());
+        let is_kept_alone = || {
             self.generation();
-        }
+            self.kept() == text
+        };
+        assert!(soon(SOON, is_kept_alone), "{}", self.kept());
     }
 
     fn generation(&self) -> u64 {

@@ -13,7 +13,7 @@ use portguard_testbed::{
 
 use crate::{binary, outcome_packets};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const VLAN_ID: u16 = 10;
 

@@ -1,9 +1,9 @@
 //! `portguard doctor`, and what it says when the daemon cannot attach.
 
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use portguard_testbed::{Bed, Daemon, Namespace};
+use portguard_testbed::{Bed, Daemon, Namespace, soon};
 use serde_json::Value;
 
 use crate::{binary, guarded, policy, stderr, stdout};
@@ -353,17 +353,14 @@ fn a_running_daemon_logs_what_stands_in_the_way_once() {
     let daemon = Daemon::start(binary(), &bed.server, &text).expect("a daemon");
     bed.server.ip("tuntap add dev tun0 mode tun").expect("ip");
     let line = "problem with interface `tun0`: its frames have no Ethernet header";
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !daemon.log().contains(line) {
-        assert!(Instant::now() < deadline, "{}", daemon.log());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let says = |text: &str| {
+        let is_said = soon(Duration::from_secs(5), || daemon.log().contains(text));
+        assert!(is_said, "{}", daemon.log());
+    };
+    says(line);
     // Something else changes: it has been said.
     bed.cable("srv1", "cli1").expect("a cable");
-    while !daemon.log().contains("attached to `srv1`") {
-        assert!(Instant::now() < deadline, "{}", daemon.log());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    says("attached to `srv1`");
     assert_eq!(daemon.log().matches(line).count(), 1, "{}", daemon.log());
 }
 

@@ -1,8 +1,8 @@
 //! Interfaces that come, go, change their name, or are not ours.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use portguard_testbed::{Bed, Daemon};
+use portguard_testbed::{Bed, Daemon, soon};
 
 use crate::{binary, guarded, policy, stderr};
 
@@ -240,20 +240,16 @@ fn one_that_is_made_anew_with_the_same_index_is_guarded_again() {
             "link add same0 index {index} type veth peer name other0"
         ))
         .expect("ip");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < deadline {
-        if bed
-            .server
-            .ip("link show dev same0")
-            .expect("ip")
-            .contains("xdp")
-        {
-            wait_for(&daemon, "same0", "attached");
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("`same0` is not filtered:\n{}", daemon.log());
+    let is_filtered = || {
+        let shown = bed.server.ip("link show dev same0").expect("ip");
+        shown.contains("xdp")
+    };
+    assert!(
+        soon(Duration::from_secs(5), is_filtered),
+        "`same0` is not filtered:\n{}",
+        daemon.log()
+    );
+    wait_for(&daemon, "same0", "attached");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use portguard_testbed::{Bed, Daemon, Namespace, SERVER_V4};
 use crate::{binary, policy, rule_packets, stderr};
 
 const SILENCE: Duration = Duration::from_millis(400);
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(5);
 
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
 

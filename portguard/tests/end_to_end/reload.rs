@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portguard_testbed::traffic::{Seen, Servers, probe_tcp, probe_udp};
-use portguard_testbed::{Bed, Daemon, SERVER_V4};
+use portguard_testbed::{Bed, Daemon, SERVER_V4, soon};
 use rustix::process::Signal;
 
 use crate::{binary, guarded, policy, program_for_everyone, rule_packets, stderr, stdout};
@@ -478,12 +478,10 @@ fn m08_removing_one_of_two_rules_for_a_prefix_leaves_the_other() {
 }
 
 fn wait_for_generation(daemon: &Daemon, wanted: u64) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < deadline {
-        if daemon.status().expect("status")["generation"] == wanted {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("generation {wanted} is not in force:\n{}", daemon.log());
+    let is_in_force = || daemon.status().expect("status")["generation"] == wanted;
+    assert!(
+        soon(Duration::from_secs(5), is_in_force),
+        "generation {wanted} is not in force:\n{}",
+        daemon.log()
+    );
 }

@@ -15,7 +15,7 @@ const ENDS: [(IpAddr, IpAddr); 2] = [
     (IpAddr::V6(SERVER_V6), IpAddr::V6(CLIENT_V6)),
 ];
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Long enough for an answer, and shorter than a test should take.
 const SILENCE: Duration = Duration::from_millis(700);
 

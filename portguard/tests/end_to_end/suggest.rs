@@ -11,7 +11,7 @@ use crate::listen::NO_SOCKET;
 use crate::lockout::ssh::quoted;
 use crate::{binary, stderr, stdout};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(400);
 const CLIENT: &str = "192.0.2.2";
 const SERVER: &str = "192.0.2.1";

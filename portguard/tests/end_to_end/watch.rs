@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use portguard_testbed::traffic::{Seen, probe_tcp};
-use portguard_testbed::{Bed, Daemon, SERVER_V4, in_time};
+use portguard_testbed::{Bed, Daemon, SERVER_V4, in_time, soon};
 use rustix::process::Signal;
 
 use crate::{binary, policy, rule_packets, stderr, stdout};
@@ -22,9 +22,6 @@ const PROBE: Duration = Duration::from_millis(150);
 
 /// Within which a change takes effect, and some for a busy machine.
 const SOON: Duration = Duration::from_millis(2_500);
-
-/// How long anything may take on a machine that stands still now and then.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longer than two looks at the files: what was not applied by then is not applied.
 const LONG: Duration = Duration::from_millis(2_500);
@@ -73,42 +70,32 @@ impl Watched {
         self.daemon.log().matches("reload: refused").count()
     }
 
-    /// Asserts that exactly one more policy takes effect; the time that this took.
-    fn changes(&mut self) -> Duration {
+    /// Asserts that exactly one more policy takes effect, soon.
+    fn changes(&mut self) {
         self.generation += 1;
-        let begin = Instant::now();
-        while self.generation() < self.generation {
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "generation {} is not in force:\n{}",
-                self.generation,
-                self.daemon.log()
-            );
-            sleep(Duration::from_millis(10));
-        }
+        assert!(
+            soon(SOON, || self.generation() >= self.generation),
+            "generation {} is not in force:\n{}",
+            self.generation,
+            self.daemon.log()
+        );
         assert_eq!(self.generation(), self.generation);
-        begin.elapsed()
     }
 
-    /// Asserts that exactly one more policy takes effect, and that it blocks this port.
+    /// Asserts that exactly one more policy takes effect, soon, and that it blocks this port.
     fn applied(&mut self, blocked: u16) {
         self.changes();
-        self.blocks(blocked);
+        assert_eq!(self.seen(blocked), Seen::Silence, "port {blocked}");
+        assert_eq!(self.seen(blocked + 1), Seen::Refused);
     }
 
-    /// Asserts that this port is blocked, and the next one is not.
-    fn blocks(&self, port: u16) {
-        assert_eq!(self.seen(port), Seen::Silence, "port {port}");
-        assert_eq!(self.seen(port + 1), Seen::Refused);
-    }
-
-    /// Asserts that so many policies have been refused in all, and that no more follow.
+    /// Asserts that so many policies are refused in all, soon, and that no more follow.
     fn refused(&self, count: usize) {
-        let begin = Instant::now();
-        while self.refusals() < count {
-            assert!(begin.elapsed() < PATIENCE, "{}", self.daemon.log());
-            sleep(Duration::from_millis(10));
-        }
+        assert!(
+            soon(SOON, || self.refusals() >= count),
+            "{}",
+            self.daemon.log()
+        );
         self.stays();
         assert_eq!(self.refusals(), count, "{}", self.daemon.log());
     }
@@ -126,33 +113,26 @@ impl Watched {
 
 #[test]
 fn w01_every_way_to_save_is_applied_once() {
-    let applied_soon = |watched: &mut Watched, port| {
-        let took = watched.changes();
-        assert!(took < SOON, "{took:?}");
-        watched.blocks(port);
-    };
-    in_time(|| {
-        let mut watched = Watched::start(&policy(&rule(1000)));
-        let path = watched.path();
-        for port in [1010, 1020, 1030] {
-            watched.write(&policy(&rule(port)));
-            applied_soon(&mut watched, port);
-        }
-        let sed = Command::new("sed")
-            .args(["-i", "s/1030/1040/"])
-            .arg(&path)
-            .status();
-        assert!(sed.expect("runs").success());
-        applied_soon(&mut watched, 1040);
-        let mut file = File::options().append(true).open(&path).expect("opens");
-        file.write_all(b"  - {name: b, action: drop, ports: [1050/tcp]}\n")
-            .expect("writes");
-        drop(file);
-        applied_soon(&mut watched, 1050);
-        fs::write(&path, policy(&rule(1060))).expect("writes");
-        applied_soon(&mut watched, 1060);
-        watched.stays();
-    });
+    let mut watched = Watched::start(&policy(&rule(1000)));
+    let path = watched.path();
+    for port in [1010, 1020, 1030] {
+        watched.write(&policy(&rule(port)));
+        watched.applied(port);
+    }
+    let sed = Command::new("sed")
+        .args(["-i", "s/1030/1040/"])
+        .arg(&path)
+        .status();
+    assert!(sed.expect("runs").success());
+    watched.applied(1040);
+    let mut file = File::options().append(true).open(&path).expect("opens");
+    file.write_all(b"  - {name: b, action: drop, ports: [1050/tcp]}\n")
+        .expect("writes");
+    drop(file);
+    watched.applied(1050);
+    fs::write(&path, policy(&rule(1060))).expect("writes");
+    watched.applied(1060);
+    watched.stays();
 }
 
 #[test]
